@@ -1,0 +1,1 @@
+//! The commands. Data on stdout, notices on stderr.

@@ -1,0 +1,1 @@
+//! Composes the options each module owns; loads files; makes the schema and the reference.

@@ -1,0 +1,1 @@
+//! Claim, send, settle; lanes, retries, the circuit breaker. One runner per destination.

@@ -1,0 +1,32 @@
+//! Sends once and tells the outcome. One file per protocol. Knows no store and never retries.
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::message::outcome::{Outbound, Outcome};
+
+/// A connected system. Safe to call from many deliveries at once: each implementation bounds and
+/// pools its own connections.
+#[async_trait]
+pub trait Destination: Send + Sync {
+    /// Sends once. Never panics, never retries, always ends: every wait on the peer has a limit. When
+    /// `stop` is cancelled before anything was written, answers `Failed`; after the first byte it
+    /// waits for the answer within its limits.
+    async fn send(&self, outbound: &Outbound, stop: &CancellationToken) -> Outcome;
+
+    /// Endpoint states in words, for people: (endpoint, connected, in flight, last error).
+    fn endpoints(&self) -> Vec<EndpointView>;
+}
+
+/// One endpoint of a destination, for people.
+#[derive(Debug, Clone)]
+pub struct EndpointView {
+    /// Host and port, URL without query, or directory.
+    pub endpoint: String,
+    /// Whether it takes deliveries now.
+    pub healthy: bool,
+    /// Deliveries in flight.
+    pub in_flight: u32,
+    /// The last error in words.
+    pub last_error: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Builds channels from config; starts, supervises, reloads and stops them.

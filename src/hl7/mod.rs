@@ -1,0 +1,1 @@
+//! HL7 v2 as bytes: pure functions over what was received. No I/O.

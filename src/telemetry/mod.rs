@@ -1,0 +1,1 @@
+//! Names of log fields and metrics, said once; setting up logs.

@@ -1,0 +1,1 @@
+//! TLS options and their loading: certificates, private keys, roots, client authentication.

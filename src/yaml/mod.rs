@@ -1,0 +1,8 @@
+//! YAML text with places: nodes that know where they stand, findings that point there, and shapes
+//! that say which keys a mapping may have.
+//!
+//! Scalars keep their text as written (`00123` stays `00123`). One front end serves `check`, `serve`,
+//! the JSON Schema and the reference docs: *what passes `check` starts*.
+
+pub mod finding;
+pub mod node;

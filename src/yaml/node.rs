@@ -1,0 +1,94 @@
+//! A YAML document as a tree of nodes, each with its place in the text.
+
+use std::sync::Arc;
+
+/// A stretch of a file, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// A file's name and text, shared by everything that points into it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The path as shown to people, relative to where the command ran.
+    pub name: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// One node of a document.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it is.
+    pub value: Value,
+    /// Where it stands.
+    pub span: Span,
+    /// In which file.
+    pub source: Arc<Source>,
+}
+
+/// What a node is.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// `~`, `null` or nothing at all.
+    Null,
+    /// A scalar, its text as written, quotes and escapes resolved.
+    Scalar {
+        /// The text.
+        text: String,
+        /// Whether it stood in quotes (then it is never a number or a bool).
+        quoted: bool,
+    },
+    /// A sequence.
+    Sequence(Vec<Node>),
+    /// A mapping, in the order written; keys are scalars and unique.
+    Mapping(Vec<(Key, Node)>),
+}
+
+/// A mapping's key with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The text.
+    pub text: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Node {
+    /// The value of a key of this mapping; `None` when it has none or is no mapping.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.entries().iter().find(|(name, _)| name.text == key).map(|(_, node)| node)
+    }
+
+    /// The entries of this mapping; empty when it is none.
+    #[must_use]
+    pub fn entries(&self) -> &[(Key, Self)] {
+        match &self.value {
+            Value::Mapping(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The items of this sequence; empty when it is none.
+    #[must_use]
+    pub fn items(&self) -> &[Self] {
+        match &self.value {
+            Value::Sequence(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text of this scalar; `None` when it is none.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+}
