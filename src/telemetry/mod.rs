@@ -1,1 +1,4 @@
-//! Names of log fields and metrics, said once; setting up logs.
+//! Names of log fields and metrics, said once; setting up logs and metrics.
+
+pub mod metrics;
+pub mod setup;

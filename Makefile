@@ -1,0 +1,35 @@
+# `make` alone lists the targets.
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## builds, starts the engine with the example channels and a made-up hospital
+	$(CARGO) build
+	target/debug/medway demo
+
+check: ## formats, lints, tidy test (seconds; before every commit)
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) test -q --test tidy
+
+test: setup ## everything: unit, integration, crash, peers
+	scripts/test.sh
+
+test-all: setup ## the same with hundreds of crash rounds and long soaks
+	MEDWAY_TEST_ALL=1 scripts/test.sh
+
+bench: ## the benchmarks, each against its own limit; writes target/bench.json
+	$(CARGO) bench --bench bench
+
+setup: ## installs what the tests need (peers from the package registries)
+	scripts/setup.sh
+
+generate: ## writes the JSON Schema and the reference docs anew
+	MEDWAY_ACCEPT=1 $(CARGO) test -q --test it generated::
+
+accept: ## takes changed snapshots, after you have read them
+	INSTA_UPDATE=always $(CARGO) test -q --test it
+
+.PHONY: help run check test test-all bench setup generate accept
