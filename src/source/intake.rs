@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use crate::message::id::MessageId;
+use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::time::Timestamp;
-use crate::message::verdict::Problem;
+use crate::message::verdict::{DuplicateRule, Problem};
 use crate::store::{NewMessage, Store};
 
 /// One message as it came in.
@@ -20,6 +21,35 @@ pub struct Received {
     pub at: Timestamp,
     /// The sender's address, or the file's name.
     pub peer: String,
+    /// How the transport says the bytes are to be read; `None`: to be found from the bytes.
+    pub content_type: Option<ContentType>,
+    /// What the transport knows besides: `file.name`, `batch.id`, `batch.index`, `certificate`.
+    pub attributes: Vec<(Box<str>, Box<str>)>,
+    /// How the transport recognises a repeat (`Idempotency-Key`, file name and content). `Intake`
+    /// applies it when the channel has no rule of its own.
+    pub duplicate: Option<DuplicateRule>,
+}
+
+impl Received {
+    /// Bytes as they came, with nothing known besides.
+    #[must_use]
+    pub fn new(channel: Arc<str>, payload: Payload, at: Timestamp, peer: String) -> Self {
+        Self {
+            channel,
+            payload,
+            at,
+            peer,
+            content_type: None,
+            attributes: Vec::new(),
+            duplicate: None,
+        }
+    }
+
+    /// What the transport knows under `name`.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| &**key == name).map(|(_, value)| &**value)
+    }
 }
 
 /// How to answer.

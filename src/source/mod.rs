@@ -1,3 +1,7 @@
 //! Receives, hands to [`intake`], answers the sender. One file per protocol.
 
+pub mod file;
+pub mod http;
 pub mod intake;
+pub mod mllp;
+pub mod network;

@@ -1,0 +1,3 @@
+//! Files of a directory: taken when they are complete, moved away after the commit.
+
+pub mod options;

@@ -1,0 +1,3 @@
+//! Messages by HTTP POST: 2xx only after the commit.
+
+pub mod options;
