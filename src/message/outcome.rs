@@ -97,6 +97,8 @@ impl Outcome {
 /// What is sent: bytes rendered for one destination, with what its transport needs to know.
 #[derive(Clone)]
 pub struct Outbound {
+    /// The stored message it was rendered from.
+    pub message: crate::message::id::MessageId,
     /// The rendered bytes.
     pub body: Bytes,
     /// How they are to be read.
