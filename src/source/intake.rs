@@ -1,14 +1,24 @@
 //! Stores a received message with its plan, then says how to answer. Never a positive answer before
 //! the commit (P1, P2).
+//!
+//! Order: a call of [`Intake::receive_batch`] hands its messages to the store when its future is first
+//! polled, so a source that polls one call before it makes the next keeps the order of its frames.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use metrics::counter;
+use tracing::{info, warn};
 
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::time::Timestamp;
-use crate::message::verdict::{DuplicateRule, Problem};
-use crate::store::{NewMessage, Store};
+use crate::message::verdict::{DuplicateRule, IfChanged, Problem};
+use crate::store::{Appended, NewMessage, Reject, Store, StoreError};
+use crate::telemetry::metrics::{MESSAGES_RECEIVED, MESSAGES_REFUSED, MESSAGES_REPEATED};
 
 /// One message as it came in.
 #[derive(Debug, Clone)]
@@ -83,17 +93,309 @@ pub trait Admit: Send + Sync {
     fn admit(&self, received: &Received) -> Result<NewMessage, Problem>;
 }
 
+/// How much all sources together may have in the intake at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntakeLimits {
+    /// Messages that wait for the store. Beyond it senders are told to come again.
+    pub messages_max: usize,
+    /// Their bytes.
+    pub bytes_max: usize,
+    /// Bytes of refused input kept as evidence, each.
+    pub evidence_bytes_max: usize,
+    /// How long a refusal may wait for its evidence to be kept.
+    pub evidence_wait: Duration,
+}
+
+impl Default for IntakeLimits {
+    fn default() -> Self {
+        Self {
+            messages_max: 50_000,
+            bytes_max: 256 << 20,
+            evidence_bytes_max: 64 << 10,
+            evidence_wait: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Whether one refused message refuses those that came with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Messages,
+    Whole,
+}
+
 /// The door every source uses. Cheap to clone.
 #[derive(Clone)]
 pub struct Intake {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     store: Arc<dyn Store>,
     admit: Arc<dyn Admit>,
+    limits: IntakeLimits,
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+    draining: AtomicBool,
+    /// Whether the last append failed: the log says when that changes, not at each message.
+    failing: AtomicBool,
+}
+
+/// What a call has in the intake; gives its room back when dropped.
+struct Room<'a> {
+    shared: &'a Shared,
+    messages: usize,
+    bytes: usize,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.shared.messages.fetch_sub(self.messages, Ordering::Relaxed);
+        self.shared.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Intake {
-    /// A door to `store`, guarded by `admit`.
+    /// A door to `store`, guarded by `admit`, with the default limits.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, admit: Arc<dyn Admit>) -> Self {
-        Self { store, admit }
+        Self::with_limits(store, admit, IntakeLimits::default())
     }
+
+    /// A door to `store`, guarded by `admit`.
+    #[must_use]
+    pub fn with_limits(store: Arc<dyn Store>, admit: Arc<dyn Admit>, limits: IntakeLimits) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                admit,
+                limits,
+                messages: AtomicUsize::new(0),
+                bytes: AtomicUsize::new(0),
+                draining: AtomicBool::new(false),
+                failing: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// From now on nothing new is taken; what is in the intake already is answered as it ends.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Intake::drain`] was called.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Acquire)
+    }
+
+    /// Messages and bytes in the intake now, of all sources.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        let Shared { messages, bytes, .. } = &*self.shared;
+        (messages.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
+    }
+
+    /// Takes one message.
+    pub async fn receive(&self, received: Received) -> Reply {
+        let mut replies = self.receive_batch(vec![received]).await;
+        replies.pop().unwrap_or_else(|| unavailable("the store did not answer"))
+    }
+
+    /// Takes several messages in one transaction: all that are taken are durable before the first reply.
+    /// Each is taken or refused on its own; replies stand in the order of the messages.
+    pub async fn receive_batch(&self, batch: Vec<Received>) -> Vec<Reply> {
+        self.take(batch, Unit::Messages).await
+    }
+
+    /// Takes all or none: one refused message refuses the others. A known id with other content is
+    /// held here even where the channel would refuse it, because the rest is stored by then.
+    pub async fn receive_whole(&self, batch: Vec<Received>) -> Vec<Reply> {
+        self.take(batch, Unit::Whole).await
+    }
+
+    async fn take(&self, batch: Vec<Received>, unit: Unit) -> Vec<Reply> {
+        let _room = match self.enter(&batch) {
+            Ok(room) => room,
+            Err(reason) => {
+                let replies: Vec<_> = batch.iter().map(|_| unavailable(reason)).collect();
+                count(&batch, &replies);
+                return replies;
+            }
+        };
+        let mut judged: Vec<_> = batch.iter().map(|received| self.judge(received)).collect();
+        if unit == Unit::Whole {
+            refuse_whole(&mut judged);
+        }
+        let mut replies = Vec::with_capacity(batch.len());
+        let mut taken = Vec::with_capacity(batch.len());
+        for verdict in judged {
+            match verdict {
+                Ok(message) => {
+                    let (id, received_at) = (message.envelope.id, message.envelope.received_at);
+                    replies.push(Reply::Accepted { id, received_at, repeat: false });
+                    taken.push(message);
+                }
+                Err(problem) => replies.push(Reply::Refused(problem)),
+            }
+        }
+        if !taken.is_empty() {
+            let appended = self.shared.store.append(taken).await;
+            self.note(appended.as_ref().err());
+            settle(&mut replies, appended);
+        }
+        count(&batch, &replies);
+        self.keep_refused(&batch, &replies).await;
+        replies
+    }
+
+    fn enter(&self, batch: &[Received]) -> Result<Room<'_>, &'static str> {
+        if self.draining() {
+            return Err("the engine is stopping; send it again");
+        }
+        let shared = &*self.shared;
+        let (messages, bytes) = (batch.len(), batch.iter().map(|one| one.payload.len()).sum());
+        let room = Room { shared, messages, bytes };
+        let before = (
+            shared.messages.fetch_add(messages, Ordering::Relaxed),
+            shared.bytes.fetch_add(bytes, Ordering::Relaxed),
+        );
+        // A batch larger than the whole limit still passes through an empty intake.
+        let full = before.0 > 0 && before.0.saturating_add(messages) > shared.limits.messages_max
+            || before.1 > 0 && before.1.saturating_add(bytes) > shared.limits.bytes_max;
+        if full { Err("too many messages wait for the store; send it again") } else { Ok(room) }
+    }
+
+    /// A panic in the middle refuses the one message that caused it (P10).
+    fn judge(&self, received: &Received) -> Result<NewMessage, Problem> {
+        let admit = &self.shared.admit;
+        let mut message = catch_unwind(AssertUnwindSafe(|| admit.admit(received)))
+            .unwrap_or_else(|_| Err(problem(207, "the engine failed on this message", false)))?;
+        if message.duplicate.is_none() {
+            message.duplicate.clone_from(&received.duplicate);
+        }
+        Ok(message)
+    }
+
+    fn note(&self, error: Option<&StoreError>) {
+        let failed_before = self.shared.failing.swap(error.is_some(), Ordering::Relaxed);
+        match error {
+            Some(error) if !failed_before => warn!(%error, "intake refuses: nothing can be stored"),
+            None if failed_before => info!("intake takes messages again"),
+            _ => {}
+        }
+    }
+
+    async fn keep_refused(&self, batch: &[Received], replies: &[Reply]) {
+        for (received, reply) in batch.iter().zip(replies) {
+            if let Reply::Refused(problem) = reply {
+                let reason = format!("{} {}", problem.code, problem.text);
+                self.keep(received, reason).await;
+            }
+        }
+    }
+
+    /// Keeps refused input as evidence, cut to the limit. Answers whether it is kept: best effort,
+    /// within [`IntakeLimits::evidence_wait`].
+    pub async fn keep(&self, received: &Received, reason: String) -> bool {
+        let limits = &self.shared.limits;
+        let bytes = received.payload.expose();
+        let reject = Reject {
+            at: received.at,
+            channel: Arc::clone(&received.channel),
+            peer: received.peer.clone(),
+            reason,
+            payload: Payload::new(bytes.slice(..bytes.len().min(limits.evidence_bytes_max))),
+        };
+        let kept =
+            tokio::time::timeout(limits.evidence_wait, self.shared.store.reject(reject)).await;
+        matches!(kept, Ok(Ok(())))
+    }
+}
+
+/// Replaces the hoped-for replies of taken messages by what the store said.
+fn settle(replies: &mut [Reply], appended: Result<Vec<Appended>, StoreError>) {
+    let mut appended = appended.map(Vec::into_iter);
+    for reply in replies.iter_mut().filter(|reply| matches!(reply, Reply::Accepted { .. })) {
+        let said = match &mut appended {
+            Ok(said) => said.next(),
+            Err(error) => {
+                *reply = unavailable(in_words(error));
+                continue;
+            }
+        };
+        match said {
+            Some(Appended::New(_) | Appended::Held(_)) => {}
+            Some(Appended::Repeat { id, received_at, .. }) => {
+                *reply = Reply::Accepted { id, received_at, repeat: true };
+            }
+            Some(Appended::Conflict(_)) => {
+                let text = "this control id came before with other content";
+                *reply = Reply::Refused(problem(205, text, false));
+            }
+            None => *reply = unavailable("the store did not answer"),
+        }
+    }
+}
+
+/// One refused message refuses the batch; the others say so.
+fn refuse_whole(judged: &mut [Result<NewMessage, Problem>]) {
+    if judged.iter().all(Result::is_ok) {
+        for message in judged.iter_mut().flatten() {
+            if let Some(rule) = &mut message.duplicate
+                && rule.if_changed == IfChanged::Refuse
+            {
+                rule.if_changed = IfChanged::Hold;
+            }
+        }
+        return;
+    }
+    for verdict in judged.iter_mut().filter(|verdict| verdict.is_ok()) {
+        let text = "another message of the batch was refused; nothing of it was stored";
+        *verdict = Err(problem(207, text, false));
+    }
+}
+
+fn count(batch: &[Received], replies: &[Reply]) {
+    for (received, reply) in batch.iter().zip(replies) {
+        let channel = received.channel.to_string();
+        let refused = |reason: &'static str| {
+            let channel = channel.clone();
+            counter!(MESSAGES_REFUSED, "channel" => channel, "reason" => reason)
+        };
+        let counter = match reply {
+            Reply::Accepted { repeat: false, .. } => {
+                counter!(MESSAGES_RECEIVED, "channel" => channel)
+            }
+            Reply::Accepted { repeat: true, .. } => {
+                counter!(MESSAGES_REPEATED, "channel" => channel)
+            }
+            Reply::Refused(_) => refused("content"),
+            Reply::Unavailable { .. } => refused("unavailable"),
+        };
+        counter.increment(1);
+    }
+}
+
+/// What a sender hears of a store that fails: no paths, no database texts.
+const fn in_words(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Full => "the disk is full; send it again later",
+        StoreError::Overloaded { .. } => "the store is behind; send it again",
+        StoreError::Closed => "the engine is stopping; send it again",
+        StoreError::Disk(_)
+        | StoreError::Unsafe(_)
+        | StoreError::Database(_)
+        | StoreError::Missing => "the store failed; send it again later",
+    }
+}
+
+fn unavailable(reason: &str) -> Reply {
+    Reply::Unavailable { reason: reason.to_owned() }
+}
+
+/// A refusal without a place.
+#[must_use]
+pub fn problem(code: u16, text: &str, reject: bool) -> Problem {
+    Problem { code, location: None, text: text.to_owned(), reject }
 }

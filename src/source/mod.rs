@@ -1,7 +1,9 @@
 //! Receives, hands to [`intake`], answers the sender. One file per protocol.
 
 pub mod file;
+mod gate;
 pub mod http;
 pub mod intake;
 pub mod mllp;
 pub mod network;
+pub mod status;

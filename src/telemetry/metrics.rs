@@ -4,3 +4,18 @@
 pub const BUILD_INFO: &str = "medway_build_info";
 /// Counter `{channel}`: messages stored, repeats not counted.
 pub const MESSAGES_RECEIVED: &str = "medway_messages_received_total";
+/// Counter `{channel}`: messages recognised as repeats and answered again, not stored again.
+pub const MESSAGES_REPEATED: &str = "medway_messages_repeated_total";
+/// Counter `{channel, reason}`: messages and frames not taken. Reasons: `content`, `unavailable`,
+/// `too_large`, `nested_start`, `no_header`, `ack`, `sender`, `batch`, `unauthorized`, `media_type`,
+/// `incomplete`.
+pub const MESSAGES_REFUSED: &str = "medway_messages_refused_total";
+/// Gauge `{channel}`: connections a source has open.
+pub const SOURCE_CONNECTIONS: &str = "medway_source_connections";
+/// Counter `{channel, reason}`: connections refused or closed by a limit. Reasons: `network`,
+/// `connections`, `peer_connections`, `replaced`, `tls`, `certificate`, `protocol`, `garbage`, `timeout`.
+pub const SOURCE_CONNECTIONS_REFUSED: &str = "medway_source_connections_refused_total";
+/// Counter `{channel}`: bytes that stood outside of frames.
+pub const GARBAGE_BYTES: &str = "medway_garbage_bytes_total";
+/// Histogram `{channel}`: from a message's last byte to its answer.
+pub const ACK_SECONDS: &str = "medway_ack_duration_seconds";
