@@ -1,0 +1,50 @@
+//! The options of a destination's delivery. Every one has a default.
+
+use std::time::Duration;
+
+use crate::delivery::breaker::BreakerOptions;
+use crate::delivery::policy::AckPolicy;
+use crate::delivery::retry::RetryPolicy;
+
+/// How deliveries to one destination are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveryOptions {
+    /// Sends at the same time, each of another lane.
+    pub parallel: u32,
+    /// Deliveries kept in memory, waiting or being sent.
+    pub window: usize,
+    /// Bytes of messages kept in memory. One message always has room.
+    pub window_bytes: usize,
+    /// Outcomes that wait for the disk. When it does not take them, sending stops here.
+    pub unrecorded_max: usize,
+    /// Deliveries in retry, held or behind. Beyond it nothing more is taken from the log until a
+    /// person, or the receiver, clears some. Each costs about 200 bytes of memory.
+    pub exceptions_max: usize,
+    /// What each answer means.
+    pub policy: AckPolicy,
+    /// When a failed delivery is tried again.
+    pub retry: RetryPolicy,
+    /// When a destination that nobody gets through to is left alone.
+    pub breaker: BreakerOptions,
+    /// Deliveries a second; without it, as many as it takes.
+    pub per_second: Option<u32>,
+    /// How long a stop waits for what is being sent.
+    pub drain: Duration,
+}
+
+impl Default for DeliveryOptions {
+    fn default() -> Self {
+        Self {
+            parallel: 16,
+            window: 1024,
+            window_bytes: 16 << 20,
+            unrecorded_max: 8192,
+            exceptions_max: 10_000,
+            policy: AckPolicy::default(),
+            retry: RetryPolicy::default(),
+            breaker: BreakerOptions::default(),
+            per_second: None,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
