@@ -6,3 +6,5 @@
 
 pub mod finding;
 pub mod node;
+pub mod parse;
+mod syntax;

@@ -20,6 +20,31 @@ pub struct Source {
     pub text: String,
 }
 
+impl Source {
+    /// Line and column of a byte, both from 1; the column counts characters.
+    #[must_use]
+    pub fn line_column(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line = self.line_start(offset);
+        let lines = before.bytes().filter(|byte| *byte == b'\n').count();
+        (lines + 1, before.get(line..).unwrap_or_default().chars().count() + 1)
+    }
+
+    /// The text of the line a byte stands in, without its end.
+    #[must_use]
+    pub fn line(&self, offset: usize) -> &str {
+        let rest = self.text.get(self.line_start(offset)..).unwrap_or_default();
+        rest.lines().next().unwrap_or_default()
+    }
+
+    /// The first byte of the line a byte stands in.
+    #[must_use]
+    pub fn line_start(&self, offset: usize) -> usize {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        before.rfind('\n').map_or(0, |end| end + 1)
+    }
+}
+
 /// One node of a document.
 #[derive(Debug, Clone)]
 pub struct Node {
