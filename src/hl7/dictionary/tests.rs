@@ -1,3 +1,5 @@
+//! Facts of the standard, spot-checked across versions.
+
 use super::tables::{table, value};
 use super::*;
 
