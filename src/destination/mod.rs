@@ -1,5 +1,11 @@
 //! Sends once and tells the outcome. One file per protocol. Knows no store and never retries.
 
+pub mod file;
+pub mod mllp;
+pub mod pool;
+pub mod topic;
+pub mod webhook;
+
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 

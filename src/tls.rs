@@ -1,1 +1,0 @@
-//! TLS options and their loading: certificates, private keys, roots, client authentication.
