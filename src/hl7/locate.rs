@@ -1,0 +1,94 @@
+//! Finds the n-th piece of a segment, a field, a repetition or a component.
+
+use std::ops::Range;
+
+use crate::hl7::charset::Width;
+
+/// The first `separator` of `bytes` at or after `from` that is a delimiter and no part of a character.
+pub(crate) fn next(bytes: &[u8], from: usize, separator: u8, width: Width) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let found = match width {
+        Width::Single => memchr::memchr(separator, rest),
+        Width::Pairs => pairs(rest, separator, |byte| (0x81..=0xFE).contains(&byte)),
+        Width::ShiftJis => pairs(rest, separator, |byte| matches!(byte, 0x81..=0x9F | 0xE0..=0xFC)),
+        Width::Shifted => shifted(rest, separator),
+    };
+    found.and_then(|at| from.checked_add(at))
+}
+
+fn pairs(bytes: &[u8], separator: u8, leads: impl Fn(u8) -> bool) -> Option<usize> {
+    let mut at = 0_usize;
+    while let Some(byte) = bytes.get(at) {
+        if *byte == separator {
+            return Some(at);
+        }
+        at = at.saturating_add(if leads(*byte) { 2 } else { 1 });
+    }
+    None
+}
+
+fn shifted(bytes: &[u8], separator: u8) -> Option<usize> {
+    let mut wide = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        if *byte == 0x1B {
+            wide = bytes.get(at.saturating_add(1)) == Some(&b'$');
+        } else if !wide && *byte == separator {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// The pieces of a range, divided by a separator; one piece when there is no separator.
+#[derive(Debug, Clone)]
+pub(crate) struct Pieces<'a> {
+    bytes: &'a [u8],
+    at: Option<usize>,
+    end: usize,
+    separator: Option<u8>,
+    width: Width,
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        let start = self.at?;
+        let within = self.bytes.get(..self.end).unwrap_or(self.bytes);
+        let found = self.separator.and_then(|byte| next(within, start, byte, self.width));
+        self.at = found.and_then(|at| at.checked_add(1));
+        Some(start..found.unwrap_or(self.end))
+    }
+}
+
+/// Divides `range` of `bytes`.
+pub(crate) const fn pieces(
+    bytes: &[u8],
+    range: Range<usize>,
+    separator: Option<u8>,
+    width: Width,
+) -> Pieces<'_> {
+    Pieces { bytes, at: Some(range.start), end: range.end, separator, width }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(bytes: &[u8], separator: u8, width: Width, expected: &[&[u8]]) {
+        let found: Vec<_> =
+            pieces(bytes, 0..bytes.len(), Some(separator), width).map(|r| &bytes[r]).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn divides_at_delimiters_only() {
+        check(b"a|b||", b'|', Width::Single, &[b"a", b"b", b"", b""]);
+        check(b"", b'|', Width::Single, &[b""]);
+        check(b"\x8F|a|b", b'|', Width::Pairs, &[b"\x8F|a", b"b"]);
+        check(b"\x81\x30\x81\x30|b", b'|', Width::Pairs, &[b"\x81\x30\x81\x30", b"b"]);
+        check(b"\xB1|\x83|x", b'|', Width::ShiftJis, &[b"\xB1", b"\x83|x"]);
+        check(b"\x1b$B;|ED\x1b(B|x", b'|', Width::Shifted, &[b"\x1b$B;|ED\x1b(B", b"x"]);
+        check(b"a\xFE", b'|', Width::Pairs, &[b"a\xFE"]);
+    }
+}
