@@ -4,6 +4,7 @@ pub mod file;
 mod gate;
 pub mod http;
 pub mod intake;
+pub mod listener;
 pub mod mllp;
 pub mod network;
 pub mod status;

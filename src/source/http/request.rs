@@ -1,0 +1,230 @@
+//! One request: who asks, what it carries, and what the intake says of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use hyper::{Method, Request, StatusCode};
+use metrics::{counter, histogram};
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::clock::Clock;
+use crate::message::kind::ContentType;
+use crate::message::payload::Payload;
+use crate::message::verdict::{DuplicateRule, IfChanged};
+use crate::source::http::answer::{self, Answer};
+use crate::source::http::options::HttpSourceOptions;
+use crate::source::intake::{Intake, Received, Reply};
+use crate::source::status::SourceStatus;
+use crate::telemetry::metrics::{ACK_SECONDS, MESSAGES_REFUSED};
+
+/// Headers that name a request, the first that is there counts. The second is what webhooks of the
+/// Standard Webhooks kind (our own among them) send.
+const IDENTITY_HEADERS: [&str; 2] = ["idempotency-key", "webhook-id"];
+/// Longest identity taken.
+const IDENTITY_BYTES_MAX: usize = 255;
+
+/// Answers the requests of one source.
+pub(super) struct Desk {
+    pub(super) channel: Arc<str>,
+    pub(super) options: HttpSourceOptions,
+    pub(super) clock: Clock,
+    pub(super) intake: Intake,
+    pub(super) status: Arc<SourceStatus>,
+}
+
+/// Why a request is turned away before it is a message.
+struct Turned {
+    status: StatusCode,
+    reason: &'static str,
+    detail: String,
+}
+
+fn turned(status: StatusCode, reason: &'static str, detail: &str) -> Turned {
+    Turned { status, reason, detail: detail.to_owned() }
+}
+
+impl Desk {
+    pub(super) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        let received = match self.read(request, peer).await {
+            Ok(received) => received,
+            Err(turned) => return self.turn_away(&turned),
+        };
+        let began = Instant::now();
+        let answer = self.receive(received).await;
+        histogram!(ACK_SECONDS, "channel" => self.channel.to_string()).record(began.elapsed());
+        answer
+    }
+
+    async fn receive(&self, received: Received) -> Answer {
+        let at = received.at;
+        let wait = self.options.timeouts.answer;
+        let reply = timeout(wait, self.intake.receive(received)).await.unwrap_or_else(|_| {
+            Reply::Unavailable { reason: "the store did not answer in time; send it again".into() }
+        });
+        self.note(&reply, at);
+        answer::of_reply(&reply, self.options.retry_after)
+    }
+
+    fn note(&self, reply: &Reply, at: crate::message::time::Timestamp) {
+        match reply {
+            Reply::Accepted { .. } => self.status.received(at),
+            Reply::Refused(problem) => self.status.refused(at, &problem.text),
+            Reply::Unavailable { reason } => self.status.refused(at, reason),
+        }
+    }
+
+    fn turn_away(&self, turned: &Turned) -> Answer {
+        let Turned { status, reason, detail } = turned;
+        let channel = self.channel.to_string();
+        counter!(MESSAGES_REFUSED, "channel" => channel, "reason" => *reason).increment(1);
+        self.status.refused(self.clock.now(), detail);
+        debug!(channel = %self.channel, status = status.as_u16(), reason, "request refused");
+        answer::problem(*status, detail)
+    }
+
+    async fn read(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Received, Turned> {
+        if request.uri().path() != &*self.options.path {
+            return Err(turned(StatusCode::NOT_FOUND, "path", "nothing is posted to this path"));
+        }
+        if request.method() != Method::POST {
+            let detail = "messages are posted";
+            return Err(turned(StatusCode::METHOD_NOT_ALLOWED, "method", detail));
+        }
+        self.check_token(request.headers())?;
+        let content_type = self.content_type(request.headers())?;
+        let identity = identity(request.headers())?;
+        let body = self.body(request.into_body()).await?;
+        if body.is_empty() {
+            return Err(turned(StatusCode::BAD_REQUEST, "incomplete", "the body is empty"));
+        }
+        let duplicate = identity.map(|identity| self.duplicate_rule(&identity, &body));
+        let peer = peer.ip().to_canonical().to_string();
+        let channel = Arc::clone(&self.channel);
+        let received = Received::new(channel, Payload::new(body), self.clock.now(), peer);
+        Ok(Received { content_type: Some(content_type), duplicate, ..received })
+    }
+
+    fn check_token(&self, headers: &HeaderMap) -> Result<(), Turned> {
+        let tokens = &self.options.tokens;
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        // Every token is compared, so that the time says nothing of which one it was.
+        let known = given
+            .is_some_and(|given| tokens.iter().filter(|token| token.matches(given)).count() > 0);
+        if known {
+            return Ok(());
+        }
+        let detail = "a bearer token of this source is needed";
+        Err(turned(StatusCode::UNAUTHORIZED, "unauthorized", detail))
+    }
+
+    fn content_type(&self, headers: &HeaderMap) -> Result<ContentType, Turned> {
+        let unsupported =
+            |detail: &str| turned(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", detail);
+        let encoded = headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity");
+        if encoded {
+            return Err(unsupported("the body must not be compressed"));
+        }
+        match headers.get(CONTENT_TYPE) {
+            None => self.options.content_type.ok_or_else(|| unsupported("Content-Type is missing")),
+            Some(value) => value
+                .to_str()
+                .ok()
+                .and_then(content_type_of)
+                .ok_or_else(|| unsupported("this content type is not read here")),
+        }
+    }
+
+    async fn body(&self, body: Incoming) -> Result<Bytes, Turned> {
+        let limit = self.options.body_bytes_max;
+        let too_large = || {
+            let detail = format!("the body is larger than {limit} bytes");
+            turned(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
+        };
+        if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+            return Err(too_large());
+        }
+        let read = timeout(self.options.timeouts.body, Limited::new(body, limit).collect()).await;
+        let incomplete = |status, detail| Err(turned(status, "incomplete", detail));
+        match read {
+            Ok(Ok(read)) => Ok(read.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => incomplete(StatusCode::BAD_REQUEST, "the body ended early"),
+            Err(_) => incomplete(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
+        }
+    }
+
+    fn duplicate_rule(&self, identity: &str, body: &[u8]) -> DuplicateRule {
+        DuplicateRule {
+            identity: xxh3_64(format!("{}\0http\0{identity}", self.channel).as_bytes()),
+            content: xxh3_64(body),
+            within: self.options.idempotency_within,
+            if_changed: IfChanged::Refuse,
+        }
+    }
+}
+
+fn identity(headers: &HeaderMap) -> Result<Option<String>, Turned> {
+    let Some(value) = IDENTITY_HEADERS.iter().find_map(|name| headers.get(*name)) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(text) if !text.is_empty() && text.len() <= IDENTITY_BYTES_MAX => {
+            Ok(Some(text.to_owned()))
+        }
+        _ => {
+            let detail = "the idempotency key must be 1 to 255 visible characters";
+            Err(turned(StatusCode::BAD_REQUEST, "incomplete", detail))
+        }
+    }
+}
+
+/// How a body of this media type is read; parameters are ignored, MSH-18 says the charset of HL7 v2.
+fn content_type_of(media_type: &str) -> Option<ContentType> {
+    let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match name.as_str() {
+        "x-application/hl7-v2+er7"
+        | "application/hl7-v2+er7"
+        | "application/hl7-v2"
+        | "application/edi-hl7"
+        | "text/hl7v2"
+        | "application/x-hl7" => Some(ContentType::Hl7v2),
+        "application/fhir+json" => Some(ContentType::FhirJson),
+        "application/octet-stream" => Some(ContentType::Bytes),
+        "text/plain" => Some(ContentType::Text),
+        "application/json" => Some(ContentType::Json),
+        other if other.ends_with("+json") => Some(ContentType::Json),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_say_how_a_body_is_read() {
+        let check = |text: &str, expected| assert_eq!(content_type_of(text), expected, "{text}");
+        check("x-application/hl7-v2+er7; charset=utf-8", Some(ContentType::Hl7v2));
+        check("Application/HL7-V2", Some(ContentType::Hl7v2));
+        check("application/json", Some(ContentType::Json));
+        check("application/cloudevents+json", Some(ContentType::Json));
+        check("application/fhir+json;fhirVersion=4.0", Some(ContentType::FhirJson));
+        check("text/plain", Some(ContentType::Text));
+        check("image/png", None);
+        check("", None);
+    }
+}
