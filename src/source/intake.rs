@@ -356,24 +356,30 @@ fn refuse_whole(judged: &mut [Result<NewMessage, Problem>]) {
     }
 }
 
+/// Counts replies; a batch comes from one source, so its channel is looked up once.
 fn count(batch: &[Received], replies: &[Reply]) {
-    for (received, reply) in batch.iter().zip(replies) {
-        let channel = received.channel.to_string();
-        let refused = |reason: &'static str| {
-            let channel = channel.clone();
-            counter!(MESSAGES_REFUSED, "channel" => channel, "reason" => reason)
-        };
-        let counter = match reply {
-            Reply::Accepted { repeat: false, .. } => {
-                counter!(MESSAGES_RECEIVED, "channel" => channel)
-            }
-            Reply::Accepted { repeat: true, .. } => {
-                counter!(MESSAGES_REPEATED, "channel" => channel)
-            }
-            Reply::Refused(_) => refused("content"),
-            Reply::Unavailable { .. } => refused("unavailable"),
-        };
-        counter.increment(1);
+    let Some(first) = batch.first() else { return };
+    let (mut new, mut repeated, mut refused, mut unavailable) = (0, 0, 0, 0);
+    for reply in replies {
+        match reply {
+            Reply::Accepted { repeat: false, .. } => new += 1,
+            Reply::Accepted { repeat: true, .. } => repeated += 1,
+            Reply::Refused(_) => refused += 1,
+            Reply::Unavailable { .. } => unavailable += 1,
+        }
+    }
+    let channel = || first.channel.to_string();
+    if new > 0 {
+        counter!(MESSAGES_RECEIVED, "channel" => channel()).increment(new);
+    }
+    if repeated > 0 {
+        counter!(MESSAGES_REPEATED, "channel" => channel()).increment(repeated);
+    }
+    for (reason, number) in [("content", refused), ("unavailable", unavailable)] {
+        if number > 0 {
+            counter!(MESSAGES_REFUSED, "channel" => channel(), "reason" => reason)
+                .increment(number);
+        }
     }
 }
 

@@ -1,0 +1,95 @@
+//! Reads one file into the messages it holds.
+
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::clock::Clock;
+use crate::message::payload::Payload;
+use crate::message::verdict::{DuplicateRule, IfChanged};
+use crate::source::file::directory::Found;
+use crate::source::file::options::FileSourceOptions;
+use crate::source::intake::Received;
+
+/// A file and its messages.
+pub(super) struct Loaded {
+    pub(super) name: String,
+    pub(super) messages: Vec<Received>,
+}
+
+impl Loaded {
+    pub(super) fn bytes(&self) -> usize {
+        self.messages.iter().map(|message| message.payload.len()).sum()
+    }
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// Why it is refused; `None` when it is not there any more or changed just now: look again.
+pub(super) async fn load(
+    channel: &Arc<str>,
+    options: &FileSourceOptions,
+    clock: &Clock,
+    found: &Found,
+) -> Result<Loaded, Option<String>> {
+    let limit = u64::try_from(options.file_bytes_max).unwrap_or(u64::MAX);
+    if found.size > limit {
+        return Err(Some(format!("the file has {} bytes; at most {limit} are read\n", found.size)));
+    }
+    let bytes = match read(options, found).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(None),
+        Err(error) => return Err(Some(format!("the file cannot be read: {error}\n"))),
+    };
+    if bytes.is_empty() {
+        return Err(Some("the file is empty\n".to_owned()));
+    }
+    let at = clock.now();
+    let message = |index: usize, bytes: Bytes| {
+        let duplicate = repeat_rule(channel, options, found, index, &bytes);
+        let peer = found.name.clone();
+        Received {
+            content_type: Some(options.content_type),
+            attributes: vec![("file.name".into(), found.name.as_str().into())],
+            duplicate: Some(duplicate),
+            ..Received::new(Arc::clone(channel), Payload::new(bytes), at, peer)
+        }
+    };
+    Ok(Loaded { name: found.name.clone(), messages: vec![message(0, bytes)] })
+}
+
+/// The file's bytes; `None` when it grew since it was found.
+async fn read(options: &FileSourceOptions, found: &Found) -> io::Result<Option<Bytes>> {
+    let mut file = File::open(options.directory.join(&found.name)).await?;
+    let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or(0));
+    let most = found.size.saturating_add(1);
+    (&mut file).take(most).read_to_end(&mut bytes).await?;
+    let read = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    Ok((read == found.size).then(|| Bytes::from(bytes)))
+}
+
+/// Recognises the file after a crash between commit and move. The same name written anew, even with
+/// the same content, has another time of change and is another file.
+fn repeat_rule(
+    channel: &str,
+    options: &FileSourceOptions,
+    found: &Found,
+    index: usize,
+    bytes: &[u8],
+) -> DuplicateRule {
+    let changed = found.changed.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let identity = format!("{channel}\0file\0{}\0{}\0{index}", found.name, changed.as_nanos());
+    DuplicateRule {
+        identity: xxh3_64(identity.as_bytes()),
+        content: xxh3_64(bytes),
+        within: options.repeat_within,
+        if_changed: IfChanged::Accept,
+    }
+}
