@@ -6,6 +6,7 @@
 //! Reading order: `raw` (a message and its segments), `path` and `value` (reading), `edit` (writing),
 //! `header` and `ack` (answering), `mllp` and `batch` (what messages travel in).
 
+pub mod ack;
 pub mod charset;
 pub mod dictionary;
 pub mod escape;

@@ -386,6 +386,22 @@ impl<'m> SegmentRef<'m> {
         own.into_iter().chain(rest)
     }
 
+    /// Component `component` of each repetition of a field.
+    #[must_use]
+    pub fn part_of_each(&self, field: usize, component: usize) -> Vec<Value<'m>> {
+        let Some(range) = self.field_range(field) else { return Vec::new() };
+        let separators = self.inner_separators(field);
+        let divide =
+            |range, separator| locate::pieces(self.bytes, range, separator, separators.width);
+        divide(range, separators.repetition)
+            .filter_map(|repetition| {
+                divide(repetition, separators.component).nth(component.saturating_sub(1))
+            })
+            .filter_map(|range| self.bytes.get(range))
+            .map(|raw| Value::of(raw, separators))
+            .collect()
+    }
+
     /// What stands at the path's field part; of several repetitions the first.
     #[must_use]
     pub fn get(&self, path: &Path) -> Value<'m> {
