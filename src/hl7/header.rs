@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use crate::hl7::charset::{Charset, CharsetRule};
-use crate::hl7::raw::{ParseError, SegmentRef, start_of_header};
+use crate::hl7::raw::ParseError;
+use crate::hl7::scan::start_of_header;
+use crate::hl7::segment::SegmentRef;
 use crate::hl7::separators::Separators;
 
 /// MSH as it came. Fields are raw bytes, whole, without their separators; empty when absent.

@@ -15,5 +15,7 @@ mod locate;
 pub mod mllp;
 pub mod path;
 pub mod raw;
+mod scan;
+mod segment;
 pub mod separators;
 pub mod value;

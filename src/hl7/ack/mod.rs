@@ -13,7 +13,6 @@ use crate::hl7::header::Header;
 
 /// MSA-1 (HL7 table 0008).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(clippy::upper_case_acronyms, reason = "the codes of table 0008")]
 pub enum AckCode {
     /// Application accept.
     AA,

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::hl7::ack::AckCode;
-use crate::hl7::raw::{ParseError, RawMessage, SegmentEnds, SegmentRef};
+use crate::hl7::raw::{ParseError, RawMessage, SegmentEnds};
+use crate::hl7::segment::SegmentRef;
 use crate::hl7::value::Value;
 
 /// An acknowledgement as received.
