@@ -248,7 +248,8 @@ pub struct DeliveryView {
     pub destination: DestinationId,
     /// The version that decides what is sent.
     pub version: VersionId,
-    /// `filtered`, `pending`, `delivered`, `retry`, `held`, `behind`, `dead`, `cancelled`.
+    /// `filtered`, `pending`, `delivered`, `retry`, `held`, `behind`, `dead`, `cancelled`; `unaccounted`
+    /// when the store lost track of it, which `conservation` would show too.
     pub state: &'static str,
     /// Set when delivered.
     pub settled: Option<Settled>,
@@ -331,7 +332,7 @@ pub struct StoreStatus {
 }
 
 /// Why the store did not do it. Never holds message content.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum StoreError {
     /// No room: intake is refused until there is.
     #[error("the disk or the store's size limit is full; free space under the data directory")]
@@ -376,6 +377,13 @@ pub trait Store: Send + Sync {
     /// Keeps refused input as evidence; best effort, bounded.
     async fn reject(&self, reject: Reject) -> Result<(), StoreError>;
 
+    /// Refused input, newest first, each with its number; only those before `before` (paging).
+    async fn rejects(
+        &self,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<(i64, Reject)>, StoreError>;
+
     /// Freshly committed messages, in order of the log, each batch once. A slow reader loses whole
     /// batches (`Lagged`) and reads them from the log instead.
     fn committed(&self) -> tokio::sync::broadcast::Receiver<Arc<[Arc<StoredMessage>]>>;
@@ -408,7 +416,8 @@ pub trait Store: Send + Sync {
     /// Exception rows.
     async fn exceptions(&self, query: ExceptionQuery) -> Result<Vec<Exception>, StoreError>;
 
-    /// Messages by place, with bodies, in the order asked; those that are gone are left out.
+    /// Messages by place, with bodies, in the order asked; those that are gone are left out. The
+    /// payload is empty when retention took the body.
     async fn messages(&self, seqs: &[Seq]) -> Result<Vec<Arc<StoredMessage>>, StoreError>;
 
     /// The place of a message.

@@ -19,3 +19,11 @@ pub const SOURCE_CONNECTIONS_REFUSED: &str = "medway_source_connections_refused_
 pub const GARBAGE_BYTES: &str = "medway_garbage_bytes_total";
 /// Histogram `{channel}`: from a message's last byte to its answer.
 pub const ACK_SECONDS: &str = "medway_ack_duration_seconds";
+/// Histogram: one transaction of the store, from `BEGIN` to the return of its `COMMIT`.
+pub const STORE_COMMIT_SECONDS: &str = "medway_store_commit_duration_seconds";
+/// Counter: transactions the store committed.
+pub const STORE_COMMITS: &str = "medway_store_commits_total";
+/// Histogram: messages that shared one commit.
+pub const STORE_COMMIT_MESSAGES: &str = "medway_store_commit_messages";
+/// Gauge: bytes that wait for the disk.
+pub const STORE_WAITING_BYTES: &str = "medway_store_waiting_bytes";

@@ -172,6 +172,10 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn rejects(&self, _: Option<i64>, _: u32) -> Result<Vec<(i64, Reject)>, StoreError> {
+        Err(StoreError::Missing)
+    }
+
     fn committed(&self) -> broadcast::Receiver<Arc<[Arc<StoredMessage>]>> {
         self.committed.subscribe()
     }

@@ -9,3 +9,4 @@
 mod door;
 mod source_file;
 mod source_http;
+mod store;

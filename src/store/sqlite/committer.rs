@@ -1,0 +1,419 @@
+//! The one writer: a thread that commits whatever waits, then answers, then publishes.
+//!
+//! Self-clocking: while one commit waits for the disk the next batch gathers. Nothing is answered
+//! before the commit that holds it returned. After an I/O error the store stops: what a failed sync
+//! left on disk is not known, so nothing may be written after it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tracing::{error, warn};
+
+use crate::message::StoredMessage;
+use crate::message::id::{DestinationId, VersionId};
+use crate::store::sqlite::duplicates::Duplicates;
+use crate::store::sqlite::error;
+use crate::store::sqlite::index::{Indexed, Piece, RunWriter};
+use crate::store::sqlite::outcomes::Positions;
+use crate::store::sqlite::prune::Pruner;
+use crate::store::sqlite::queries;
+use crate::store::sqlite::queue::{Known, Queue, Reply, Waiting, Work};
+use crate::store::sqlite::shared::Shared;
+use crate::store::{Appended, Pause, Reject, Settled, StoreError, VersionRecord};
+use crate::telemetry::crash;
+use crate::telemetry::metrics::{STORE_COMMIT_MESSAGES, STORE_COMMIT_SECONDS, STORE_COMMITS};
+
+/// How long changes wait before they are tried again on a full disk.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Bytes written since the last checkpoint that ask for the next.
+const CHECKPOINT_BYTES: usize = 32 << 20;
+/// What a commit writes besides its rows: the pages at the edges of the tables.
+const COMMIT_BYTES: usize = 4 * 8192;
+/// Refused inputs kept.
+const REJECTS_MAX: i64 = 10_000;
+/// Bytes of a refused input that are kept.
+const REJECT_BYTES_MAX: usize = 64 << 10;
+
+/// The committer's possessions.
+pub(super) struct Committer {
+    /// The only connection that writes.
+    pub(super) conn: Connection,
+    /// What the readers see too.
+    pub(super) shared: Arc<Shared>,
+    /// Where work comes from.
+    pub(super) queue: Arc<Queue>,
+    /// The memory of repeats.
+    pub(super) duplicates: Duplicates,
+    /// Cursors and the like.
+    pub(super) positions: Positions,
+    /// Writes the search index.
+    pub(super) runs: RunWriter,
+    /// Where retention stands.
+    pub(super) pruner: Pruner,
+    /// Asks for a checkpoint.
+    pub(super) checkpoints: SyncSender<()>,
+    /// Bytes written since the last checkpoint, about.
+    pub(super) written: usize,
+}
+
+/// What one transaction gathers for the time after its commit.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// New messages, ascending.
+    pub(super) messages: Vec<Arc<StoredMessage>>,
+    /// Those of them with a duplicate rule.
+    pub(super) known: Vec<Known>,
+    /// Their keys.
+    pub(super) indexed: Vec<Indexed>,
+    /// Number of keys.
+    pub(super) keys: usize,
+    /// Deliveries that succeeded; written as blocks at the end.
+    pub(super) settled: Vec<Settled>,
+    /// Numbers of words that are new in this transaction: channels, key names, plans.
+    pub(super) words: [Vec<u32>; 3],
+    /// Bytes of bodies and changes.
+    pub(super) bytes: usize,
+    piece: Option<Piece>,
+    done: Vec<Done>,
+}
+
+/// Work that was written, with its answer.
+enum Done {
+    Append(Reply<Vec<Appended>>, Result<Vec<Appended>, StoreError>),
+    Record(Waiting),
+    Unit(Reply<()>),
+    Destination(Reply<DestinationId>, DestinationId),
+    Version(Reply<VersionId>, VersionId),
+    Prune(Reply<u64>, u64),
+}
+
+impl Done {
+    /// Answers. A change whose commit may succeed later is handed back instead.
+    fn answer(self, failed: Option<&StoreError>, keep: bool) -> Option<Waiting> {
+        match self {
+            Self::Append(reply, answer) => give(reply, failed, answer),
+            Self::Unit(reply) => give(reply, failed, Ok(())),
+            Self::Destination(reply, id) => give(reply, failed, Ok(id)),
+            Self::Version(reply, id) => give(reply, failed, Ok(id)),
+            Self::Prune(reply, touched) => give(reply, failed, Ok(touched)),
+            Self::Record(waiting) if keep => return Some(waiting),
+            Self::Record(Waiting { work: Work::Record(_, Some(reply)), .. }) => {
+                give(reply, failed, Ok(()));
+            }
+            Self::Record(_) => {}
+        }
+        None
+    }
+}
+
+/// Whoever asked may have gone; that is his right.
+fn give<T>(reply: Reply<T>, failed: Option<&StoreError>, answer: Result<T, StoreError>) {
+    drop(reply.send(failed.map_or(answer, |error| Err(error.clone()))));
+}
+
+impl Committer {
+    /// Commits until the queue is closed and empty, or the disk failed.
+    pub(super) fn run(mut self) {
+        while let Some(waiting) = self.queue.take() {
+            let mut batch = VecDeque::with_capacity(waiting.len());
+            let mut finish_checkpoint = false;
+            for waiting in waiting {
+                match waiting.work {
+                    Work::Known(known, last) => self.remember(&known, last),
+                    Work::FinishCheckpoint => finish_checkpoint = true,
+                    _ => batch.push_back(waiting),
+                }
+            }
+            let commit = if batch.is_empty() { Ok(()) } else { self.commit(batch) };
+            let upkeep = commit.and_then(|()| self.keep_up(finish_checkpoint));
+            if let Err(error) = upkeep {
+                error!(%error, "the store stops");
+                self.shared.set_broken(&error);
+                return;
+            }
+        }
+    }
+
+    fn remember(&mut self, known: &[Known], last: bool) {
+        let room = known.iter().all(|known| self.duplicates.put_older(*known));
+        if last || !room {
+            self.duplicates.set_complete();
+        }
+    }
+
+    /// Writes a batch and answers it. An error means that the store may not go on.
+    fn commit(&mut self, mut waiting: VecDeque<Waiting>) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let mut batch = Batch::default();
+        match self.write(&mut waiting, &mut batch) {
+            Ok(()) => {
+                self.committed(batch, started);
+                Ok(())
+            }
+            Err(error) => self.failed(&error, batch, waiting),
+        }
+    }
+
+    fn write(
+        &mut self,
+        waiting: &mut VecDeque<Waiting>,
+        batch: &mut Batch,
+    ) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(queries::BEGIN)?.execute([])?;
+        while let Some(next) = waiting.pop_front() {
+            batch.bytes = batch.bytes.saturating_add(next.bytes);
+            self.apply(next, batch)?;
+        }
+        self.positions.write(&self.conn, &batch.settled)?;
+        let close = || self.shared.tail_mut().close();
+        batch.piece = self.runs.write(&self.conn, close, batch.keys)?;
+        crash::point("store_before_commit");
+        self.conn.prepare_cached(queries::COMMIT)?.execute([])?;
+        crash::point("store_after_commit");
+        Ok(())
+    }
+
+    /// Writes one piece of work. Whatever happens, its answer stands in `batch.done` afterwards.
+    fn apply(&mut self, waiting: Waiting, batch: &mut Batch) -> rusqlite::Result<()> {
+        let bytes = waiting.bytes;
+        match waiting.work {
+            Work::Append(messages, reply) => {
+                let (answer, result) = parted(self.append(messages, batch), Ok(Vec::new()));
+                batch.done.push(Done::Append(reply, answer));
+                result
+            }
+            Work::Record(changes, reply) => {
+                let result = self.positions.apply(&self.conn, &changes, &mut batch.settled);
+                let work = Work::Record(changes, reply);
+                batch.done.push(Done::Record(Waiting { work, bytes }));
+                result
+            }
+            Work::Reject(reject, reply) => {
+                let result = insert_reject(&self.conn, &reject);
+                batch.done.push(Done::Unit(reply));
+                result
+            }
+            Work::Destination(channel, name, reply) => {
+                let found = destination(&self.conn, &channel, &name);
+                let (id, result) = parted(found, DestinationId(0));
+                batch.done.push(Done::Destination(reply, id));
+                result
+            }
+            Work::Version(record, reply) => {
+                let (id, result) = parted(version(&self.conn, &record), VersionId(0));
+                batch.done.push(Done::Version(reply, id));
+                result
+            }
+            Work::Pause(id, pause, reply) => {
+                let result = set_paused(&self.conn, id, pause.as_ref());
+                batch.done.push(Done::Unit(reply));
+                result
+            }
+            Work::Prune(retention, now, reply) => {
+                let step = {
+                    let dictionary = self.shared.dictionary();
+                    let cursors = &self.positions.cursors;
+                    self.pruner.step(&self.conn, &dictionary, cursors, &retention, now)
+                };
+                let (touched, result) = parted(step, 0);
+                batch.done.push(Done::Prune(reply, touched));
+                result
+            }
+            Work::Known(..) | Work::FinishCheckpoint => Ok(()),
+        }
+    }
+
+    /// The batch is durable: memory follows, callers are answered, messages go out.
+    fn committed(&mut self, batch: Batch, started: Instant) {
+        self.measure(&batch, started);
+        if let Some(last) = batch.messages.last() {
+            self.shared.head.store(last.seq.0, Ordering::Release);
+            self.positions.next_seq = last.seq.0 + 1;
+            for known in &batch.known {
+                self.duplicates.put(*known);
+            }
+            self.shared.tail_mut().put(&batch.indexed);
+        }
+        if let Some(finished) = batch.piece.and_then(|piece| self.runs.keep(piece)) {
+            self.shared.tail_mut().finish(finished);
+        }
+        self.shared.commits.fetch_add(1, Ordering::AcqRel);
+        self.shared.set_failing(None);
+        let pruned = batch.done.iter().any(|done| matches!(done, Done::Prune(_, 1..)));
+        for done in batch.done {
+            done.answer(None, false);
+        }
+        if !batch.messages.is_empty() {
+            // Without a receiver there is nobody to tell.
+            drop(self.shared.committed.send(batch.messages.into()));
+        }
+        if pruned || self.shared.first.load(Ordering::Acquire) == 0 {
+            self.find_first();
+        }
+    }
+
+    fn find_first(&self) {
+        let first = self.conn.prepare_cached(queries::FIRST);
+        if let Ok(first) = first.and_then(|mut query| query.query_row([], |row| row.get(0))) {
+            self.shared.first.store(first, Ordering::Release);
+        }
+    }
+
+    fn measure(&mut self, batch: &Batch, started: Instant) {
+        let messages = u32::try_from(batch.messages.len()).unwrap_or(u32::MAX);
+        metrics::histogram!(STORE_COMMIT_SECONDS).record(started.elapsed().as_secs_f64());
+        metrics::histogram!(STORE_COMMIT_MESSAGES).record(f64::from(messages));
+        metrics::counter!(STORE_COMMITS).increment(1);
+        self.written = self.written.saturating_add(batch.bytes).saturating_add(COMMIT_BYTES);
+    }
+
+    /// Rolls back, and answers with the error or keeps for later what may be kept.
+    fn failed(
+        &mut self,
+        error: &rusqlite::Error,
+        batch: Batch,
+        waiting: VecDeque<Waiting>,
+    ) -> Result<(), StoreError> {
+        let meaning = error::of_writer(error);
+        let rolled_back = self.roll_back(&batch);
+        let may_pass = error::may_pass(error) && rolled_back.is_ok();
+        let keep = may_pass && !self.queue.is_closed();
+        let mut kept = Vec::new();
+        for done in batch.done {
+            kept.extend(done.answer(Some(&meaning), keep));
+        }
+        for waiting in waiting {
+            match waiting.work {
+                Work::Record(..) if keep => kept.push(waiting),
+                work => refuse(work, &meaning),
+            }
+        }
+        if !may_pass {
+            return Err(meaning);
+        }
+        warn!(error = %meaning, kept = kept.len(), "commit failed, rolled back");
+        self.shared.set_failing(Some(meaning.to_string()));
+        let wait = !kept.is_empty();
+        self.queue.push_front(kept);
+        if wait {
+            self.queue.rest(RETRY_PAUSE);
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self, batch: &Batch) -> rusqlite::Result<()> {
+        if !self.conn.is_autocommit() {
+            self.conn.prepare_cached(queries::ROLLBACK)?.execute([])?;
+        }
+        let [channels, key_names, plans] = &batch.words;
+        let mut dictionary = self.shared.dictionary_mut();
+        channels.iter().for_each(|number| dictionary.channels.take(*number));
+        key_names.iter().for_each(|number| dictionary.key_names.take(*number));
+        plans.iter().for_each(|number| dictionary.plans.take(*number));
+        drop(dictionary);
+        self.positions = Positions::load(&self.conn)?;
+        Ok(())
+    }
+
+    /// Between commits: asks for a checkpoint when much was written, and does the rest of one when
+    /// asked, so that the write-ahead log starts over instead of growing.
+    fn keep_up(&mut self, finish_checkpoint: bool) -> Result<(), StoreError> {
+        if self.written >= CHECKPOINT_BYTES && self.checkpoints.try_send(()).is_ok() {
+            self.written = 0;
+        }
+        if let Some(broken) = self.shared.broken() {
+            return Err(broken);
+        }
+        if !finish_checkpoint {
+            return Ok(());
+        }
+        let done = self.conn.query_row(queries::CHECKPOINT, [], |_| Ok(()));
+        match done.map_err(|error| error::of_writer(&error)) {
+            Err(fatal @ StoreError::Disk(_)) => Err(fatal),
+            Err(error) => {
+                warn!(%error, "checkpoint put off");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// The value, or one to put in its place, and the error.
+fn parted<T>(result: rusqlite::Result<T>, otherwise: T) -> (T, rusqlite::Result<()>) {
+    match result {
+        Ok(value) => (value, Ok(())),
+        Err(error) => (otherwise, Err(error)),
+    }
+}
+
+/// Answers work that was not begun.
+fn refuse(work: Work, error: &StoreError) {
+    match work {
+        Work::Append(_, reply) => give(reply, Some(error), Ok(Vec::new())),
+        Work::Record(_, Some(reply)) | Work::Reject(_, reply) | Work::Pause(_, _, reply) => {
+            give(reply, Some(error), Ok(()));
+        }
+        Work::Destination(_, _, reply) => give(reply, Some(error), Ok(DestinationId(0))),
+        Work::Version(_, reply) => give(reply, Some(error), Ok(VersionId(0))),
+        Work::Prune(_, _, reply) => give(reply, Some(error), Ok(0)),
+        Work::Record(_, None) | Work::Known(..) | Work::FinishCheckpoint => {}
+    }
+}
+
+fn insert_reject(conn: &Connection, reject: &Reject) -> rusqlite::Result<()> {
+    let bytes = reject.payload.expose();
+    let kept = bytes.get(..REJECT_BYTES_MAX).unwrap_or(bytes);
+    let number: i64 = conn.prepare_cached(queries::INSERT_REJECT)?.query_row(
+        params![reject.at.0, reject.channel, reject.peer, reject.reason, kept],
+        |row| row.get(0),
+    )?;
+    conn.prepare_cached(queries::TRIM_REJECTS)?.execute([number - REJECTS_MAX])?;
+    Ok(())
+}
+
+fn destination(conn: &Connection, channel: &str, name: &str) -> rusqlite::Result<DestinationId> {
+    let found = conn
+        .prepare_cached(queries::FIND_DESTINATION)?
+        .query_row([channel, name], |row| row.get(0))
+        .optional()?;
+    let number = match found {
+        Some(number) => number,
+        None => conn
+            .prepare_cached(queries::INSERT_DESTINATION)?
+            .query_row([channel, name], |row| row.get(0))?,
+    };
+    Ok(DestinationId(number))
+}
+
+fn version(conn: &Connection, record: &VersionRecord) -> rusqlite::Result<VersionId> {
+    let found = conn
+        .prepare_cached(queries::FIND_VERSION)?
+        .query_row([&*record.channel, &*record.hash], |row| row.get(0))
+        .optional()?;
+    let number = match found {
+        Some(number) => number,
+        None => conn.prepare_cached(queries::INSERT_VERSION)?.query_row(
+            params![record.channel, record.hash, record.bundle, record.applied_at.0],
+            |row| row.get(0),
+        )?,
+    };
+    Ok(VersionId(number))
+}
+
+fn set_paused(conn: &Connection, id: DestinationId, pause: Option<&Pause>) -> rusqlite::Result<()> {
+    match pause {
+        Some(pause) => conn.prepare_cached(queries::UPSERT_PAUSE)?.execute(params![
+            id.0,
+            pause.by,
+            pause.reason,
+            pause.at.0
+        ])?,
+        None => conn.prepare_cached(queries::DELETE_PAUSE)?.execute([id.0])?,
+    };
+    Ok(())
+}

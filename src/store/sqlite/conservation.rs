@@ -1,0 +1,99 @@
+//! The sums of P4: every delivery that was ever planned is in exactly one state.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqlitePool;
+
+use crate::message::id::{DestinationId, Seq};
+use crate::store::sqlite::blocks::{page_of, places_of};
+use crate::store::sqlite::dictionary::{Shape, What};
+use crate::store::sqlite::error::damaged;
+use crate::store::sqlite::outcomes::state_from_number;
+use crate::store::sqlite::queries;
+use crate::store::sqlite::read::settled_between;
+use crate::store::sqlite::shared::Shared;
+use crate::store::{Conservation, ExceptionState, StoreError};
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Reads the whole log, a page at a time, in one snapshot.
+pub(super) async fn conservation(pool: &SqlitePool, shared: &Shared) -> Result<Vec<Conservation>> {
+    let mut snapshot = pool.begin().await?;
+    let rows: Vec<(u32, i64, i64)> =
+        sqlx::query_as(queries::CURSORS).fetch_all(&mut *snapshot).await?;
+    let cursors: HashMap<DestinationId, i64> =
+        rows.into_iter().map(|(number, to, _)| (DestinationId(number), to)).collect();
+    let (first,): (i64,) = sqlx::query_as(queries::FIRST).fetch_one(&mut *snapshot).await?;
+    let (last,): (i64,) = sqlx::query_as(queries::HEAD).fetch_one(&mut *snapshot).await?;
+    let mut sums = BTreeMap::new();
+    for page in page_of(Seq(first))..=page_of(Seq(last)) {
+        add_page(&mut snapshot, shared, page, &cursors, &mut sums).await?;
+    }
+    Ok(sums.into_values().collect())
+}
+
+async fn add_page(
+    conn: &mut SqliteConnection,
+    shared: &Shared,
+    page: i64,
+    cursors: &HashMap<DestinationId, i64>,
+    sums: &mut BTreeMap<DestinationId, Conservation>,
+) -> Result<()> {
+    let (from, to) = places_of(page);
+    let messages: Vec<(i64, u32)> =
+        sqlx::query_as(queries::PLANS_BETWEEN).bind(from).bind(to).fetch_all(&mut *conn).await?;
+    let settled: HashSet<(DestinationId, i64)> = settled_between(&mut *conn, page, page)
+        .await?
+        .into_iter()
+        .map(|settled| (settled.destination, settled.seq.0))
+        .collect();
+    let rows: Vec<(u32, i64, i64)> =
+        sqlx::query_as(queries::EXCEPTIONS_BETWEEN).bind(from).bind(to).fetch_all(conn).await?;
+    let excepted: HashMap<(DestinationId, i64), Option<ExceptionState>> = rows
+        .into_iter()
+        .map(|(number, seq, state)| ((DestinationId(number), seq), state_from_number(state)))
+        .collect();
+    let dictionary = shared.dictionary();
+    for (seq, plan) in messages {
+        let shapes = dictionary.plans.get(plan).ok_or_else(|| damaged("plan", plan.into()))?;
+        for shape in shapes.iter() {
+            let delivery = (shape.destination, seq);
+            let is_settled = settled.contains(&delivery);
+            let exception = excepted.get(&delivery).copied();
+            let passed = cursors.get(&shape.destination).is_some_and(|to| *to >= seq);
+            let sum = sums.entry(shape.destination).or_default();
+            sum.destination = shape.destination.0;
+            add(sum, shape, seq, (is_settled, exception, passed));
+        }
+    }
+    Ok(())
+}
+
+fn add(
+    sum: &mut Conservation,
+    shape: &Shape,
+    seq: i64,
+    (settled, exception, passed): (bool, Option<Option<ExceptionState>>, bool),
+) {
+    sum.planned += 1;
+    let count = match (shape.what, settled, exception) {
+        (What::Filtered, false, None) => &mut sum.filtered,
+        (What::Filtered, ..) | (_, true, Some(_)) | (_, _, Some(None)) => {
+            sum.unaccounted.push(Seq(seq));
+            return;
+        }
+        (_, true, None) => &mut sum.delivered,
+        (_, false, Some(Some(ExceptionState::Retry))) => &mut sum.retry,
+        (_, false, Some(Some(ExceptionState::Held))) => &mut sum.held,
+        (_, false, Some(Some(ExceptionState::Behind))) => &mut sum.behind,
+        (_, false, Some(Some(ExceptionState::Dead))) => &mut sum.dead,
+        (_, false, Some(Some(ExceptionState::Cancelled))) => &mut sum.cancelled,
+        (_, false, None) if !passed => &mut sum.pending,
+        (_, false, None) => {
+            sum.unaccounted.push(Seq(seq));
+            return;
+        }
+    };
+    *count += 1;
+}

@@ -1,0 +1,269 @@
+//! The search index: a tail in memory, and sorted runs in the table `message_key`.
+//!
+//! Keys arrive in no order (record numbers, accessions), and a B-tree page a key would cost more than
+//! the message itself. So they gather here, sorted, and every few thousand messages the committer
+//! writes them in order, a piece with each commit. What is not yet in a run is rebuilt at start from
+//! the messages themselves, which hold their keys.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use crate::message::id::{MessageId, Seq};
+use crate::message::time::Timestamp;
+use crate::message::{Envelope, KeyValue};
+use crate::store::sqlite::codec::{self, cut, put_number};
+use crate::store::sqlite::dictionary::{KEY_CONTROL, KEY_ID};
+use crate::store::sqlite::queries;
+
+/// A run is closed when the tail holds this many messages.
+const RUN_MESSAGES: usize = 4096;
+/// Keys written with a commit, at least, while a run is being written.
+const KEYS_PER_COMMIT: usize = 1024;
+/// Bytes of a value that are indexed.
+pub(super) const VALUE_BYTES_MAX: usize = 256;
+
+/// Name, value, place: as in `message_key`.
+type Entry = (u32, Box<[u8]>, i64);
+
+/// A sorted set of keys, with what it spans.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sorted {
+    entries: BTreeSet<Entry>,
+    messages: usize,
+    places: Option<(Seq, Seq)>,
+    received: Option<(Timestamp, Timestamp)>,
+    channels: BTreeSet<u32>,
+}
+
+impl Sorted {
+    fn put(&mut self, message: &Indexed) {
+        let (seq, at) = (message.seq, message.received_at);
+        self.entries.extend(message.keys.iter().map(|(name, value)| (*name, value.clone(), seq.0)));
+        self.messages += 1;
+        self.places =
+            Some(self.places.map_or((seq, seq), |(from, to)| (from.min(seq), to.max(seq))));
+        self.received =
+            Some(self.received.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+        self.channels.insert(message.channel);
+    }
+
+    fn find(&self, name: Option<u32>, value: &[u8], into: &mut Vec<Seq>) {
+        match name {
+            Some(name) => self.find_named(name, value, into),
+            None => {
+                let names: BTreeSet<u32> = self.entries.iter().map(|(name, ..)| *name).collect();
+                for name in names.into_iter().filter(|name| *name != KEY_ID) {
+                    self.find_named(name, value, into);
+                }
+            }
+        }
+    }
+
+    fn find_named(&self, name: u32, value: &[u8], into: &mut Vec<Seq>) {
+        let (from, to) = ((name, value.into(), i64::MIN), (name, value.into(), i64::MAX));
+        into.extend(self.entries.range(from..=to).map(|(_, _, seq)| Seq(*seq)));
+    }
+}
+
+/// What the index needs of one message.
+#[derive(Debug)]
+pub(super) struct Indexed {
+    seq: Seq,
+    received_at: Timestamp,
+    channel: u32,
+    keys: Vec<(u32, Box<[u8]>)>,
+}
+
+impl Indexed {
+    /// From a message just written; `names` are the numbers of its keys' names.
+    pub(super) fn new(seq: Seq, envelope: &Envelope, channel: u32, names: &[u32]) -> Self {
+        let keys = names.iter().copied().zip(&envelope.keys).map(|(name, key)| (name, &key.value));
+        let mut indexed = Self::bare(seq, envelope.id, envelope.received_at, channel);
+        indexed.push(KEY_CONTROL, &envelope.control_id);
+        for (name, value) in keys {
+            indexed.push(name, value);
+        }
+        indexed
+    }
+
+    fn bare(seq: Seq, id: MessageId, received_at: Timestamp, channel: u32) -> Self {
+        Self { seq, received_at, channel, keys: vec![(KEY_ID, id.to_bytes().into())] }
+    }
+
+    fn push(&mut self, name: u32, value: &KeyValue) {
+        let value = indexed_part(value.expose());
+        if !value.is_empty() {
+            self.keys.push((name, value.into()));
+        }
+    }
+}
+
+/// The part of a value that is indexed and searched.
+pub(super) fn indexed_part(value: &str) -> &[u8] {
+    cut(value, VALUE_BYTES_MAX).as_bytes()
+}
+
+/// The part of the index that is not yet in the database. Committed messages only.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    open: Sorted,
+    /// The run being written.
+    closing: Option<Arc<Sorted>>,
+    /// Everything up to here is in finished runs.
+    indexed_to: Seq,
+}
+
+impl Tail {
+    /// Places of messages with this key that are not in a finished run, newest first.
+    pub(super) fn find(&self, name: Option<u32>, value: &[u8]) -> Vec<Seq> {
+        let mut found = Vec::new();
+        self.open.find(name, value, &mut found);
+        if let Some(closing) = &self.closing {
+            closing.find(name, value, &mut found);
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.dedup();
+        found
+    }
+
+    /// Everything up to here is in finished runs.
+    pub(super) const fn indexed_to(&self) -> Seq {
+        self.indexed_to
+    }
+
+    /// Adds messages that were committed.
+    pub(super) fn put(&mut self, messages: &[Indexed]) {
+        for message in messages {
+            self.open.put(message);
+        }
+    }
+
+    /// Closes the open part when it is large enough and no run is being written.
+    pub(super) fn close(&mut self) -> Option<Arc<Sorted>> {
+        if self.closing.is_some() || self.open.messages < RUN_MESSAGES {
+            return None;
+        }
+        let closed = Arc::new(std::mem::take(&mut self.open));
+        self.closing = Some(Arc::clone(&closed));
+        Some(closed)
+    }
+
+    /// The run that was being written is durable.
+    pub(super) fn finish(&mut self, seq_to: Seq) {
+        self.closing = None;
+        self.indexed_to = self.indexed_to.max(seq_to);
+    }
+
+    /// Rebuilds the tail from the log after a start, and throws away what a crash left of a run.
+    pub(super) fn load(conn: &Connection) -> rusqlite::Result<(Self, RunWriter)> {
+        let last = conn.query_row(queries::LAST_RUN, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        let (run, indexed_to) = match last {
+            Err(rusqlite::Error::QueryReturnedNoRows) => (0, 0),
+            other => other?,
+        };
+        conn.execute(queries::DELETE_UNFINISHED_RUNS, [run])?;
+        let mut tail = Self { indexed_to: Seq(indexed_to), ..Self::default() };
+        let mut statement = conn.prepare(queries::KEYS_AFTER)?;
+        let mut rows = statement.query([indexed_to])?;
+        while let Some(row) = rows.next()? {
+            let id = MessageId::from_bytes(row.get(1)?);
+            let mut indexed =
+                Indexed::bare(Seq(row.get(0)?), id, Timestamp(row.get(2)?), row.get(3)?);
+            indexed.push(KEY_CONTROL, &KeyValue::new(row.get_ref(4)?.as_str()?));
+            for (name, value) in codec::keys(row.get_ref(5)?.as_blob()?).unwrap_or_default() {
+                indexed.push(name, &KeyValue::new(value));
+            }
+            tail.open.put(&indexed);
+        }
+        Ok((tail, RunWriter { last_run: run, current: None }))
+    }
+}
+
+/// Writes the closed part of the tail, a piece with each commit.
+#[derive(Debug)]
+pub(super) struct RunWriter {
+    last_run: i64,
+    current: Option<(Arc<Sorted>, Option<Entry>)>,
+}
+
+/// What a piece changed in memory, to be kept when its commit succeeds.
+#[derive(Debug)]
+pub(super) struct Piece {
+    written_to: Option<Entry>,
+    finished: Option<Seq>,
+}
+
+impl RunWriter {
+    /// Writes the next piece inside the open transaction: at least twice as many keys as the batch
+    /// brings, so that the tail stays bounded.
+    pub(super) fn write(
+        &mut self,
+        conn: &Connection,
+        close: impl FnOnce() -> Option<Arc<Sorted>>,
+        keys_new: usize,
+    ) -> rusqlite::Result<Option<Piece>> {
+        if self.current.is_none() {
+            self.current = close().map(|closed| (closed, None));
+        }
+        let Some((run, written_to)) = &self.current else { return Ok(None) };
+        let number = self.last_run + 1;
+        let from = written_to.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let most = KEYS_PER_COMMIT.max(keys_new.saturating_mul(2));
+        let mut insert = conn.prepare_cached(queries::INSERT_KEY)?;
+        let mut last = None;
+        let mut written = 0;
+        for entry in run.entries.range::<Entry, _>((from, Bound::Unbounded)).take(most) {
+            insert.execute(params![number, entry.0, entry.1, entry.2])?;
+            last = Some(entry);
+            written += 1;
+        }
+        let written_to = last.cloned().or_else(|| written_to.clone());
+        if written == most {
+            return Ok(Some(Piece { written_to, finished: None }));
+        }
+        let finished = Self::insert_run(conn, number, run)?;
+        Ok(Some(Piece { written_to, finished: Some(finished) }))
+    }
+
+    fn insert_run(conn: &Connection, number: i64, run: &Sorted) -> rusqlite::Result<Seq> {
+        let (from, to) = run.places.unwrap_or_default();
+        let (received_from, received_to) = run.received.unwrap_or_default();
+        let mut channels = Vec::new();
+        for channel in &run.channels {
+            put_number(&mut channels, u64::from(*channel));
+        }
+        conn.prepare_cached(queries::INSERT_RUN)?.execute(params![
+            number,
+            from.0,
+            to.0,
+            received_from.0,
+            received_to.0,
+            channels
+        ])?;
+        Ok(to)
+    }
+
+    /// The piece is durable. Answers the end of the run when it was the last of it.
+    pub(super) fn keep(&mut self, piece: Piece) -> Option<Seq> {
+        if piece.finished.is_some() {
+            self.last_run += 1;
+            self.current = None;
+        } else if let Some((_, written_to)) = &mut self.current {
+            *written_to = piece.written_to;
+        }
+        piece.finished
+    }
+}
+
+/// The channels of a run; `None` at damage.
+pub(super) fn run_channels(bytes: &[u8]) -> Option<BTreeSet<u32>> {
+    let mut cursor = codec::Cursor(bytes);
+    let mut channels = BTreeSet::new();
+    while !cursor.is_empty() {
+        channels.insert(cursor.small()?);
+    }
+    Some(channels)
+}

@@ -1,0 +1,277 @@
+//! What waits for the committer: bounded by bytes, taken in the order it came.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::message::id::{DestinationId, Seq, VersionId};
+use crate::message::time::Timestamp;
+use crate::store::{
+    Appended, Change, NewMessage, Pause, Reject, Retention, StoreError, VersionRecord,
+};
+use crate::telemetry::metrics::STORE_WAITING_BYTES;
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// A message ready to be written.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The message.
+    pub(super) message: NewMessage,
+    /// Its body as it is written; `None` shares its parent's.
+    pub(super) body: Option<(i64, Bytes)>,
+}
+
+/// What the memory of repeats keeps of one message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    /// Hash of channel, sender and control id.
+    pub(super) identity: u64,
+    /// Hash of the content.
+    pub(super) content: u64,
+    /// Its place.
+    pub(super) seq: Seq,
+}
+
+/// One piece of work.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Append all or none.
+    Append(Vec<Prepared>, Reply<Vec<Appended>>),
+    /// Change delivery states. Without a reply when an earlier commit failed and the caller knows.
+    Record(Vec<Change>, Option<Reply<()>>),
+    /// Keep refused input.
+    Reject(Reject, Reply<()>),
+    /// Number a destination.
+    Destination(String, String, Reply<DestinationId>),
+    /// Number a channel version.
+    Version(VersionRecord, Reply<VersionId>),
+    /// Stop a destination or let it go on.
+    Pause(DestinationId, Option<Pause>, Reply<()>),
+    /// One step of retention.
+    Prune(Retention, Timestamp, Reply<u64>),
+    /// Older messages for the memory of repeats, newest first; `true` with the last of them.
+    Known(Vec<Known>, bool),
+    /// Copy what is left of the write-ahead log, so that it starts over.
+    FinishCheckpoint,
+}
+
+/// Work and its size.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The work.
+    pub(super) work: Work,
+    /// Bytes it counts for.
+    pub(super) bytes: usize,
+}
+
+/// Limits of one commit and of what waits for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Bytes that may wait.
+    pub(super) waiting_bytes_max: usize,
+    /// Messages in one commit.
+    pub(super) batch_messages_max: usize,
+    /// Bytes in one commit.
+    pub(super) batch_bytes_max: usize,
+    /// How long changes alone wait for messages to ride with.
+    pub(super) linger: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    /// Work that is not a change of delivery state: it does not linger.
+    urgent: usize,
+    closed: bool,
+}
+
+/// The line before the committer.
+#[derive(Debug)]
+pub(super) struct Queue {
+    line: Mutex<Line>,
+    arrived: Condvar,
+    limits: Limits,
+}
+
+impl Queue {
+    /// An empty line.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { line: Mutex::new(Line::default()), arrived: Condvar::new(), limits }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts work at the end of the line.
+    ///
+    /// # Errors
+    /// When too much waits or the store is closed.
+    pub(super) fn push(&self, work: Work, bytes: usize) -> Result<(), StoreError> {
+        let mut line = self.line();
+        if line.closed {
+            return Err(StoreError::Closed);
+        }
+        let (waiting, limit) = (line.bytes.saturating_add(bytes), self.limits.waiting_bytes_max);
+        if waiting > limit {
+            return Err(StoreError::Overloaded { waiting: line.bytes, limit });
+        }
+        let first = line.waiting.is_empty();
+        let urgent = !matches!(work, Work::Record(..));
+        line.put_back(Waiting { work, bytes }, urgent);
+        let wake = first || (urgent && line.urgent == 1);
+        gauge(line.bytes);
+        drop(line);
+        if wake {
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Puts work back at the head of the line, in its order: its commit failed and will be tried again.
+    pub(super) fn push_front(&self, work: Vec<Waiting>) {
+        let mut line = self.line();
+        for waiting in work.into_iter().rev() {
+            line.bytes = line.bytes.saturating_add(waiting.bytes);
+            line.waiting.push_front(waiting);
+        }
+    }
+
+    /// No more work is taken in; what waits is still done.
+    pub(super) fn close(&self) {
+        self.line().closed = true;
+        self.arrived.notify_all();
+    }
+
+    /// Whether no more work is taken in.
+    pub(super) fn is_closed(&self) -> bool {
+        self.line().closed
+    }
+
+    /// Throws away what waits: whoever waits for it is told that the store is closed.
+    pub(super) fn abandon(&self) {
+        let mut line = self.line();
+        line.closed = true;
+        let waiting = std::mem::take(&mut line.waiting);
+        line.bytes = 0;
+        drop(line);
+        drop(waiting);
+    }
+
+    /// Waits a while, or until the line is closed.
+    pub(super) fn rest(&self, wait: Duration) {
+        let line = self.line();
+        let quiet = |line: &mut Line| !line.closed && line.urgent == 0;
+        drop(self.arrived.wait_timeout_while(line, wait, quiet));
+    }
+
+    /// Waits for work and takes what fits into one commit; `None` when closed and all is done.
+    pub(super) fn take(&self) -> Option<Vec<Waiting>> {
+        let mut line = self.line();
+        while line.waiting.is_empty() {
+            if line.closed {
+                return None;
+            }
+            line = self.arrived.wait(line).unwrap_or_else(PoisonError::into_inner);
+        }
+        let until = Instant::now() + self.limits.linger;
+        while line.urgent == 0 && !line.closed && line.bytes < self.limits.batch_bytes_max {
+            let Some(left) = until.checked_duration_since(Instant::now()) else { break };
+            line = self.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Some(line.take(&self.limits))
+    }
+}
+
+impl Line {
+    fn put_back(&mut self, waiting: Waiting, urgent: bool) {
+        self.bytes = self.bytes.saturating_add(waiting.bytes);
+        self.urgent += usize::from(urgent);
+        self.waiting.push_back(waiting);
+    }
+
+    fn take(&mut self, limits: &Limits) -> Vec<Waiting> {
+        let mut batch = Vec::new();
+        let (mut messages, mut bytes) = (0_usize, 0_usize);
+        while let Some(next) = self.waiting.front() {
+            if let Work::Append(calls, _) = &next.work {
+                messages += calls.len();
+            }
+            bytes = bytes.saturating_add(next.bytes);
+            let full = messages > limits.batch_messages_max || bytes > limits.batch_bytes_max;
+            if full && !batch.is_empty() {
+                break;
+            }
+            let Some(next) = self.waiting.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(next.bytes);
+            if !matches!(next.work, Work::Record(..)) {
+                self.urgent = self.urgent.saturating_sub(1);
+            }
+            batch.push(next);
+        }
+        gauge(self.bytes);
+        batch
+    }
+}
+
+fn gauge(bytes: usize) {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    metrics::gauge!(STORE_WAITING_BYTES).set(f64::from(bytes));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            waiting_bytes_max: 100,
+            batch_messages_max: 512,
+            batch_bytes_max: 50,
+            linger: Duration::from_millis(2),
+        }
+    }
+
+    fn record() -> Work {
+        Work::Record(Vec::new(), None)
+    }
+
+    #[test]
+    fn refuses_beyond_its_limit_and_takes_batches_below_theirs() {
+        let queue = Queue::new(limits());
+        for _ in 0..4 {
+            queue.push(record(), 25).unwrap();
+        }
+        assert!(matches!(
+            queue.push(record(), 1),
+            Err(StoreError::Overloaded { waiting: 100, limit: 100 })
+        ));
+        assert_eq!(queue.take().unwrap().len(), 2);
+        queue.push(record(), 50).unwrap();
+    }
+
+    #[test]
+    fn one_large_piece_is_taken_alone() {
+        let queue = Queue::new(limits());
+        queue.push(record(), 90).unwrap();
+        queue.push(record(), 1).unwrap();
+        assert_eq!(queue.take().unwrap().len(), 1);
+        assert_eq!(queue.take().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_waits_when_it_closes_is_still_done() {
+        let queue = Queue::new(limits());
+        queue.push(record(), 1).unwrap();
+        queue.close();
+        assert!(matches!(queue.push(record(), 1), Err(StoreError::Closed)));
+        assert!(queue.take().is_some());
+        assert!(queue.take().is_none());
+    }
+}

@@ -1,0 +1,449 @@
+//! Reads of the log and of delivery state, each in one snapshot, by connections that cannot write.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{Row, SqliteConnection};
+
+use crate::message::id::{DestinationId, MessageId, Seq, VersionId};
+use crate::message::kind::{ContentType, Kind};
+use crate::message::outcome::Answer;
+use crate::message::payload::Payload;
+use crate::message::plan::Lane;
+use crate::message::time::Timestamp;
+use crate::message::{Envelope, Key, KeyValue, Origin, StoredMessage};
+use crate::store::sqlite::blocks::{decode, page_of};
+use crate::store::sqlite::codec::{decompress, keys};
+use crate::store::sqlite::dictionary::{Dictionary, What, join};
+use crate::store::sqlite::error::damaged;
+use crate::store::sqlite::outcomes::{state_from_number, state_number};
+use crate::store::sqlite::queries;
+use crate::store::sqlite::shared::Shared;
+use crate::store::{
+    Attempt, DeliveryView, DestinationState, Exception, ExceptionQuery, ExceptionState, LogPage,
+    Pause, Reject, Settled, StoreError, VersionRecord,
+};
+
+/// Rows of the narrow log read at a time.
+const LOG_ROWS: u32 = 4096;
+/// Stretches of the log read for one page when little of it is for the destination.
+const LOG_STRETCHES_MAX: u32 = 64;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Every destination ever numbered.
+pub(super) async fn destinations(
+    pool: &SqlitePool,
+) -> Result<Vec<(DestinationId, Box<str>, Box<str>)>> {
+    let rows: Vec<(u32, Box<str>, Box<str>)> =
+        sqlx::query_as(queries::DESTINATIONS).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(no, channel, name)| (DestinationId(no), channel, name)).collect())
+}
+
+/// A channel version.
+pub(super) async fn version(pool: &SqlitePool, id: VersionId) -> Result<VersionRecord> {
+    let row: Option<(String, Box<str>, Vec<u8>, i64)> =
+        sqlx::query_as(queries::VERSION).bind(id.0).fetch_optional(pool).await?;
+    let (channel, hash, bundle, applied_at) = row.ok_or(StoreError::Missing)?;
+    Ok(VersionRecord { channel: channel.into(), hash, bundle, applied_at: Timestamp(applied_at) })
+}
+
+/// Refused input, newest first.
+pub(super) async fn rejects(
+    pool: &SqlitePool,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<(i64, Reject)>> {
+    let rows: Vec<(i64, i64, String, String, String, Vec<u8>)> = sqlx::query_as(queries::REJECTS)
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    let reject =
+        |(number, at, channel, peer, reason, payload): (i64, i64, String, _, _, Vec<u8>)| {
+            let (at, channel, payload) = (Timestamp(at), channel.into(), Payload::new(payload));
+            (number, Reject { at, channel, peer, reason, payload })
+        };
+    Ok(rows.into_iter().map(reject).collect())
+}
+
+/// Where a destination stands.
+pub(super) async fn destination_state(
+    pool: &SqlitePool,
+    id: DestinationId,
+) -> Result<DestinationState> {
+    let mut snapshot = pool.begin().await?;
+    let cursor: Option<(i64, i64)> =
+        sqlx::query_as(queries::CURSOR).bind(id.0).fetch_optional(&mut *snapshot).await?;
+    let (settled_to, frontier) = cursor.unwrap_or_default();
+    let mut settled_above = Vec::new();
+    if frontier > settled_to {
+        let (from, to) = (page_of(Seq(settled_to)), page_of(Seq(frontier)));
+        for settled in settled_between(&mut snapshot, from, to).await? {
+            if settled.destination == id && settled.seq.0 > settled_to {
+                settled_above.push(settled.seq);
+            }
+        }
+        settled_above.sort_unstable();
+        settled_above.dedup();
+    }
+    let excepted: Vec<(i64,)> = sqlx::query_as(queries::EXCEPTED_AFTER)
+        .bind(id.0)
+        .bind(settled_to)
+        .fetch_all(&mut *snapshot)
+        .await?;
+    let blocked: Vec<(i64, i64)> =
+        sqlx::query_as(queries::BLOCKED).bind(id.0).fetch_all(&mut *snapshot).await?;
+    let paused: Option<(String, String, i64)> =
+        sqlx::query_as(queries::PAUSE).bind(id.0).fetch_optional(&mut *snapshot).await?;
+    Ok(DestinationState {
+        settled_to: Seq(settled_to),
+        settled_above,
+        excepted_above: excepted.into_iter().map(|(seq,)| Seq(seq)).collect(),
+        blocked: sum_lanes(blocked),
+        paused: paused.map(|(by, reason, at)| Pause { by, reason, at: Timestamp(at) }),
+    })
+}
+
+/// A merge blocks two lanes. Deliveries without a lane block nobody.
+fn sum_lanes(rows: Vec<(i64, i64)>) -> Vec<(Lane, u64)> {
+    let mut lanes: HashMap<Lane, u64> = HashMap::new();
+    for (lane, count) in rows {
+        *lanes.entry(Lane(lane.cast_unsigned())).or_default() += count.cast_unsigned();
+    }
+    lanes.remove(&Lane::NONE);
+    let mut lanes: Vec<_> = lanes.into_iter().collect();
+    lanes.sort_unstable();
+    lanes
+}
+
+/// All settled deliveries of some pages.
+pub(super) async fn settled_between(
+    conn: &mut SqliteConnection,
+    from: i64,
+    to: i64,
+) -> Result<Vec<Settled>> {
+    let blocks: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as(queries::BLOCKS).bind(from).bind(to).fetch_all(conn).await?;
+    let mut settled = Vec::new();
+    for (page, block) in blocks {
+        settled.extend(decode(&block).ok_or_else(|| damaged("a settled block of page", page))?);
+    }
+    Ok(settled)
+}
+
+/// The log after a place, as one destination sees it.
+pub(super) async fn log(
+    pool: &SqlitePool,
+    shared: &Shared,
+    (destination, after): (DestinationId, Seq),
+    limit: u32,
+    bytes_max: usize,
+) -> Result<LogPage> {
+    let mut conn = pool.acquire().await?;
+    let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
+    let (mut wanted, mut bytes, mut read_to) = (Vec::new(), 0_usize, after);
+    let mut delivers = Delivers { destination, plans: HashMap::new() };
+    'log: for _ in 0..LOG_STRETCHES_MAX {
+        let rows: Vec<(i64, u32, i64)> = sqlx::query_as(queries::PLANS_AFTER)
+            .bind(read_to.0)
+            .bind(LOG_ROWS)
+            .fetch_all(&mut *conn)
+            .await?;
+        if rows.is_empty() {
+            break;
+        }
+        for (seq, plan, size) in rows {
+            if delivers.ask(shared, plan)? {
+                bytes = bytes.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+                if !wanted.is_empty() && bytes > bytes_max {
+                    break 'log;
+                }
+                wanted.push(Seq(seq));
+            }
+            read_to = Seq(seq);
+            if wanted.len() >= limit {
+                break 'log;
+            }
+        }
+    }
+    drop(conn);
+    Ok(LogPage { messages: messages(pool, shared, &wanted).await?, read_to })
+}
+
+/// Which plans deliver to a destination.
+struct Delivers {
+    destination: DestinationId,
+    plans: HashMap<u32, bool>,
+}
+
+impl Delivers {
+    fn ask(&mut self, shared: &Shared, plan: u32) -> Result<bool> {
+        if let Some(known) = self.plans.get(&plan) {
+            return Ok(*known);
+        }
+        let delivers = match shared.dictionary().plans.get(plan) {
+            Some(shapes) => shapes
+                .iter()
+                .any(|shape| shape.destination == self.destination && shape.what != What::Filtered),
+            None => return Err(damaged("plan", plan.into())),
+        };
+        self.plans.insert(plan, delivers);
+        Ok(delivers)
+    }
+}
+
+/// Deliveries that the log asks of a destination after a place.
+pub(super) async fn count_log(
+    pool: &SqlitePool,
+    destination: DestinationId,
+    after: Seq,
+) -> Result<u64> {
+    let (count,): (i64,) = sqlx::query_as(queries::COUNT_LOG)
+        .bind(after.0)
+        .bind(destination.0)
+        .fetch_one(pool)
+        .await?;
+    Ok(count.cast_unsigned())
+}
+
+/// Messages with bodies, in the order asked.
+pub(super) async fn messages(
+    pool: &SqlitePool,
+    shared: &Shared,
+    seqs: &[Seq],
+) -> Result<Vec<Arc<StoredMessage>>> {
+    rows_to_messages(pool, shared, seqs, queries::MESSAGES, Body::Read).await
+}
+
+/// Messages without bodies, in the order asked.
+pub(super) async fn envelopes(
+    pool: &SqlitePool,
+    shared: &Shared,
+    seqs: &[Seq],
+) -> Result<Vec<Arc<StoredMessage>>> {
+    rows_to_messages(pool, shared, seqs, queries::ENVELOPES, Body::Leave).await
+}
+
+/// Whether a row holds the body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Read,
+    Leave,
+}
+
+async fn rows_to_messages(
+    pool: &SqlitePool,
+    shared: &Shared,
+    seqs: &[Seq],
+    sql: &'static str,
+    body: Body,
+) -> Result<Vec<Arc<StoredMessage>>> {
+    if seqs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let numbers: Vec<String> = seqs.iter().map(|seq| seq.0.to_string()).collect();
+    let list = format!("[{}]", numbers.join(","));
+    let rows = sqlx::query(sql).bind(list).fetch_all(pool).await?;
+    let dictionary = shared.dictionary();
+    rows.iter().map(|row| message(row, &dictionary, body).map(Arc::new)).collect()
+}
+
+fn message(row: &SqliteRow, dictionary: &Dictionary, body: Body) -> Result<StoredMessage> {
+    let seq: i64 = row.try_get(0)?;
+    let damaged = || damaged("message", seq);
+    let id: [u8; 16] = row.try_get::<&[u8], _>(1)?.try_into().map_err(|_| damaged())?;
+    let channel = dictionary.channels.get(row.try_get(3)?).ok_or_else(damaged)?;
+    let mut named = Vec::new();
+    for (name, value) in keys(row.try_get(8)?).ok_or_else(damaged)? {
+        let name = dictionary.key_names.get(name).ok_or_else(damaged)?;
+        named.push(Key { name: Arc::clone(name), value: KeyValue::new(value) });
+    }
+    let shapes = dictionary.plans.get(row.try_get(9)?).ok_or_else(damaged)?;
+    let origin = match row.try_get::<Option<i64>, _>(11)? {
+        Some(parent) => {
+            let (by, reason) = (row.try_get(12)?, row.try_get(13)?);
+            Some(Origin { parent: Seq(parent), by, reason })
+        }
+        None => None,
+    };
+    let payload = match body {
+        Body::Leave => Payload::default(),
+        Body::Read => match row.try_get::<Option<&[u8]>, _>(15)? {
+            Some(bytes) => {
+                let body = decompress(row.try_get(14)?, bytes.into());
+                Payload::new(body.ok_or_else(damaged)?)
+            }
+            None => Payload::default(),
+        },
+    };
+    Ok(StoredMessage {
+        seq: Seq(seq),
+        envelope: Envelope {
+            id: MessageId::from_bytes(id),
+            received_at: Timestamp(row.try_get(2)?),
+            channel: Arc::clone(channel),
+            content_type: ContentType::from_number(row.try_get(4)?),
+            kind: Kind::from_number(row.try_get(5)?),
+            event: row.try_get::<&str, _>(6)?.into(),
+            control_id: KeyValue::new(row.try_get(7)?),
+            keys: named,
+            origin,
+        },
+        plan: join(shapes, row.try_get(10)?).ok_or_else(damaged)?,
+        payload,
+    })
+}
+
+/// Exception rows.
+pub(super) async fn exceptions(
+    pool: &SqlitePool,
+    query: &ExceptionQuery,
+) -> Result<Vec<Exception>> {
+    let (after_destination, after) = query.after.unwrap_or((DestinationId(0), Seq(i64::MIN)));
+    let lane = query.lane.map(|lane| lane.0.cast_signed());
+    let state = query.state.map(state_number);
+    let due = query.due.map(|due| due.0);
+    let rows = match query.destination {
+        Some(destination) => {
+            // The page before may have ended in a destination before or behind this one.
+            let from = match after_destination.cmp(&destination) {
+                std::cmp::Ordering::Less => i64::MIN,
+                std::cmp::Ordering::Equal => after.0,
+                std::cmp::Ordering::Greater => return Ok(Vec::new()),
+            };
+            let (sql, first) = match (lane, due, state) {
+                (Some(_), ..) => (queries::EXCEPTIONS_OF_LANE, None),
+                (None, Some(_), Some(state)) if state != state_number(ExceptionState::Retry) => {
+                    return Ok(Vec::new());
+                }
+                (None, Some(_), _) => (queries::EXCEPTIONS_OF_DUE, None),
+                (None, None, Some(state)) => (queries::EXCEPTIONS_OF_IN, Some(state)),
+                (None, None, None) => (queries::EXCEPTIONS_OF, None),
+            };
+            let bound = match (lane, due, first) {
+                (Some(lane), ..) => {
+                    sqlx::query(sql).bind(destination.0).bind(from).bind(lane).bind(state).bind(due)
+                }
+                (None, Some(due), _) => sqlx::query(sql).bind(destination.0).bind(due).bind(from),
+                (None, None, Some(state)) => {
+                    sqlx::query(sql).bind(state).bind(destination.0).bind(from)
+                }
+                (None, None, None) => sqlx::query(sql).bind(destination.0).bind(from),
+            };
+            bound.bind(query.limit).fetch_all(pool).await?
+        }
+        None => {
+            let all = match state {
+                Some(state) => sqlx::query(queries::EXCEPTIONS_IN).bind(state),
+                None => sqlx::query(queries::EXCEPTIONS),
+            };
+            let bound = all.bind(after_destination.0).bind(after.0).bind(lane).bind(due);
+            bound.bind(query.limit).fetch_all(pool).await?
+        }
+    };
+    rows.iter().map(exception).collect()
+}
+
+fn exception(row: &SqliteRow) -> Result<Exception> {
+    let seq: i64 = row.try_get(1)?;
+    let state = state_from_number(row.try_get(4)?);
+    Ok(Exception {
+        destination: DestinationId(row.try_get(0)?),
+        seq: Seq(seq),
+        lane: Lane(row.try_get::<i64, _>(2)?.cast_unsigned()),
+        joins: row.try_get::<Option<i64>, _>(3)?.map(|lane| Lane(lane.cast_unsigned())),
+        state: state.ok_or_else(|| damaged("the exception row of message", seq))?,
+        attempts: row.try_get(5)?,
+        since: Timestamp(row.try_get(6)?),
+        due: Timestamp(row.try_get(7)?),
+        cause: row.try_get::<&str, _>(8)?.into(),
+        answer: Answer {
+            code: row.try_get::<&str, _>(9)?.into(),
+            text: row.try_get::<&str, _>(10)?.into(),
+        },
+    })
+}
+
+/// What became of a message at each destination of its plan.
+pub(super) async fn deliveries(
+    pool: &SqlitePool,
+    shared: &Shared,
+    seq: Seq,
+) -> Result<Vec<DeliveryView>> {
+    let message = envelopes(pool, shared, &[seq]).await?;
+    let plan = message.first().map(|message| &message.plan).ok_or(StoreError::Missing)?;
+    let mut snapshot = pool.begin().await?;
+    let page = page_of(seq);
+    let mut settled: HashMap<DestinationId, Settled> = settled_between(&mut snapshot, page, page)
+        .await?
+        .into_iter()
+        .filter(|settled| settled.seq == seq)
+        .map(|settled| (settled.destination, settled))
+        .collect();
+    let mut attempts = attempts(&mut snapshot, seq).await?;
+    let mut views = Vec::with_capacity(plan.entries.len());
+    for entry in &plan.entries {
+        let destination = entry.destination;
+        let row = sqlx::query(queries::EXCEPTION)
+            .bind(destination.0)
+            .bind(seq.0)
+            .fetch_optional(&mut *snapshot)
+            .await?;
+        let exception = row.as_ref().map(exception).transpose()?;
+        let cursor: Option<(i64, i64)> = sqlx::query_as(queries::CURSOR)
+            .bind(destination.0)
+            .fetch_optional(&mut *snapshot)
+            .await?;
+        let passed = cursor.is_some_and(|(settled_to, _)| settled_to >= seq.0);
+        let settled = settled.remove(&destination);
+        let filtered = entry.disposition == crate::message::plan::Disposition::Filtered;
+        let state = match (filtered, &exception, &settled) {
+            (true, ..) => "filtered",
+            (false, Some(exception), _) => state_name(exception.state),
+            (false, None, Some(_)) => "delivered",
+            (false, None, None) if passed => "unaccounted",
+            (false, None, None) => "pending",
+        };
+        let attempts = attempts.remove(&destination).unwrap_or_default();
+        let version = entry.version;
+        views.push(DeliveryView { destination, version, state, settled, exception, attempts });
+    }
+    Ok(views)
+}
+
+const fn state_name(state: ExceptionState) -> &'static str {
+    match state {
+        ExceptionState::Retry => "retry",
+        ExceptionState::Held => "held",
+        ExceptionState::Behind => "behind",
+        ExceptionState::Dead => "dead",
+        ExceptionState::Cancelled => "cancelled",
+    }
+}
+
+async fn attempts(
+    conn: &mut SqliteConnection,
+    seq: Seq,
+) -> Result<HashMap<DestinationId, Vec<Attempt>>> {
+    let mut attempts: HashMap<DestinationId, Vec<Attempt>> = HashMap::new();
+    for row in sqlx::query(queries::ATTEMPTS).bind(seq.0).fetch_all(conn).await? {
+        let destination = DestinationId(row.try_get(0)?);
+        attempts.entry(destination).or_default().push(Attempt {
+            destination,
+            seq,
+            number: row.try_get(1)?,
+            at: Timestamp(row.try_get(2)?),
+            duration: Duration::from_micros(row.try_get::<i64, _>(3)?.cast_unsigned()),
+            outcome: row.try_get::<&str, _>(4)?.into(),
+            answer: Answer {
+                code: row.try_get::<&str, _>(5)?.into(),
+                text: row.try_get::<&str, _>(6)?.into(),
+            },
+            sent_hash: row.try_get::<i64, _>(7)?.cast_unsigned(),
+        });
+    }
+    Ok(attempts)
+}
