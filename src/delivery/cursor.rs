@@ -55,6 +55,11 @@ impl Cursor {
     /// A delivery is settled or became an exception row.
     pub fn close(&mut self, seq: Seq) {
         self.open.remove(&seq);
+        self.touch(seq);
+    }
+
+    /// A delivery beyond what was read got an exception row.
+    pub fn touch(&mut self, seq: Seq) {
         self.touched = self.touched.max(seq);
     }
 

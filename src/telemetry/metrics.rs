@@ -27,3 +27,13 @@ pub const STORE_COMMITS: &str = "medway_store_commits_total";
 pub const STORE_COMMIT_MESSAGES: &str = "medway_store_commit_messages";
 /// Gauge: bytes that wait for the disk.
 pub const STORE_WAITING_BYTES: &str = "medway_store_waiting_bytes";
+/// Counter `{channel, destination, outcome}`: attempts to deliver. Outcomes: `accepted`, `failed`,
+/// `rejected`, `uncertain`, `render`, `poison`.
+pub const DELIVERY_ATTEMPTS: &str = "medway_delivery_attempts_total";
+/// Gauge `{channel, destination, state}`: deliveries that are not done. States: `pending`,
+/// `in_flight`, `retry`, `held`, `behind`, `dead`.
+pub const QUEUE_MESSAGES: &str = "medway_queue_messages";
+/// Gauge `{channel, destination}`: how long the oldest that is pending or in retry has waited.
+pub const QUEUE_OLDEST_SECONDS: &str = "medway_queue_oldest_seconds";
+/// Histogram `{channel, destination}`: from the first byte sent to the answer.
+pub const DELIVERY_SECONDS: &str = "medway_delivery_duration_seconds";

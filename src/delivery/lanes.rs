@@ -1,0 +1,209 @@
+//! Who is first in each lane. Pure order: knows places in the log, nothing of sending.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::message::id::Seq;
+use crate::message::plan::Lane;
+
+/// The lanes a delivery stands in: none, one, or two (a merge).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its lane.
+    pub lane: Lane,
+    /// The second lane it orders.
+    pub joins: Option<Lane>,
+}
+
+impl Standing {
+    /// The lanes that have an order, each once.
+    pub fn lanes(self) -> impl Iterator<Item = Lane> {
+        let first = Some(self.lane).filter(|lane| *lane != Lane::NONE);
+        let second = self.joins.filter(|lane| *lane != Lane::NONE && *lane != self.lane);
+        first.into_iter().chain(second)
+    }
+
+    /// Whether it stands in the one lane of a strict destination.
+    #[must_use]
+    pub fn is_strict(self) -> bool {
+        self.lanes().any(|lane| lane == Lane::STRICT)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    /// Ascending.
+    queue: VecDeque<Seq>,
+    /// How many of them have an exception row.
+    rows: u32,
+    /// The one that is being sent.
+    flying: Option<Seq>,
+}
+
+/// All lanes that have somebody in them.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    lines: HashMap<Lane, Line>,
+}
+
+impl Lanes {
+    /// Puts a delivery into its lanes, at its place by acceptance.
+    pub fn insert(&mut self, seq: Seq, standing: Standing) {
+        for lane in standing.lanes() {
+            let queue = &mut self.lines.entry(lane).or_default().queue;
+            match queue.back() {
+                Some(last) if *last > seq => {
+                    let at = queue.partition_point(|other| *other < seq);
+                    queue.insert(at, seq);
+                }
+                _ => queue.push_back(seq),
+            }
+        }
+    }
+
+    /// Takes a delivery out of its lanes.
+    pub fn remove(&mut self, seq: Seq, standing: Standing) {
+        for lane in standing.lanes() {
+            let Some(line) = self.lines.get_mut(&lane) else { continue };
+            if line.queue.front() == Some(&seq) {
+                line.queue.pop_front();
+            } else if let Ok(at) = line.queue.binary_search(&seq) {
+                line.queue.remove(at);
+            }
+            if line.flying == Some(seq) {
+                line.flying = None;
+            }
+            if line.queue.is_empty() {
+                self.lines.remove(&lane);
+            }
+        }
+    }
+
+    /// Whether it may be sent: first in all its lanes, and nothing of them is being sent.
+    #[must_use]
+    pub fn may_go(&self, seq: Seq, standing: Standing) -> bool {
+        standing.lanes().all(|lane| {
+            self.lines
+                .get(&lane)
+                .is_some_and(|line| line.queue.front() == Some(&seq) && line.flying.is_none())
+        })
+    }
+
+    /// It is being sent.
+    pub fn fly(&mut self, seq: Seq, standing: Standing) {
+        for lane in standing.lanes() {
+            if let Some(line) = self.lines.get_mut(&lane) {
+                line.flying = Some(seq);
+            }
+        }
+    }
+
+    /// It is not being sent any more.
+    pub fn land(&mut self, seq: Seq, standing: Standing) {
+        for lane in standing.lanes() {
+            if let Some(line) = self.lines.get_mut(&lane)
+                && line.flying == Some(seq)
+            {
+                line.flying = None;
+            }
+        }
+    }
+
+    /// The first of a lane.
+    #[must_use]
+    pub fn head(&self, lane: Lane) -> Option<Seq> {
+        self.lines.get(&lane)?.queue.front().copied()
+    }
+
+    /// A delivery of these lanes got an exception row.
+    pub fn row_added(&mut self, standing: Standing) {
+        for lane in standing.lanes() {
+            if let Some(line) = self.lines.get_mut(&lane) {
+                line.rows += 1;
+            }
+        }
+    }
+
+    /// A delivery of these lanes lost its exception row; before it is removed.
+    pub fn row_removed(&mut self, standing: Standing) {
+        for lane in standing.lanes() {
+            if let Some(line) = self.lines.get_mut(&lane) {
+                line.rows = line.rows.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Whether one of the lanes has an exception row.
+    #[must_use]
+    pub fn has_rows(&self, standing: Standing) -> bool {
+        standing.lanes().any(|lane| self.lines.get(&lane).is_some_and(|line| line.rows > 0))
+    }
+
+    /// Those after `seq` in a lane, ascending.
+    pub fn after(&self, lane: Lane, seq: Seq) -> impl Iterator<Item = Seq> {
+        let queue = self.lines.get(&lane).map(|line| &line.queue);
+        queue.into_iter().flat_map(move |queue| {
+            let from = queue.partition_point(|other| *other <= seq);
+            queue.iter().skip(from).copied()
+        })
+    }
+
+    /// The lanes with exception rows: (lane, first delivery, deliveries in it).
+    pub fn with_rows(&self) -> impl Iterator<Item = (Lane, Seq, usize)> {
+        self.lines.iter().filter(|(_, line)| line.rows > 0).filter_map(|(lane, line)| {
+            line.queue.front().map(|head| (*lane, *head, line.queue.len()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Standing = Standing { lane: Lane(10), joins: None };
+    const B: Standing = Standing { lane: Lane(11), joins: None };
+    const MERGE: Standing = Standing { lane: Lane(10), joins: Some(Lane(11)) };
+    const FREE: Standing = Standing { lane: Lane::NONE, joins: None };
+
+    #[test]
+    fn a_merge_waits_for_both_lanes_and_both_wait_for_it() {
+        let mut lanes = Lanes::default();
+        lanes.insert(Seq(1), A);
+        lanes.insert(Seq(2), B);
+        lanes.insert(Seq(3), MERGE);
+        lanes.insert(Seq(4), A);
+        lanes.insert(Seq(5), B);
+        lanes.remove(Seq(1), A);
+        assert!(!lanes.may_go(Seq(3), MERGE));
+        lanes.remove(Seq(2), B);
+        assert!(lanes.may_go(Seq(3), MERGE));
+        assert!(!lanes.may_go(Seq(4), A) && !lanes.may_go(Seq(5), B));
+        lanes.fly(Seq(3), MERGE);
+        assert!(!lanes.may_go(Seq(3), MERGE));
+        lanes.remove(Seq(3), MERGE);
+        assert!(lanes.may_go(Seq(4), A) && lanes.may_go(Seq(5), B));
+    }
+
+    #[test]
+    fn without_order_nobody_waits() {
+        let mut lanes = Lanes::default();
+        lanes.insert(Seq(1), FREE);
+        lanes.insert(Seq(2), FREE);
+        lanes.fly(Seq(1), FREE);
+        assert!(lanes.may_go(Seq(2), FREE));
+        assert!(lanes.lines.is_empty());
+    }
+
+    #[test]
+    fn one_that_comes_back_takes_its_old_place_after_what_is_being_sent() {
+        let mut lanes = Lanes::default();
+        lanes.insert(Seq(5), A);
+        lanes.insert(Seq(6), A);
+        lanes.fly(Seq(5), A);
+        lanes.insert(Seq(2), A);
+        assert_eq!(lanes.head(A.lane), Some(Seq(2)));
+        assert!(!lanes.may_go(Seq(2), A));
+        lanes.remove(Seq(5), A);
+        assert!(lanes.may_go(Seq(2), A));
+        assert_eq!(lanes.after(A.lane, Seq(2)).collect::<Vec<_>>(), [Seq(6)]);
+    }
+}

@@ -1,0 +1,208 @@
+//! A queue as the store left it, and care with what was in work when the process last ended.
+//!
+//! A message that kills the process (a stack overflow, all memory) would do so for ever. Nothing is
+//! written about that on the normal path. After a start, what was already in the log is suspect: the
+//! first `parallel` deliveries each get a durable attempt row `started` before they are sent. When
+//! such a row is found without an end, the process died over it. With one of those found, suspects
+//! go one by one, so that the next death names one alone; with two, the delivery is held as poison.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::delivery::breaker::Breaker;
+use crate::delivery::cursor::Cursor;
+use crate::delivery::lanes::{Lanes, Standing};
+use crate::delivery::limit::Bucket;
+use crate::delivery::options::DeliveryOptions;
+use crate::delivery::queue::item::{Item, Now, Row, Stage};
+use crate::delivery::queue::{Queue, Rows};
+use crate::message::id::{DestinationId, Seq};
+use crate::message::outcome::Answer;
+use crate::message::time::Timestamp;
+use crate::store::{Attempt, Change, DestinationState, Exception, ExceptionState};
+
+/// Process deaths over one delivery after which it is held.
+const DEATHS_MAX: usize = 2;
+
+/// What the store knows of a destination.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Cursor and what is settled above it.
+    pub state: DestinationState,
+    /// Every row that is not final.
+    pub rows: Vec<Exception>,
+    /// How many dead letters there are.
+    pub dead: u64,
+    /// The last place in the log.
+    pub head: Seq,
+}
+
+/// Deliveries that may have been in work when the process last ended.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    left: u32,
+    to: Seq,
+    one_by_one: bool,
+}
+
+impl Suspects {
+    /// Whether this one, which is about to be sent, is one of them.
+    pub(super) const fn claimed(&mut self, seq: Seq) -> bool {
+        if self.left == 0 {
+            self.one_by_one = false;
+            return false;
+        }
+        if seq.0 > self.to.0 {
+            // The backlog of before is through.
+            self.left = 0;
+            self.one_by_one = false;
+            return false;
+        }
+        self.left -= 1;
+        true
+    }
+
+    pub(super) const fn one_by_one(&self) -> bool {
+        self.one_by_one
+    }
+}
+
+/// What to do with a suspect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspicion {
+    /// Send it as soon as everything up to this mark is recorded.
+    SendAfter(u64),
+    /// The process died over it too often: it is held.
+    Held,
+}
+
+impl Queue {
+    /// The queue of a destination, as the store left it.
+    #[must_use]
+    pub fn new(id: DestinationId, options: DeliveryOptions, restored: Restored, now: Now) -> Self {
+        let Restored { state, rows, dead, head } = restored;
+        let skip: BTreeSet<Seq> =
+            state.settled_above.iter().chain(&state.excepted_above).copied().collect();
+        let frontier = skip.last().copied().unwrap_or_default().max(state.settled_to);
+        let mut queue = Self {
+            id,
+            items: HashMap::new(),
+            lanes: Lanes::default(),
+            ready: VecDeque::new(),
+            to_load: VecDeque::new(),
+            timers: BTreeSet::new(),
+            stalled: BTreeSet::new(),
+            cursor: Cursor::new(state.settled_to, frontier, now.steady),
+            skip,
+            breaker: Breaker::new(options.breaker),
+            bucket: Bucket::new(options.per_second, now.steady),
+            limited_until: None,
+            probe: None,
+            outbox: Vec::new(),
+            handed_out: 0,
+            recorded: 0,
+            paused: state.paused,
+            pause_unsaved: false,
+            stopping: false,
+            window: 0,
+            window_bytes: 0,
+            loaded: 0,
+            rows: Rows::default(),
+            clogged: false,
+            flying: 0,
+            dead,
+            last_error: None,
+            store_error: None,
+            suspects: Suspects { left: options.parallel.max(1), to: head, one_by_one: false },
+            options,
+        };
+        let seqs: Vec<Seq> = rows.iter().map(|row| row.seq).collect();
+        for row in rows {
+            queue.restore(row, now);
+        }
+        for seq in seqs {
+            queue.consider(seq);
+        }
+        queue
+    }
+
+    /// Puts a row of the store into its lanes; the caller considers it afterwards.
+    pub(super) fn restore(&mut self, row: Exception, now: Now) {
+        let standing = Standing { lane: row.lane, joins: row.joins };
+        let mut item = Item::new(standing);
+        item.attempts = row.attempts;
+        let age = now.wall.since(row.since);
+        let back = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        item.since =
+            Some(Now { wall: row.since, steady: Timestamp(now.steady.0.saturating_sub(back)) });
+        item.panics = u8::from(&*row.cause == "poison" && row.state == ExceptionState::Retry);
+        item.row = Some(Box::new(Row { state: row.state, cause: row.cause }));
+        if self.items.insert(row.seq, item).is_some() {
+            return;
+        }
+        self.lanes.insert(row.seq, standing);
+        self.lanes.row_added(standing);
+        self.count(None, Some(row.state));
+        if row.state == ExceptionState::Retry {
+            // Whatever the wall clock did meanwhile: no wait is longer than the rule's longest.
+            let longest = self.options.retry.max.max(self.options.retry.retry_after_max);
+            let wait = row.due.since(now.wall).min(longest);
+            if wait > Duration::ZERO {
+                self.wait(row.seq, now.steady.after(wait));
+            }
+        }
+    }
+
+    /// What the store knows of a claimed suspect's attempts.
+    pub fn suspect(&mut self, seq: Seq, attempts: &[Attempt], now: Now) -> Suspicion {
+        let deaths = unfinished(attempts);
+        let Some(item) = self.items.get_mut(&seq) else { return Suspicion::Held };
+        let last = attempts.iter().map(|attempt| attempt.number).max().unwrap_or(0);
+        item.forgiven += last.saturating_sub(item.attempts);
+        item.attempts = item.attempts.max(last);
+        if deaths >= DEATHS_MAX {
+            let standing = item.standing;
+            item.stage = Stage::Idle;
+            self.flying = self.flying.saturating_sub(1);
+            self.lanes.land(seq, standing);
+            if self.probe == Some(seq) {
+                self.probe = None;
+                self.breaker.unprobe(now.steady);
+            }
+            let answer = Answer::new("crash", "the engine crashed twice while it was in work");
+            self.hold(seq, "poison", answer, now);
+            return Suspicion::Held;
+        }
+        item.started = true;
+        self.suspects.one_by_one |= deaths > 0;
+        let number = item.attempts + 1;
+        self.outbox.push(Change::Attempt(Attempt {
+            destination: self.id,
+            seq,
+            number,
+            at: now.wall,
+            duration: Duration::ZERO,
+            outcome: "started".into(),
+            answer: Answer::default(),
+            sent_hash: 0,
+        }));
+        Suspicion::SendAfter(self.mark())
+    }
+}
+
+/// How many attempts began and have no end, counted since a person last let it go on.
+fn unfinished(attempts: &[Attempt]) -> usize {
+    let mut open = BTreeMap::new();
+    for attempt in attempts {
+        match &*attempt.outcome {
+            "started" => {
+                open.entry(attempt.number).or_insert(true);
+            }
+            "released" | "retried" => open.clear(),
+            _ => {
+                open.insert(attempt.number, false);
+            }
+        }
+    }
+    open.values().filter(|unfinished| **unfinished).count()
+}
