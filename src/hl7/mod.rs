@@ -9,6 +9,7 @@
 pub mod ack;
 pub mod charset;
 pub mod dictionary;
+pub mod edit;
 pub mod escape;
 pub mod header;
 mod locate;
