@@ -12,6 +12,9 @@ use tokio::net::TcpListener;
 /// from the next connection on and open ones go on.
 pub type ServerTls = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
 
+/// The same for a source that connects to its sender.
+pub type ClientTls = Arc<dyn Fn() -> Arc<rustls::ClientConfig> + Send + Sync>;
+
 /// Why a source cannot start.
 #[derive(Debug, Error)]
 pub enum SourceError {
