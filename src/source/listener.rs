@@ -1,19 +1,11 @@
-//! What MLLP and HTTP listeners share: binding at start, TLS, why a source cannot start.
+//! Binding at start, and why a source cannot start.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-
-/// Today's TLS settings of a listener: asked at each connection, so that renewed certificates hold
-/// from the next connection on and open ones go on.
-pub type ServerTls = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;
-
-/// The same for a source that connects to its sender.
-pub type ClientTls = Arc<dyn Fn() -> Arc<rustls::ClientConfig> + Send + Sync>;
 
 /// Why a source cannot start.
 #[derive(Debug, Error)]

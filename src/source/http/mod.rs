@@ -18,7 +18,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,9 +26,10 @@ use crate::source::gate::{Gate, GateRules, Ticket};
 use crate::source::http::options::HttpSourceOptions;
 use crate::source::http::request::Desk;
 use crate::source::intake::Intake;
-use crate::source::listener::{ServerTls, SourceError, bind};
+use crate::source::listener::{SourceError, bind};
 use crate::source::mllp::options::PeerFull;
 use crate::source::status::SourceStatus;
+use crate::tls::ServerTls;
 
 /// Largest request header, in bytes.
 const HEADER_BYTES_MAX: usize = 16 << 10;
@@ -39,7 +39,7 @@ const KEEPALIVE: Duration = Duration::from_mins(1);
 pub struct HttpSource {
     channel: Arc<str>,
     options: HttpSourceOptions,
-    tls: Option<ServerTls>,
+    tls: Option<Arc<ServerTls>>,
     clock: Clock,
 }
 
@@ -58,7 +58,7 @@ impl HttpSource {
     pub fn new(
         channel: Arc<str>,
         options: HttpSourceOptions,
-        tls: Option<ServerTls>,
+        tls: Option<Arc<ServerTls>>,
         clock: Clock,
     ) -> Self {
         Self { channel, options, tls, clock }
@@ -108,7 +108,7 @@ impl BoundHttpSource {
             let connection = Connection {
                 desk: Arc::clone(&desk),
                 gate: Arc::clone(&gate),
-                tls: tls.as_ref().map(|settings| settings()),
+                tls: tls.clone(),
                 peer,
                 ticket,
             };
@@ -120,7 +120,7 @@ impl BoundHttpSource {
 struct Connection {
     desk: Arc<Desk>,
     gate: Arc<Gate>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<ServerTls>>,
     peer: SocketAddr,
     ticket: Ticket,
 }
@@ -128,15 +128,15 @@ struct Connection {
 impl Connection {
     async fn serve(self, stream: TcpStream) {
         let Some(tls) = self.tls.clone() else { return self.talk(stream).await };
-        let shake = TlsAcceptor::from(tls).accept(stream);
+        let shake = tls.accept(stream, self.desk.options.timeouts.handshake);
         let stopped = self.ticket.stop.clone();
         let shaken = tokio::select! {
             () = stopped.cancelled() => return,
-            shaken = timeout(self.desk.options.timeouts.handshake, shake) => shaken,
+            shaken = shake => shaken,
         };
         match shaken {
-            Ok(Ok(stream)) => Box::pin(self.talk(stream)).await,
-            _ => self.gate.refused(self.peer, "tls"),
+            Ok(stream) => Box::pin(self.talk(stream)).await,
+            Err(_) => self.gate.refused(self.peer, "tls"),
         }
     }
 

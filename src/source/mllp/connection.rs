@@ -37,7 +37,15 @@ const LINGER_BYTES: usize = 16 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 /// What may begin a connection that is no MLLP: HTTP methods and the TLS handshake record.
 const OTHER_PROTOCOLS: [&[u8]; 10] = [
-    b"GET ", b"POST ", b"PUT ", b"HEAD ", b"OPTIONS ", b"DELETE ", b"PATCH ", b"CONNECT ", b"PRI * ",
+    b"GET ",
+    b"POST ",
+    b"PUT ",
+    b"HEAD ",
+    b"OPTIONS ",
+    b"DELETE ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"PRI * ",
     b"\x16\x03",
 ];
 
@@ -115,6 +123,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 () = tokio::time::sleep_until(deadline), if may_read => self.ran_out(wait),
             }
         }
+        // A clean end for TLS; whether the peer still listens is its affair.
+        drop(timeout(self.desk.options.timeouts.write, self.stream.shutdown()).await);
     }
 
     const fn has_room(&self) -> bool {
@@ -130,9 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return (last + FRAME_PAUSE, Wait::Pause);
         }
         match frame {
-            Some(began) => {
-                ((last + timeouts.in_frame).min(began + timeouts.frame), Wait::InFrame)
-            }
+            Some(began) => ((last + timeouts.in_frame).min(began + timeouts.frame), Wait::InFrame),
             None if first_byte_seen => (last + timeouts.idle, Wait::Idle),
             None => (last + timeouts.first_byte, Wait::FirstByte),
         }

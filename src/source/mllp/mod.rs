@@ -1,13 +1,11 @@
 //! HL7 v2 over MLLP: frames in, acknowledgements out, never a positive one before the commit.
 //!
 //! Reading order: this file (ports and handshakes), `connection` (bytes in and out, deadlines),
-//! `desk` (what a frame is, and who answers it), `answer` (which codes are due), `batch`.
+//! `desk` (what a frame is, and who answers it), `answer` (which codes are due).
 
 pub mod options;
 
 mod answer;
-mod batch;
-mod certificate;
 mod connection;
 mod desk;
 
@@ -15,10 +13,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -26,11 +23,12 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::source::gate::{Gate, GateRules, Ticket};
 use crate::source::intake::Intake;
-use crate::source::listener::{ClientTls, ServerTls, SourceError, bind};
+use crate::source::listener::{SourceError, bind};
 use crate::source::mllp::connection::Connection;
 use crate::source::mllp::desk::{Desk, Sender};
 use crate::source::mllp::options::{MllpSourceOptions, Side};
 use crate::source::status::SourceStatus;
+use crate::tls::{ClientTls, ServerTls, client_names};
 
 /// The first wait between two tries to connect.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
@@ -39,9 +37,9 @@ const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub enum MllpTls {
     /// For [`Side::Listen`].
-    Server(ServerTls),
+    Server(Arc<ServerTls>),
     /// For [`Side::Connect`].
-    Client(ClientTls),
+    Client(Arc<ClientTls>),
 }
 
 /// An MLLP source that does not listen yet.
@@ -189,42 +187,39 @@ impl Door {
 
     /// One connection, from its handshake to its end.
     async fn serve(self, stream: TcpStream, peer: SocketAddr, ticket: Ticket, host: Option<&str>) {
-        let wait = self.desk.options.timeouts.handshake;
+        let within = self.desk.options.timeouts.handshake;
         let stop = ticket.stop.clone();
-        let (desk, gate) = (Arc::clone(&self.desk), Arc::clone(&self.gate));
         match &self.tls {
-            None => {
-                let sender = Sender::plain(peer);
-                Box::pin(Connection::new(desk, stream, sender, ticket).talk()).await;
-            }
-            Some(MllpTls::Server(settings)) => {
-                let shake = timeout(wait, TlsAcceptor::from(settings()).accept(stream));
+            None => self.talk(stream, Sender::plain(peer), ticket).await,
+            Some(MllpTls::Server(tls)) => {
                 let shaken = tokio::select! {
                     () = stop.cancelled() => return,
-                    shaken = shake => shaken,
+                    shaken = tls.accept(stream, within) => shaken,
                 };
-                let Ok(Ok(stream)) = shaken else { return gate.refused(peer, "tls") };
-                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                let names = shown.map(|first| certificate::names(first)).unwrap_or_default();
-                match Sender::certified(peer, names, &desk.options.senders) {
-                    Some(sender) => {
-                        Box::pin(Connection::new(desk, stream, sender, ticket).talk()).await;
-                    }
-                    None => gate.refused(peer, "certificate"),
+                let Ok(stream) = shaken else { return self.gate.refused(peer, "tls") };
+                let names = client_names(&stream);
+                match Sender::certified(peer, &names, &self.desk.options.senders) {
+                    Some(sender) => self.talk(stream, sender, ticket).await,
+                    None => self.gate.refused(peer, "certificate"),
                 }
             }
-            Some(MllpTls::Client(settings)) => {
-                let name = ServerName::try_from(host.unwrap_or_default().to_owned());
-                let Ok(name) = name else { return gate.refused(peer, "tls") };
-                let shake = timeout(wait, TlsConnector::from(settings()).connect(name, stream));
+            Some(MllpTls::Client(tls)) => {
+                let shake = timeout(within, tls.connect(stream, host.unwrap_or_default()));
                 let shaken = tokio::select! {
                     () = stop.cancelled() => return,
                     shaken = shake => shaken,
                 };
-                let Ok(Ok(stream)) = shaken else { return gate.refused(peer, "tls") };
-                let sender = Sender::plain(peer);
-                Box::pin(Connection::new(desk, stream, sender, ticket).talk()).await;
+                let Ok(Ok(stream)) = shaken else { return self.gate.refused(peer, "tls") };
+                self.talk(stream, Sender::plain(peer), ticket).await;
             }
         }
+    }
+
+    async fn talk<S>(&self, stream: S, sender: Sender, ticket: Ticket)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let connection = Connection::new(Arc::clone(&self.desk), stream, sender, ticket);
+        Box::pin(connection.talk()).await;
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::hl7::charset::CharsetRule;
 use crate::source::network::Network;
 
 /// Receives HL7 v2 messages over MLLP.
@@ -58,8 +59,7 @@ pub enum Side {
 /// A certificate's name and the senders it may speak for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertifiedSender {
-    /// A DNS name, URI or e-mail address of the certificate's subject alternative names, or the
-    /// subject's common name where it has none.
+    /// The certificate's common name, or one of its alternative names (DNS, address, e-mail, URI).
     pub certificate: Box<str>,
     /// MSH-3 (first component) it may send as. Empty: any.
     pub applications: Vec<Box<str>>,
@@ -90,7 +90,7 @@ pub enum NestedStart {
 pub enum FrameEnd {
     /// With 1C 0D.
     Strict,
-    /// 1C is enough where another frame or nothing follows it.
+    /// With 1C, where LF, another frame or a pause follows it.
     Lenient,
 }
 
@@ -132,6 +132,8 @@ pub struct AckOptions {
     pub on_unavailable: OnUnavailable,
     /// Whether an enhanced-mode sender who asks for it (MSH-16) gets an application ACK.
     pub application_ack: ApplicationAck,
+    /// How texts in an answer are written when MSH-18 says nothing.
+    pub charset: CharsetRule,
     /// What answers a batch (FHS/BHS).
     pub batch_reply: BatchReply,
     /// Whether a batch is taken as a whole or message by message.
@@ -149,9 +151,9 @@ pub enum AckMode {
     Auto,
     /// Always AA, AE, AR.
     Original,
-    /// Always CA, CE, CR; an empty MSH-15 then means AL.
+    /// Always CA, CE, CR, and an application ACK where MSH-16 asks for one.
     Enhanced,
-    /// Nothing is ever answered.
+    /// Nothing is ever answered; a message that cannot be taken now closes the connection.
     None,
 }
 
@@ -180,7 +182,8 @@ pub enum OnUnavailable {
 /// Whether an application ACK is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApplicationAck {
-    /// Never: the receiving systems answer, not the engine.
+    /// Never beside a commit ACK: the receiving systems answer, not the engine. A sender that asks
+    /// for no commit ACK and only for an application ACK gets none.
     None,
     /// After the commit ACK (or alone, when none is asked for), on the same connection: the engine
     /// has taken responsibility for the message.
@@ -238,7 +241,7 @@ impl Default for MllpSourceOptions {
             message_bytes_max: 10 << 20,
             garbage_bytes_max: 64 << 10,
             nested_start: NestedStart::Resync,
-            frame_end: FrameEnd::Strict,
+            frame_end: FrameEnd::Lenient,
             frames_in_flight_max: 256,
             timeouts: MllpTimeouts::default(),
             ack: AckOptions::default(),
@@ -271,6 +274,7 @@ impl Default for AckOptions {
             modes: Vec::new(),
             on_unavailable: OnUnavailable::Error,
             application_ack: ApplicationAck::SameConnection,
+            charset: CharsetRule::default(),
             batch_reply: BatchReply::Individual,
             batch_unit: BatchUnit::Messages,
             no_header: NoHeader::Reject,
