@@ -141,7 +141,7 @@ mod tests {
         let due = due(Some(&header), reply, options, Timestamp(0));
         let code = |ack: &Bytes| {
             let text = String::from_utf8_lossy(ack).into_owned();
-            text.split("MSA|").nth(1).unwrap()[..2].to_owned()
+            text.split("MSA|").nth(1).unwrap().split('|').next().unwrap().trim().to_owned()
         };
         let codes: Vec<_> = due.acks.iter().map(code).collect();
         format!("{}{}", codes.join("+"), if due.close { " close" } else { "" })

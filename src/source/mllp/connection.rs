@@ -127,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         drop(timeout(self.desk.options.timeouts.write, self.stream.shutdown()).await);
     }
 
-    const fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         let options = &self.desk.options;
         self.frames < options.frames_in_flight_max && self.bytes <= options.message_bytes_max
     }
