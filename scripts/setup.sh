@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Rust: two HL7 libraries nobody here wrote, as peers, under target/peers.
+# Uses the package registries by name; does nothing where everything is there already.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+peers=target/peers
+mkdir -p "$peers"
+
+need() { command -v "$1" >/dev/null 2>&1; }
+install_packages() {
+  if need apt-get && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
+  else
+    echo "setup: please install: $*" >&2
+    exit 1
+  fi
+}
+need cc || install_packages gcc libc6-dev
+need python3 || install_packages python3 python3-venv
+need npm || install_packages nodejs npm
+
+if ! "$peers/venv/bin/python" -c 'import hl7' 2>/dev/null; then
+  python3 -m venv "$peers/venv" || { install_packages python3-venv; python3 -m venv "$peers/venv"; }
+  "$peers/venv/bin/pip" install --quiet --disable-pip-version-check 'hl7==0.4.5'
+fi
+if [ ! -d "$peers/node_modules/node-hl7-server" ]; then
+  cp tests/peers/package.json "$peers/package.json"
+  (cd "$peers" && npm install --silent --no-audit --no-fund --no-package-lock 2>/dev/null)
+fi
+echo "setup: peers are ready in $peers"

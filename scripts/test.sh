@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Everything that must pass. MEDWAY_TEST_ALL=1 runs hundreds of crash rounds and long soaks as well.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo fmt --check
+cargo clippy --all-targets --quiet -- -D warnings
+cargo build --quiet
+cargo test --quiet --no-fail-fast
+target/debug/medway check channels
+target/debug/medway test channels
