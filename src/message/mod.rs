@@ -12,6 +12,7 @@ pub mod plan;
 pub mod secret;
 pub mod time;
 pub mod verdict;
+pub mod view;
 
 use std::sync::Arc;
 
