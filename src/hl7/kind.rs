@@ -108,7 +108,12 @@ mod tests {
             ("VXU", "V04", "", Kind::Immunization),
             ("VXX", "V02", "", Kind::Query),
             ("RDE", "O11", "", Kind::Pharmacy),
-            ("RGV", "O15", "IHE_PCD_PIV_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.3.1^ISO", Kind::Pharmacy),
+            (
+                "RGV",
+                "O15",
+                "IHE_PCD_PIV_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.3.1^ISO",
+                Kind::Pharmacy,
+            ),
             ("DFT", "P03", "", Kind::Finance),
             ("MFN", "M02", "", Kind::Master),
             ("QBP", "Q22", "", Kind::Query),

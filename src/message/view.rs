@@ -55,8 +55,8 @@ pub struct PersonName {
     pub representation: String,
 }
 
-/// The person a message is about.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The person a message is about. `Debug` shows how much is known, not what.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Patient {
     /// All identifiers, in the order sent.
     pub identifiers: Vec<Identifier>,
@@ -66,6 +66,13 @@ pub struct Patient {
     pub birth_date: Option<Private>,
     /// `male`, `female`, `other`, `unknown`; empty when not said.
     pub sex: String,
+}
+
+impl std::fmt::Debug for Patient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (identifiers, names) = (self.identifiers.len(), self.names.len());
+        write!(f, "Patient({identifiers} identifiers, {names} names)")
+    }
 }
 
 impl Patient {
@@ -199,8 +206,8 @@ pub struct PatientMessage {
     pub merged_from: Vec<Identifier>,
 }
 
-/// One code of one code system.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// One code of one code system. A code can be a diagnosis: `Debug` shows the system alone.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Coding {
     /// The code.
     pub code: String,
@@ -208,6 +215,12 @@ pub struct Coding {
     pub text: String,
     /// The code system as sent: `LN`, `SCT`, `MDC`, `UCUM`, `L`, …
     pub system: String,
+}
+
+impl std::fmt::Debug for Coding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Coding({})", self.system)
+    }
 }
 
 /// A thing with its codes in one or more systems (CE, CWE; FHIR `CodeableConcept`).
@@ -418,8 +431,8 @@ pub struct Metric {
     pub observation: Observation,
     /// The innermost container it belongs to, as an index into the list.
     pub container: Option<usize>,
-    /// Why there is no valid value: `INV`, `NAV`, `OFF`, …; `None` when it is valid.
-    pub invalid: Option<String>,
+    /// What is said against the value: `INV`, `NAV`, `OFF`, `QUES`, `DEMO`, …; `None` when it is valid.
+    pub validity: Option<String>,
     /// What belongs to it: sample rate, range, limits (fifth number of OBX-4).
     pub facets: Vec<Observation>,
 }

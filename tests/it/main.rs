@@ -10,3 +10,4 @@ mod door;
 mod source_file;
 mod source_http;
 mod store;
+mod views;

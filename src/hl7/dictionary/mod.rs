@@ -5,6 +5,7 @@
 //! first asked for. Where the standard's versions differ, the rows say so: PID-3 is `CK` in 2.1 and
 //! `CX` from 2.3.
 
+pub mod check;
 pub mod tables;
 
 mod definitions;

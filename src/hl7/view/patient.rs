@@ -105,8 +105,9 @@ fn name(cell: Cell<'_>) -> Option<PersonName> {
         kind: cell.component(7).text_or_empty(),
         representation: cell.component(8).text_or_empty(),
     };
-    let said = [&name.family, &name.given, &name.middle];
-    said.into_iter().any(|part| !part.expose().is_empty()).then_some(name)
+    let parts = [&name.family, &name.given, &name.middle];
+    let says_something = parts.into_iter().any(|part| !part.expose().is_empty());
+    says_something.then_some(name)
 }
 
 fn location(cell: Cell<'_>) -> Option<Location> {

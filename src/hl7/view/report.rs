@@ -28,38 +28,27 @@ pub(super) enum Take {
     FirstHead,
 }
 
-/// The reports of a message, each with the observations behind it. ORC belongs to the OBR behind it, SPM to
-/// the OBR before it; in OUL messages the SPM stands first.
+/// The reports of a message, each with the observations behind it. An ORC belongs to the OBR behind it. A
+/// specimen (SPM) stands behind its order in ORU and before its orders in OUL; what is observed of the
+/// specimen itself (OBX behind SPM) is no result and is left out.
 pub(super) fn reports(message: &RawMessage, take: Take) -> Vec<Report> {
     let charset = message.charset();
     let mut reports: Vec<Report> = Vec::new();
     let mut order: Option<SegmentRef<'_>> = None;
-    let mut specimen: Option<Private> = None;
-    let mut specimen_own = false;
+    let mut specimen = Specimen::default();
     for segment in message.segments() {
         match segment.id {
             b"ORC" => order = Some(segment),
-            b"SPM" => {
-                specimen = accession_of_specimen(&segment, charset).or(specimen);
-                match reports.last_mut() {
-                    // Behind the observations of its order (ORU), or before the next one (OUL).
-                    Some(report) if !specimen_own => {
-                        report.accession = specimen.clone().or(report.accession.take());
-                    }
-                    _ => specimen_own = true,
-                }
-            }
+            b"SPM" => specimen.begin(accession_of_specimen(&segment, charset), &mut reports),
             b"OBR" => {
                 if take == Take::FirstHead && !reports.is_empty() {
                     break;
                 }
                 let mut report = report(&segment, order.take().as_ref(), charset);
-                if let (true, Some(own)) = (specimen_own, &specimen) {
-                    report.accession = Some(own.clone());
-                }
+                specimen.end(&mut report);
                 reports.push(report);
             }
-            b"OBX" if take == Take::Everything => {
+            b"OBX" if take == Take::Everything && !specimen.is_open => {
                 if let Some(report) = reports.last_mut() {
                     let observed = observation(&segment, report.observed_at.as_deref(), charset);
                     report.observations.push(observed);
@@ -69,6 +58,36 @@ pub(super) fn reports(message: &RawMessage, take: Take) -> Vec<Report> {
         }
     }
     reports
+}
+
+/// The specimen that was read last.
+#[derive(Default)]
+struct Specimen {
+    accession: Option<Private>,
+    /// Whether specimens stand before their orders.
+    leads: bool,
+    /// Whether the segments that follow belong to it.
+    is_open: bool,
+}
+
+impl Specimen {
+    fn begin(&mut self, accession: Option<Private>, reports: &mut [Report]) {
+        self.leads |= reports.is_empty();
+        self.is_open = true;
+        match reports.last_mut() {
+            Some(report) if !self.leads => {
+                report.accession = accession.or(report.accession.take());
+            }
+            _ => self.accession = accession,
+        }
+    }
+
+    fn end(&mut self, report: &mut Report) {
+        self.is_open = false;
+        if let (true, Some(own)) = (self.leads, &self.accession) {
+            report.accession = Some(own.clone());
+        }
+    }
 }
 
 fn report(obr: &SegmentRef<'_>, orc: Option<&SegmentRef<'_>>, charset: Charset) -> Report {
@@ -144,7 +163,9 @@ pub(super) fn coded(cell: Cell<'_>) -> Coded {
         let coding = Coding { code: part(code), text: part(text), system: part(system) };
         (!coding.code.is_empty() || !coding.text.is_empty()).then_some(coding)
     };
-    Coded { codings: [(1, 2, 3), (4, 5, 6), (10, 11, 12)].into_iter().filter_map(triplet).collect() }
+    Coded {
+        codings: [(1, 2, 3), (4, 5, 6), (10, 11, 12)].into_iter().filter_map(triplet).collect(),
+    }
 }
 
 /// HL7 table 0123 in the words of FHIR.

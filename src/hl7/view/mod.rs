@@ -1,0 +1,16 @@
+//! Typed views of HL7 v2 messages, built when asked for, and their values by name: `patient.mrn`,
+//! `report.status`, `device.id`. The names mean the same for other formats.
+
+pub(in crate::hl7) mod cell;
+mod device;
+mod names;
+mod patient;
+mod report;
+
+pub use device::device_message;
+pub use names::{FIELDS, get};
+pub use patient::{patient, patient_message, visit};
+pub use report::report_message;
+
+#[cfg(test)]
+mod tests;
