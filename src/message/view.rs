@@ -202,7 +202,7 @@ pub struct PatientMessage {
     pub patient: Option<Patient>,
     /// The visit.
     pub visit: Visit,
-    /// Identifiers that end with a merge, a move or a change.
+    /// Identifiers that end with a merge, a move or a change: of patients, accounts (`AN`), visits (`VN`).
     pub merged_from: Vec<Identifier>,
 }
 

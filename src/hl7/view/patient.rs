@@ -57,12 +57,26 @@ pub fn visit(message: &RawMessage) -> Visit {
     }
 }
 
-/// Identifiers that end with this message: MRG-1, and MRG-4 of old versions.
+/// Identifiers that end with this message: MRG-1 (MRG-4 of old versions), the account MRG-3 as `AN` and the
+/// visit MRG-5 as `VN` where their own type is not said.
 fn merged_from(message: &RawMessage) -> Vec<Identifier> {
+    let typed = |cell: Cell<'_>, kind: &str| {
+        identifier(cell).map(|mut known| {
+            if known.kind.is_empty() {
+                kind.clone_into(&mut known.kind);
+            }
+            known
+        })
+    };
     let prior = |mrg: SegmentRef<'_>| -> Vec<Identifier> {
         let cell = |number| Cell::of_field(&mrg, number, message.charset());
-        let list: Vec<Identifier> = cell(1).repetitions().filter_map(identifier).collect();
-        if list.is_empty() { identifier(cell(4)).into_iter().collect() } else { list }
+        let mut prior: Vec<Identifier> = cell(1).repetitions().filter_map(identifier).collect();
+        if prior.is_empty() {
+            prior.extend(identifier(cell(4)));
+        }
+        prior.extend(typed(cell(3), "AN"));
+        prior.extend(typed(cell(5), "VN"));
+        prior
     };
     segments(message, b"MRG").flat_map(prior).collect()
 }
