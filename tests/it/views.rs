@@ -28,14 +28,14 @@ fn messages() -> Vec<(String, RawMessage)> {
     let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/messages/views"));
     let folders = [Some(own), corpus()];
     let files = folders.into_iter().flatten().flat_map(|folder| {
-        let entries = std::fs::read_dir(folder).expect("the folder can be read");
-        entries.map(|entry| entry.expect("an entry can be read").path())
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path())
     });
     let mut read: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|ending| ending == "hl7"))
         .filter_map(|path| {
             let name = path.file_stem()?.to_string_lossy().into_owned();
-            let bytes = Bytes::from(std::fs::read(path).expect("a message can be read"));
+            let bytes = Bytes::from(std::fs::read(path).unwrap());
             RawMessage::parse(bytes, SegmentEnds::CrOnly).ok().map(|message| (name, message))
         })
         .collect();
@@ -94,7 +94,7 @@ fn every_message_builds_its_view() {
 fn segments_of_the_corpus_are_mostly_in_the_dictionary() {
     let (mut known, mut unknown) = (0_usize, 0_usize);
     for (_, message) in messages() {
-        let path = medway::hl7::path::Path::parse("MSH-12.1").expect("a path");
+        let path = medway::hl7::path::Path::parse("MSH-12.1").unwrap();
         let version = dictionary::Version::parse(&message.get(&path).text(message.charset()));
         for segment in message.segments().filter(|segment| !segment.name().starts_with('Z')) {
             match dictionary::segment(version, segment.name()) {
