@@ -6,6 +6,8 @@ pub mod pool;
 pub mod topic;
 pub mod webhook;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
@@ -35,4 +37,29 @@ pub struct EndpointView {
     pub in_flight: u32,
     /// The last error in words.
     pub last_error: Option<String>,
+}
+
+/// Which destination this is, in metrics and logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationName {
+    /// The channel it belongs to.
+    pub channel: Arc<str>,
+    /// Its name there.
+    pub destination: Arc<str>,
+}
+
+impl DestinationName {
+    /// A name of its parts.
+    #[must_use]
+    pub fn new(channel: &str, destination: &str) -> Self {
+        Self { channel: channel.into(), destination: destination.into() }
+    }
+
+    /// The labels of its metrics.
+    fn labels(&self) -> Vec<metrics::Label> {
+        vec![
+            metrics::Label::new("channel", self.channel.to_string()),
+            metrics::Label::new("destination", self.destination.to_string()),
+        ]
+    }
 }

@@ -134,6 +134,7 @@ struct Endpoint {
     failures: u32,
     spared: Option<Spared>,
     last_error: Option<String>,
+    note: Option<(Instant, String)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -161,6 +162,7 @@ impl Pool {
                 failures: 0,
                 spared: None,
                 last_error: None,
+                note: None,
             })
             .collect();
         Self { options, state: Mutex::new(State { endpoints, turn: 0 }) }
@@ -200,20 +202,19 @@ impl Pool {
                 spared.is_probed = true;
             }
         });
-        InFlight { pool: self, index, is_probe }
+        InFlight { pool: self, index, is_probe, since: now }
     }
 
-    /// The endpoint answered, whatever it said.
-    pub fn succeeded(&self, index: usize) {
+    fn succeeded(&self, index: usize, since: Instant) {
         self.change(index, |endpoint| {
             endpoint.failures = 0;
             endpoint.spared = None;
             endpoint.last_error = None;
+            endpoint.note.take_if(|(at, _)| *at < since);
         });
     }
 
-    /// The endpoint could not be reached or did not answer. `error` in words, without content.
-    pub fn failed(&self, index: usize, error: &str, now: Instant) {
+    fn failed(&self, index: usize, error: &str, now: Instant) {
         self.change(index, |endpoint| {
             endpoint.failures = endpoint.failures.saturating_add(1);
             endpoint.last_error = Some(error.to_owned());
@@ -230,9 +231,10 @@ impl Pool {
         });
     }
 
-    /// Something is wrong with the endpoint, and people should see it, but it does take messages.
-    pub fn noted(&self, index: usize, error: &str) {
-        self.change(index, |endpoint| endpoint.last_error = Some(error.to_owned()));
+    /// Something is wrong with the endpoint, and people should see it, but it does take messages. Shown
+    /// until a message that begins later succeeds.
+    pub fn noted(&self, index: usize, error: &str, now: Instant) {
+        self.change(index, |endpoint| endpoint.note = Some((now, error.to_owned())));
     }
 
     /// How each endpoint is doing, for people.
@@ -245,7 +247,11 @@ impl Pool {
                 endpoint: endpoint.name.clone(),
                 healthy: endpoint.spared.is_none(),
                 in_flight: endpoint.in_flight,
-                last_error: endpoint.last_error.clone(),
+                last_error: endpoint
+                    .last_error
+                    .as_ref()
+                    .or(endpoint.note.as_ref().map(|(_, text)| text))
+                    .cloned(),
             })
             .collect()
     }
@@ -274,6 +280,19 @@ pub struct InFlight<'p> {
     pool: &'p Pool,
     index: usize,
     is_probe: bool,
+    since: Instant,
+}
+
+impl InFlight<'_> {
+    /// The endpoint answered, whatever it said.
+    pub fn succeeded(self) {
+        self.pool.succeeded(self.index, self.since);
+    }
+
+    /// The endpoint could not be reached or did not answer. `error` in words, without content.
+    pub fn failed(self, error: &str, now: Instant) {
+        self.pool.failed(self.index, error, now);
+    }
 }
 
 impl Drop for InFlight<'_> {
@@ -371,13 +390,11 @@ mod tests {
         let later = start + seconds(1);
         let probe = pool.begin(0, later);
         assert_eq!(pool.order(later), [1, 0], "one probe at a time");
-        pool.failed(0, "connection refused", later);
-        drop(probe);
+        probe.failed("connection refused", later);
         assert_eq!(pool.order(later + seconds(1)), [1, 0], "spared twice as long");
         let much_later = later + seconds(2);
         let probe = pool.begin(0, much_later);
-        pool.succeeded(0);
-        drop(probe);
+        probe.succeeded();
         assert!(pool.endpoints()[0].healthy);
         assert_eq!(pool.endpoints()[0].last_error, None);
     }

@@ -37,3 +37,8 @@ pub const QUEUE_MESSAGES: &str = "medway_queue_messages";
 pub const QUEUE_OLDEST_SECONDS: &str = "medway_queue_oldest_seconds";
 /// Histogram `{channel, destination}`: from the first byte sent to the answer.
 pub const DELIVERY_SECONDS: &str = "medway_delivery_duration_seconds";
+/// Gauge `{channel, destination}`: connections a destination has open.
+pub const DESTINATION_CONNECTIONS: &str = "medway_destination_connections";
+/// Counter `{channel, destination}`: answers that belonged to no waiting message (late, doubled, with
+/// another id) and were not credited to any.
+pub const STRAY_ANSWERS: &str = "medway_stray_answers_total";

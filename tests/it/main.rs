@@ -1,12 +1,15 @@
 //! Integration tests, one binary: each module is one promise of the engine.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
+mod destination_mllp;
 mod door;
+mod receiver;
 mod source_file;
 mod source_http;
 mod store;

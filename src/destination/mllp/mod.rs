@@ -1,5 +1,130 @@
 //! HL7 v2 over MLLP: writes a message, waits for its acknowledgement, tells the outcome.
+//!
+//! One message in flight on each connection unless told otherwise; an answer is credited only to the
+//! message whose MSH-10 it carries, on the connection it was sent on; after a timeout the connection
+//! is closed. A message of which nothing was written moves on to the next endpoint; one of which
+//! anything was written never does.
 
+pub mod answer;
+mod connect;
+mod connection;
+mod endpoint;
+mod frames;
 pub mod options;
+mod pairing;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::destination::mllp::answer::{Ending, Fault, outcome_of};
+use crate::destination::mllp::connection::Watch;
+use crate::destination::mllp::endpoint::{Endpoint, Shared};
+use crate::destination::pool::Pool;
+use crate::destination::{Destination, DestinationName, EndpointView};
+use crate::hl7::header::Header;
+use crate::message::outcome::{Outbound, Outcome};
+use crate::telemetry::metrics::{DESTINATION_CONNECTIONS, STRAY_ANSWERS};
+use crate::tls::ClientTls;
 
 pub use options::MllpDestinationOptions;
+
+/// Sends over MLLP.
+pub struct MllpDestination {
+    options: Arc<MllpDestinationOptions>,
+    pool: Arc<Pool>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl MllpDestination {
+    /// A destination that connects when it has something to send. Connections are tasks of `tracker`;
+    /// idle ones end when `stop` is cancelled or the destination is dropped.
+    #[must_use]
+    pub fn new(
+        name: &DestinationName,
+        options: MllpDestinationOptions,
+        tls: Option<Arc<ClientTls>>,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let options = Arc::new(options);
+        let names = options.endpoints.iter().map(ToString::to_string);
+        let pool = Arc::new(Pool::new(names, options.pool.clone()));
+        let shared = Arc::new(Shared { options: Arc::clone(&options), tls, tracker, stop });
+        let endpoints = options.endpoints.iter().enumerate();
+        let endpoints = endpoints
+            .map(|(index, address)| {
+                let watch = Observer { pool: Arc::clone(&pool), index, name: name.clone() };
+                Endpoint::new(address.clone(), Arc::clone(&shared), Arc::new(watch))
+            })
+            .collect();
+        Self { options, pool, endpoints }
+    }
+
+    /// Tries the endpoints in the pool's order until one was given at least a byte.
+    async fn end(&self, frame: &Bytes, control_id: &Bytes, stop: &CancellationToken) -> Ending {
+        let mut last = Fault::new("unreachable", "the destination has no endpoint");
+        for index in self.pool.order(Instant::now()) {
+            let Some(endpoint) = self.endpoints.get(index) else { continue };
+            let in_flight = self.pool.begin(index, Instant::now());
+            let ending = endpoint.send(frame, control_id, stop).await;
+            match &ending {
+                Ending::Answered(_) => in_flight.succeeded(),
+                Ending::NotWritten(fault) if matches!(fault.code, "stopped" | "busy") => {}
+                Ending::NotWritten(fault) | Ending::Cut(fault) | Ending::Unanswered(fault) => {
+                    in_flight.failed(&fault.text, Instant::now());
+                }
+                Ending::Unframable(_) => {}
+            }
+            match ending {
+                Ending::NotWritten(fault) if !stop.is_cancelled() => last = fault,
+                ending => return ending,
+            }
+        }
+        Ending::NotWritten(last)
+    }
+}
+
+#[async_trait]
+impl Destination for MllpDestination {
+    async fn send(&self, outbound: &Outbound, stop: &CancellationToken) -> Outcome {
+        let frame = match frames::encode(&self.options, &outbound.body) {
+            Ok(frame) => frame,
+            Err(fault) => return outcome_of(&Ending::Unframable(fault)),
+        };
+        // The raw MSH-10: the id of the message to send is text, and the answer repeats bytes.
+        let control_id = match Header::read(&outbound.body) {
+            Ok(header) => outbound.body.slice_ref(header.control_id()),
+            Err(_) => Bytes::copy_from_slice(outbound.id.as_bytes()),
+        };
+        outcome_of(&self.end(&frame, &control_id, stop).await)
+    }
+
+    fn endpoints(&self) -> Vec<EndpointView> {
+        self.pool.endpoints()
+    }
+}
+
+/// Shows people what connections notice.
+struct Observer {
+    pool: Arc<Pool>,
+    index: usize,
+    name: DestinationName,
+}
+
+impl Watch for Observer {
+    fn stray_answer(&self, text: &str) {
+        self.pool.noted(self.index, text, Instant::now());
+        metrics::counter!(STRAY_ANSWERS, self.name.labels()).increment(1);
+        let DestinationName { channel, destination } = &self.name;
+        tracing::warn!(%channel, %destination, text, "an answer was not credited");
+    }
+
+    fn connections(&self, change: f64) {
+        metrics::gauge!(DESTINATION_CONNECTIONS, self.name.labels()).increment(change);
+    }
+}
