@@ -12,5 +12,6 @@ mod door;
 mod receiver;
 mod source_file;
 mod source_http;
+mod source_mllp;
 mod store;
 mod views;
