@@ -20,5 +20,8 @@ pub mod raw;
 mod scan;
 mod segment;
 pub mod separators;
+pub mod strict;
+pub mod time;
+pub mod tree;
 pub mod value;
 pub mod view;
