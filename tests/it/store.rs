@@ -1,6 +1,12 @@
 //! What the store promises, for every backend: durable, in order, all or none, nothing lost track of.
 
 mod build;
+mod failures;
+mod keys;
+mod model;
+mod outcomes;
+mod repeats;
+mod retention;
 
 use std::sync::Arc;
 

@@ -58,6 +58,8 @@ pub(super) struct Committer {
     pub(super) checkpoints: SyncSender<()>,
     /// Bytes written since the last checkpoint, about.
     pub(super) written: usize,
+    /// Whether changes wait whose commit failed.
+    pub(super) careful: bool,
 }
 
 /// What one transaction gathers for the time after its commit.
@@ -128,14 +130,37 @@ impl Committer {
                     _ => batch.push_back(waiting),
                 }
             }
-            let commit = if batch.is_empty() { Ok(()) } else { self.commit(batch) };
-            let upkeep = commit.and_then(|()| self.keep_up(finish_checkpoint));
-            if let Err(error) = upkeep {
+            let committed = self.commit_all(batch).and_then(|()| self.keep_up(finish_checkpoint));
+            if let Err(error) = committed {
                 error!(%error, "the store stops");
                 self.shared.set_broken(&error);
                 return;
             }
         }
+    }
+
+    /// Commits together; after a failure, until all succeeds again, one by one, so that what needs no
+    /// room (pruning) is not refused with what does. An error means that the store may not go on.
+    fn commit_all(&mut self, batch: VecDeque<Waiting>) -> Result<(), StoreError> {
+        let mut kept = Vec::new();
+        if self.careful {
+            for waiting in batch {
+                // Changes stay in their order: one that failed holds back those after it.
+                if matches!(waiting.work, Work::Record(..)) && !kept.is_empty() {
+                    kept.push(waiting);
+                } else {
+                    kept.extend(self.commit(VecDeque::from([waiting]))?);
+                }
+            }
+        } else if !batch.is_empty() {
+            kept = self.commit(batch)?;
+        }
+        self.careful = !kept.is_empty();
+        if self.careful {
+            self.queue.push_front(kept);
+            self.queue.rest(RETRY_PAUSE);
+        }
+        Ok(())
     }
 
     fn remember(&mut self, known: &[Known], last: bool) {
@@ -145,14 +170,14 @@ impl Committer {
         }
     }
 
-    /// Writes a batch and answers it. An error means that the store may not go on.
-    fn commit(&mut self, mut waiting: VecDeque<Waiting>) -> Result<(), StoreError> {
+    /// Writes a batch and answers it. Hands back the changes that are to be tried again.
+    fn commit(&mut self, mut waiting: VecDeque<Waiting>) -> Result<Vec<Waiting>, StoreError> {
         let started = Instant::now();
         let mut batch = Batch::default();
         match self.write(&mut waiting, &mut batch) {
             Ok(()) => {
                 self.committed(batch, started);
-                Ok(())
+                Ok(Vec::new())
             }
             Err(error) => self.failed(&error, batch, waiting),
         }
@@ -277,11 +302,12 @@ impl Committer {
         error: &rusqlite::Error,
         batch: Batch,
         waiting: VecDeque<Waiting>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Waiting>, StoreError> {
         let meaning = error::of_writer(error);
         let rolled_back = self.roll_back(&batch);
         let may_pass = error::may_pass(error) && rolled_back.is_ok();
         let keep = may_pass && !self.queue.is_closed();
+        self.shared.set_failing(Some(meaning.to_string()));
         let mut kept = Vec::new();
         for done in batch.done {
             kept.extend(done.answer(Some(&meaning), keep));
@@ -296,13 +322,7 @@ impl Committer {
             return Err(meaning);
         }
         warn!(error = %meaning, kept = kept.len(), "commit failed, rolled back");
-        self.shared.set_failing(Some(meaning.to_string()));
-        let wait = !kept.is_empty();
-        self.queue.push_front(kept);
-        if wait {
-            self.queue.rest(RETRY_PAUSE);
-        }
-        Ok(())
+        Ok(kept)
     }
 
     fn roll_back(&mut self, batch: &Batch) -> rusqlite::Result<()> {

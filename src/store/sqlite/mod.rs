@@ -173,6 +173,7 @@ impl SqliteStore {
             pruner: Pruner::default(),
             checkpoints: ask,
             written: 0,
+            careful: false,
         };
         let pool = open::readers(&path, options.readers);
         let end = End { queue: Arc::clone(&queue), shared: Arc::clone(&shared) };

@@ -209,7 +209,7 @@ pub(super) const EXCEPTIONS_OF_LANE: &str = "SELECT destination, seq, lane, join
 /// `exception_due`.
 pub(super) const EXCEPTIONS_OF_DUE: &str = "SELECT destination, seq, lane, joins, state, attempts,
     since, due, cause, code, text FROM exception WHERE destination = ?1 AND state = 1 AND due <= ?2
-    AND seq > ?3 ORDER BY seq LIMIT ?4";
+    AND seq > ?3 AND (?4 IS NULL OR state = ?4) ORDER BY seq LIMIT ?5";
 /// Primary key, a range of each destination.
 pub(super) const EXCEPTIONS_BETWEEN: &str =
     "SELECT e.destination, e.seq, e.state FROM destination d
@@ -273,3 +273,65 @@ pub(super) const HAS_SCHEMA: &str =
     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'";
 /// The newest migration that ran here.
 pub(super) const SCHEMA_VERSION: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    /// Statements that read a whole table on purpose, with what they scan: a row a destination, a word,
+    /// a plan, a run; or a list handed in.
+    const SCANS: &[(&str, &str)] = &[
+        ("CHANNELS", "SCAN channel"),
+        ("KEY_NAMES", "SCAN key_name"),
+        ("PLANS", "SCAN p"),
+        ("DESTINATIONS", "SCAN destination"),
+        ("CURSORS", "SCAN cursor"),
+        ("HAS_EXCEPTIONS", "SCAN d"),
+        ("EXCEPTIONS_BETWEEN", "SCAN d"),
+        ("MESSAGES", "SCAN j VIRTUAL TABLE"),
+        ("ENVELOPES", "SCAN j VIRTUAL TABLE"),
+        ("SEARCH_KEY", "SCAN r"),
+        ("RUNS", "SCAN run"),
+        ("HAS_SCHEMA", "SCAN sqlite_schema"),
+    ];
+
+    /// Every statement of this file, by the name of its constant.
+    fn statements() -> BTreeMap<String, String> {
+        let source = include_str!("queries.rs").split("#[cfg(test)]").next().unwrap();
+        let constants = source.split("pub(super) const ").skip(1);
+        constants
+            .map(|constant| {
+                let (name, rest) = constant.split_once(": &str").unwrap();
+                let text = rest.split('"').nth(1).unwrap();
+                (name.to_owned(), text.to_owned())
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn every_statement_reads_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("medway.db");
+        drop(super::super::open::writer(&path).unwrap());
+        super::super::open::migrate(&path).await.unwrap();
+        let conn = super::super::open::writer(&path).unwrap();
+        let statements = statements();
+        assert!(statements.len() > 70, "{} statements found", statements.len());
+        for (name, sql) in statements {
+            if !["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|verb| sql.starts_with(verb)) {
+                continue;
+            }
+            let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            for place in 1..=plan.parameter_count() {
+                plan.raw_bind_parameter(place, 1).unwrap();
+            }
+            let mut rows = plan.raw_query();
+            while let Some(row) = rows.next().unwrap() {
+                let step: String = row.get(3).unwrap();
+                let allowed = SCANS.iter().any(|(of, scan)| *of == name && step.starts_with(scan));
+                let reads = step.contains("CONSTANT ROW") || step.contains("SCALAR SUBQUERY");
+                assert!(!step.starts_with("SCAN") || allowed || reads, "{name}: {step}\n{sql}");
+            }
+        }
+    }
+}

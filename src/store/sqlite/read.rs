@@ -306,45 +306,62 @@ pub(super) async fn exceptions(
     let lane = query.lane.map(|lane| lane.0.cast_signed());
     let state = query.state.map(state_number);
     let due = query.due.map(|due| due.0);
-    let rows = match query.destination {
-        Some(destination) => {
-            // The page before may have ended in a destination before or behind this one.
-            let from = match after_destination.cmp(&destination) {
-                std::cmp::Ordering::Less => i64::MIN,
-                std::cmp::Ordering::Equal => after.0,
-                std::cmp::Ordering::Greater => return Ok(Vec::new()),
-            };
-            let (sql, first) = match (lane, due, state) {
-                (Some(_), ..) => (queries::EXCEPTIONS_OF_LANE, None),
-                (None, Some(_), Some(state)) if state != state_number(ExceptionState::Retry) => {
-                    return Ok(Vec::new());
-                }
-                (None, Some(_), _) => (queries::EXCEPTIONS_OF_DUE, None),
-                (None, None, Some(state)) => (queries::EXCEPTIONS_OF_IN, Some(state)),
-                (None, None, None) => (queries::EXCEPTIONS_OF, None),
-            };
-            let bound = match (lane, due, first) {
-                (Some(lane), ..) => {
-                    sqlx::query(sql).bind(destination.0).bind(from).bind(lane).bind(state).bind(due)
-                }
-                (None, Some(due), _) => sqlx::query(sql).bind(destination.0).bind(due).bind(from),
-                (None, None, Some(state)) => {
-                    sqlx::query(sql).bind(state).bind(destination.0).bind(from)
-                }
-                (None, None, None) => sqlx::query(sql).bind(destination.0).bind(from),
-            };
-            bound.bind(query.limit).fetch_all(pool).await?
-        }
-        None => {
-            let all = match state {
-                Some(state) => sqlx::query(queries::EXCEPTIONS_IN).bind(state),
-                None => sqlx::query(queries::EXCEPTIONS),
-            };
-            let bound = all.bind(after_destination.0).bind(after.0).bind(lane).bind(due);
-            bound.bind(query.limit).fetch_all(pool).await?
+    let statement = match (query.destination, lane, due, state) {
+        (None, _, _, Some(state)) => sqlx::query(queries::EXCEPTIONS_IN)
+            .bind(state)
+            .bind(after_destination.0)
+            .bind(after.0)
+            .bind(lane)
+            .bind(due),
+        (None, _, _, None) => sqlx::query(queries::EXCEPTIONS)
+            .bind(after_destination.0)
+            .bind(after.0)
+            .bind(lane)
+            .bind(due),
+        // The page before ended behind this destination.
+        (Some(destination), ..) if destination < after_destination => return Ok(Vec::new()),
+        (Some(destination), lane, due, state) => {
+            let same = destination == after_destination;
+            let of = Of { destination, after: if same { after.0 } else { i64::MIN } };
+            of.statement(lane, due, state)
         }
     };
+    let rows = statement.bind(query.limit).fetch_all(pool).await?;
     rows.iter().map(exception).collect()
+}
+
+type Statement = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// Exception rows of one destination, after a place.
+struct Of {
+    destination: DestinationId,
+    after: i64,
+}
+
+impl Of {
+    /// The statement whose index serves the conditions best; its last argument is the limit.
+    fn statement(&self, lane: Option<i64>, due: Option<i64>, state: Option<i64>) -> Statement {
+        let Self { destination, after } = self;
+        match (lane, due, state) {
+            (Some(lane), ..) => sqlx::query(queries::EXCEPTIONS_OF_LANE)
+                .bind(destination.0)
+                .bind(*after)
+                .bind(lane)
+                .bind(state)
+                .bind(due),
+            (None, Some(due), _) => sqlx::query(queries::EXCEPTIONS_OF_DUE)
+                .bind(destination.0)
+                .bind(due)
+                .bind(*after)
+                .bind(state),
+            (None, None, Some(state)) => {
+                sqlx::query(queries::EXCEPTIONS_OF_IN).bind(state).bind(destination.0).bind(*after)
+            }
+            (None, None, None) => {
+                sqlx::query(queries::EXCEPTIONS_OF).bind(destination.0).bind(*after)
+            }
+        }
+    }
 }
 
 fn exception(row: &SqliteRow) -> Result<Exception> {
