@@ -7,6 +7,7 @@
 //! `header` and `ack` (answering), `mllp` and `batch` (what messages travel in).
 
 pub mod ack;
+pub mod batch;
 pub mod charset;
 pub mod dictionary;
 pub mod edit;
