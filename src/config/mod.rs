@@ -1,1 +1,8 @@
 //! Composes the options each module owns; loads files; makes the schema and the reference.
+
+pub mod engine;
+pub mod from;
+mod read;
+pub mod secrets;
+pub mod shapes;
+pub mod to;

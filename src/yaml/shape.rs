@@ -67,7 +67,9 @@ pub enum Shape {
         /// As a mapping.
         map: Option<&'static MapShape>,
     },
-    /// Checked by the channel language alone.
+    /// Described here for schema and reference, checked by the channel language alone.
+    Language(&'static Shape),
+    /// Anything.
     Any,
 }
 
@@ -162,7 +164,7 @@ impl Shape {
     /// Checks the value of `key`; what is wrong goes to `findings`.
     pub fn check(&self, node: &Node, key: &Key, findings: &mut Vec<Finding>) {
         match (self, &node.value) {
-            (Self::Any, _) => {}
+            (Self::Any | Self::Language(_), _) => {}
             (_, Value::Null) => findings.push(
                 Finding::error("E0103", node, format!("`{}` has no value", key.text))
                     .hint("give it one, or remove the line"),
