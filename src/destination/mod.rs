@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::message::outcome::{Outbound, Outcome};
+use crate::message::outcome::{Answer, Outbound, Outcome, Scope};
 
 /// A connected system. Safe to call from many deliveries at once: each implementation bounds and
 /// pools its own connections.
@@ -61,5 +61,14 @@ impl DestinationName {
             metrics::Label::new("channel", self.channel.to_string()),
             metrics::Label::new("destination", self.destination.to_string()),
         ]
+    }
+}
+
+/// The outcome of a message that was not begun, because the engine is stopping.
+fn stopped() -> Outcome {
+    Outcome::Failed {
+        answer: Answer::new("stopped", "the engine is stopping"),
+        scope: Scope::Endpoint,
+        retry_after: None,
     }
 }
