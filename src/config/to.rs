@@ -70,7 +70,10 @@ pub(super) fn read(
     } else {
         let node = fields.node("channel")?;
         let topic = node.text().or_else(|| node.get("topic").and_then(Node::text));
-        TransportOptions::Topic(TopicOptions { topic: topic.unwrap_or_default().to_owned() })
+        TransportOptions::Topic(TopicOptions {
+            topic: topic.unwrap_or_default().to_owned(),
+            ..TopicOptions::default()
+        })
     };
     Some(DestinationConfig { name: name.text.clone(), transport, delivery })
 }
@@ -401,5 +404,6 @@ fn file(node: &Node, folder: &Path) -> FileDestinationOptions {
             usual.if_exists,
         ),
         files_max: fields.integer("max_files", usual.files_max),
+        ..usual
     }
 }
