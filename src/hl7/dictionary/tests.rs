@@ -127,7 +127,8 @@ fn names_come_in_two_languages() {
 
 #[test]
 fn every_name_has_its_chinese() {
-    let is_chinese = |label: Label| label.zh.chars().any(|c| ('\u{4E00}'..='\u{9FFF}').contains(&c));
+    let is_chinese =
+        |label: Label| label.zh.chars().any(|c| ('\u{4E00}'..='\u{9FFF}').contains(&c));
     for version in Version::all() {
         for known in segments(version) {
             assert!(is_chinese(known.name), "{}", known.name.en);
