@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::hl7::charset::{Charset, CharsetRule};
 use crate::hl7::raw::ParseError;
-use crate::hl7::scan::start_of_header;
+use crate::hl7::scan::{foreign_line_end, start_of_header};
 use crate::hl7::segment::SegmentRef;
 use crate::hl7::separators::Separators;
 
@@ -238,11 +238,13 @@ impl Condition {
     }
 }
 
-/// The line at `at`, up to a CR or LF.
+/// The line at `at`, up to a CR, a LF, or whatever else ends lines elsewhere.
 fn line(bytes: &[u8], at: usize) -> &[u8] {
     let rest = bytes.get(at..).unwrap_or_default();
     let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
-    rest.get(..end).unwrap_or(rest)
+    let line = rest.get(..end).unwrap_or(rest);
+    let field = line.get(3).copied().unwrap_or(b'|');
+    foreign_line_end(line, field).and_then(|end| line.get(..end)).unwrap_or(line)
 }
 
 /// Where the first MSH stands: at `start`, or at the start of a later line when batch headers come first.

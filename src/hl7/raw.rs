@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::hl7::charset::{Charset, CharsetRule, Width};
 use crate::hl7::path::Path;
-use crate::hl7::scan::{Span, index, slice, start_of_header, starts_segment};
+use crate::hl7::scan::{Span, foreign_line_end, index, slice, start_of_header};
 pub use crate::hl7::segment::SegmentRef;
 use crate::hl7::segment::{self, header_id};
 use crate::hl7::separators::Separators;
@@ -65,9 +65,15 @@ pub enum ParseError {
         /// Offset of the header.
         at: usize,
     },
-    /// MSH-2 is empty, has two equal delimiters, or one that is no punctuation.
+    /// MSH-2 is empty.
+    #[error("MSH-2 of the header at byte {at} is empty")]
+    NoEncodingCharacters {
+        /// Offset of the header.
+        at: usize,
+    },
+    /// MSH-2 has two equal delimiters, or one that is no punctuation.
     #[error(
-        "MSH-2 of the header at byte {at} is empty, repeats a delimiter or holds one that is no ASCII punctuation"
+        "MSH-2 of the header at byte {at} repeats a delimiter or holds one that is no ASCII punctuation"
     )]
     EncodingCharacters {
         /// Offset of the header.
@@ -101,7 +107,7 @@ impl ParseError {
     pub fn problem(&self) -> Problem {
         let (code, field) = match self {
             Self::Nothing { .. } | Self::NoHeader { .. } => (100, None),
-            Self::HeaderTruncated { .. } => (101, Some(2)),
+            Self::HeaderTruncated { .. } | Self::NoEncodingCharacters { .. } => (101, Some(2)),
             Self::FieldSeparator { .. } => (100, Some(1)),
             Self::EncodingCharacters { .. } => (100, Some(2)),
             Self::SecondMessage { .. } | Self::ControlCharacter { .. } | Self::LineEnd { .. } => {
@@ -276,13 +282,8 @@ impl RawMessage {
     /// Line ends that the listener does not take for ends would make the whole message one header.
     fn refuse_foreign_line_ends(&self, first: Span) -> Result<(), ParseError> {
         let header = slice(&self.bytes, first);
-        for end in [&b"\n"[..], b"\xE2\x80\xA8", b"\xE2\x80\xA9", b"\xC2\x85"] {
-            for at in memchr::memmem::find_iter(header, end) {
-                let behind = header.get(at.saturating_add(end.len())..).unwrap_or_default();
-                if starts_segment(behind, self.separators.field) {
-                    return Err(ParseError::LineEnd { at: first.start.saturating_add(at) });
-                }
-            }
+        if let Some(at) = foreign_line_end(header, self.separators.field) {
+            return Err(ParseError::LineEnd { at: first.start.saturating_add(at) });
         }
         Ok(())
     }

@@ -81,7 +81,20 @@ fn ends_line(bytes: &[u8], at: usize, field: u8) -> bool {
 }
 
 /// Whether `bytes` start with a segment id and what may follow it.
-pub(crate) fn starts_segment(bytes: &[u8], field: u8) -> bool {
+fn starts_segment(bytes: &[u8], field: u8) -> bool {
     let has_id = bytes.get(..3).is_some_and(is_segment_id);
     has_id && bytes.get(3).is_none_or(|byte| *byte == field || matches!(byte, b'\r' | b'\n'))
+}
+
+/// Where something that is no CR, but ends lines elsewhere, stands before what looks like a segment: LF,
+/// U+2028, U+2029, U+0085.
+pub(crate) fn foreign_line_end(line: &[u8], field: u8) -> Option<usize> {
+    let ends = [&b"\n"[..], b"\xE2\x80\xA8", b"\xE2\x80\xA9", b"\xC2\x85"];
+    let found = ends.iter().filter_map(|end| {
+        memchr::memmem::find_iter(line, end).find(|at| {
+            let behind = line.get(at.saturating_add(end.len())..).unwrap_or_default();
+            starts_segment(behind, field)
+        })
+    });
+    found.min()
 }

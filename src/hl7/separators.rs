@@ -53,7 +53,10 @@ impl Separators {
         let end = memchr::memchr(*field, rest).ok_or(truncated)?;
         let declared = rest.get(..end).unwrap_or_default();
         let unusable = ParseError::EncodingCharacters { at };
-        if declared.is_empty() || !declared.iter().all(u8::is_ascii_punctuation) {
+        if declared.is_empty() {
+            return Err(ParseError::NoEncodingCharacters { at });
+        }
+        if !declared.iter().all(u8::is_ascii_punctuation) {
             return Err(unusable);
         }
         let doubled = declared.get(2).is_some() && declared.get(2) == declared.get(3);

@@ -10,6 +10,8 @@
 mod destination_file;
 mod destination_mllp;
 mod door;
+mod hl7_bad;
+mod hl7_corpus;
 mod receiver;
 mod source_file;
 mod source_http;
