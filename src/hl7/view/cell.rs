@@ -7,6 +7,10 @@ use crate::hl7::separators::Separators;
 use crate::hl7::time::Hl7Time;
 use crate::hl7::value::Value;
 
+/// Most repetitions of one field that a view holds. No real message comes near; a hostile one would cost a
+/// hundred times its size in memory.
+const REPETITIONS_MAX: usize = 1_000;
+
 /// A piece of a field.
 #[derive(Clone, Copy)]
 pub(in crate::hl7) struct Cell<'m> {
@@ -31,9 +35,10 @@ impl<'m> Cell<'m> {
         Self { raw: b"", separators: message.separators(), charset: message.charset() }
     }
 
-    /// The repetitions of a field that say something.
+    /// The repetitions of a field that say something, at most [`REPETITIONS_MAX`].
     pub(in crate::hl7) fn repetitions(self) -> impl Iterator<Item = Self> {
-        self.pieces(self.separators.repetition).filter(|cell| !cell.is_empty())
+        let all = self.pieces(self.separators.repetition);
+        all.filter(|cell| !cell.is_empty()).take(REPETITIONS_MAX)
     }
 
     /// A component of the first repetition, from 1.

@@ -4,6 +4,8 @@
 //! device, `1.2.0.0` a virtual device in it, `1.2.1.0` a channel of that. Containers that are not sent are
 //! implied by the values in them.
 
+use std::collections::HashMap;
+
 use crate::hl7::charset::Charset;
 use crate::hl7::raw::{RawMessage, SegmentRef};
 use crate::hl7::view::cell::Cell;
@@ -32,6 +34,8 @@ pub fn device_message(message: &RawMessage) -> DeviceMessage {
         containers: Vec::new(),
         metrics: Vec::new(),
         alarms: Vec::new(),
+        container_at: HashMap::new(),
+        metric_at: HashMap::new(),
         time: None,
         alarm: None,
     };
@@ -68,6 +72,10 @@ struct Reader {
     containers: Vec<Container>,
     metrics: Vec<Metric>,
     alarms: Vec<Alarm>,
+    /// Where each container stands in the list.
+    container_at: HashMap<[u32; 3], usize>,
+    /// Where the metric that was sent last for a place stands in the list.
+    metric_at: HashMap<([u32; 3], u32), usize>,
     /// Time of the order: the time of observations without their own.
     time: Option<String>,
     /// The alarm that the order is about.
@@ -114,13 +122,16 @@ impl Reader {
             alarm.container = container;
             return;
         }
-        let whole = self.metrics.iter_mut().rev().find(|known| {
-            known.container == container
-                && Place::read(&known.observation.sub_id).is_some_and(|at| at.is_metric_of(place))
-        });
+        let at = (place.around, place.metric);
+        let whole = self.metric_at.get(&at).and_then(|index| self.metrics.get_mut(*index));
         match whole {
             Some(whole) if place.facet > 0 => whole.facets.push(observed),
-            _ => self.metrics.push(metric(observed, container)),
+            _ => {
+                if place.facet == 0 {
+                    self.metric_at.insert(at, self.metrics.len());
+                }
+                self.metrics.push(metric(observed, container));
+            }
         }
     }
 
@@ -160,9 +171,11 @@ impl Reader {
     }
 
     fn find_or_make(&mut self, level: Level, place: [u32; 3], parent: Option<usize>) -> usize {
-        if let Some(known) = self.containers.iter().position(|known| known.place == place) {
-            return known;
+        let index = self.containers.len();
+        if let Some(known) = self.container_at.get(&place) {
+            return *known;
         }
+        self.container_at.insert(place, index);
         self.containers.push(Container {
             level,
             place,
@@ -170,7 +183,7 @@ impl Reader {
             device: None,
             parent,
         });
-        self.containers.len().saturating_sub(1)
+        index
     }
 }
 
@@ -195,11 +208,6 @@ impl Place {
             }
             _ => None,
         }
-    }
-
-    /// Whether `facet` describes the metric that stands here.
-    fn is_metric_of(self, facet: Self) -> bool {
-        self.facet == 0 && self.around == facet.around && self.metric == facet.metric
     }
 }
 

@@ -1,5 +1,8 @@
 //! Typed views of HL7 v2 messages, built when asked for, and their values by name: `patient.mrn`,
 //! `report.status`, `device.id`. The names mean the same for other formats.
+//!
+//! A view is as good as its message: what cannot be read is left out, nothing is an error. It costs time
+//! linear in the message, and of one field it holds at most a thousand repetitions.
 
 pub(in crate::hl7) mod cell;
 mod device;
