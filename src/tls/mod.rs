@@ -37,7 +37,8 @@ pub struct TlsProfile {
     pub client_ca: Option<PathBuf>,
     /// PEM file with certificate revocation lists for the senders' (or receivers') certificates.
     pub revoked: Option<PathBuf>,
-    /// The name the receiver's certificate must carry. The host of the endpoint without.
+    /// The name the receiver's certificate must carry. The host of the endpoint without; a webhook's
+    /// is always the host of its URL.
     pub server_name: Option<String>,
     /// Oldest version spoken. Default TLS 1.2.
     pub version_min: TlsVersion,

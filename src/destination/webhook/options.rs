@@ -26,9 +26,10 @@ pub struct WebhookOptions {
     /// `emr.hospital.example:8443`, `10.20.0.0/16`, `10.20.0.0/16:443`, `[2001:db8::]/32`.
     /// Empty: only the host and port of `url`.
     pub allow: Vec<String>,
-    /// Longest wait for name lookup, TCP connection and TLS handshake together. Default 10 s.
+    /// Longest wait for name lookup, and again for TCP connection and TLS handshake together; at most
+    /// half of `reply_within`. Default 10 s.
     pub connect_within: Duration,
-    /// Longest wait for the whole answer, counted from the start of the attempt. Default 30 s.
+    /// Longest wait for the whole answer, counted from the request. Default 30 s.
     pub reply_within: Duration,
     /// Most bytes read of an answer's body; a longer one is cut there and the connection dropped, the
     /// status alone decides. Default 64 KiB.
