@@ -392,6 +392,7 @@ impl Deliveries {
             return Err(CommandError::NoReason);
         }
         let _alone = self.inner.outside.lock().await;
+        flushed(&shared).await?;
         let row = self.row(id, seq).await?.ok_or(ActError::NotWaiting(seq))?;
         let now = shared.pace.now();
         let done = {
@@ -411,6 +412,7 @@ impl Deliveries {
     ) -> Result<(), CommandError> {
         let id = shared.id;
         let _alone = self.inner.outside.lock().await;
+        flushed(shared).await?;
         let row = self.row(id, seq).await?;
         let stored = self.inner.store.messages(&[seq]).await?;
         let planned = stored.first().and_then(|message| message.plan.entry(id));
@@ -433,6 +435,18 @@ impl Deliveries {
         };
         let rows = self.inner.store.exceptions(query).await?;
         Ok(rows.into_iter().find(|row| row.seq == seq))
+    }
+}
+
+/// Waits until the store has what the queue decided so far, so that its rows can be asked for.
+async fn flushed(shared: &Shared) -> Result<(), CommandError> {
+    let done = {
+        let queue = shared.queue();
+        (queue.unrecorded() > 0).then(|| shared.when_recorded(queue.mark()))
+    };
+    match done {
+        Some(done) => confirmed(shared.id, done).await,
+        None => Ok(()),
     }
 }
 

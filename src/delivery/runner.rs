@@ -451,6 +451,7 @@ impl Runner {
         let suspicion = self.shared.queue().suspect(claim.seq, &attempts, now);
         match suspicion {
             Suspicion::SendAfter(mark) => self.suspects.push((mark, claim)),
+            Suspicion::Later => {}
             Suspicion::Held => {
                 warn!(destination = %self.shared.name, seq = %claim.seq, "held: the engine crashed twice while it was in work");
             }

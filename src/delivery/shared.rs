@@ -128,7 +128,10 @@ impl Shared {
 
     pub(super) fn view(&self) -> RunnerStatus {
         let now = self.pace.now();
-        self.queue().view(self.unread(), now)
+        let queue = self.queue();
+        let lagging = queue.read_to() < self.lost_to();
+        let status = queue.view(self.unread(), now);
+        RunnerStatus { lagging: lagging || status.lagging, ..status }
     }
 
     /// Waits for a mark of the queue.

@@ -119,10 +119,8 @@ impl Default for IntakeLimits {
 
 /// Whether one refused message refuses those that came with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    /// Each is taken or refused on its own.
+enum Unit {
     Messages,
-    /// All or none.
     Whole,
 }
 

@@ -32,6 +32,9 @@ impl Queue {
         }
         item.stage = Stage::Idle;
         let standing = item.standing;
+        if item.started {
+            self.suspects.ended();
+        }
         self.flying = self.flying.saturating_sub(1);
         self.lanes.land(seq, standing);
         let probe = self.probe == Some(seq);

@@ -51,8 +51,10 @@ pub struct Queue {
     /// Those that did not get through; they go on when the breaker opens (as probes) or closes.
     stalled: BTreeSet<Seq>,
     cursor: Cursor,
-    /// Beyond what was read, and final already.
+    /// Beyond what was read, and settled or a row already.
     skip: BTreeSet<Seq>,
+    /// Rows beyond what was read: before them others of their lanes may stand in the log.
+    early: BTreeSet<Seq>,
     breaker: Breaker,
     bucket: Bucket,
     limited_until: Option<Timestamp>,
@@ -130,6 +132,12 @@ impl Queue {
             }
         }
         self.cursor.read(to);
+        while let Some(seq) = self.early.first().copied()
+            && seq <= self.cursor.read_to()
+        {
+            self.early.remove(&seq);
+            self.consider(seq);
+        }
         new
     }
 
@@ -147,8 +155,9 @@ impl Queue {
             self.put_behind(seq, now);
         } else {
             self.clogged |= self.lanes.has_rows(standing) && !standing.is_strict();
-            self.consider(seq);
         }
+        // After a crash it may be the first of its lane although others of it have rows already.
+        self.consider(seq);
     }
 
     /// Whether more of the log is wanted.
@@ -157,7 +166,7 @@ impl Queue {
         !self.stopping
             && self.window < self.options.window.max(1)
             && (self.window_bytes < self.options.window_bytes || self.window == 0)
-            && self.has_room()
+            && (self.has_room() || !self.early.is_empty())
     }
 
     /// How much of the log is wanted: deliveries and bytes.
@@ -192,6 +201,7 @@ impl Queue {
             }
             if !self.lanes.may_go(seq, item.standing) {
                 item.stage = Stage::Idle;
+                self.drop_row_body(seq);
                 continue;
             }
             let Some((message, entry)) = item
@@ -251,10 +261,13 @@ impl Queue {
         self.outbox.len().saturating_add(out.unwrap_or(usize::MAX))
     }
 
-    /// Gives up a body that is read back when it is its turn.
-    fn drop_body(&mut self, seq: Seq) {
-        let Some(item) = self.items.get_mut(&seq) else { return };
-        if item.body.take().is_some() && item.row.is_some() {
+    /// Gives up the bytes of one that has a row: they are read back when it is its turn. So what
+    /// cannot go now takes no room from what can.
+    fn drop_row_body(&mut self, seq: Seq) {
+        if let Some(item) = self.items.get_mut(&seq)
+            && item.row.is_some()
+            && item.body.take().is_some()
+        {
             self.loaded = self.loaded.saturating_sub(1);
         }
     }
@@ -264,8 +277,12 @@ impl Queue {
         let Some(item) = self.items.get_mut(&seq) else { return };
         let may_go = item.stage == Stage::Idle
             && item.state() != Some(ExceptionState::Held)
+            && seq <= self.cursor.read_to()
             && self.lanes.may_go(seq, item.standing);
         if !may_go {
+            if item.stage == Stage::Idle {
+                self.drop_row_body(seq);
+            }
             return;
         }
         if item.body.is_some() {
@@ -291,6 +308,7 @@ impl Queue {
             item.stage = Stage::Waiting(until);
             self.timers.insert((until, seq));
         }
+        self.drop_row_body(seq);
     }
 
     fn stop_waiting(&mut self, seq: Seq) {
@@ -462,7 +480,7 @@ impl Queue {
         let (standing, before) = (item.standing, item.state());
         let row = Row { state: verdict.state, cause: verdict.cause.clone() };
         if before.is_some() {
-            self.drop_body(seq);
+            self.drop_row_body(seq);
         } else {
             self.leave_window(seq);
             self.lanes.row_added(standing);
@@ -564,13 +582,14 @@ impl Queue {
         let Some(item) = self.items.get(&seq) else { return };
         let (standing, state) = (item.standing, item.state());
         if state.is_some() {
-            self.drop_body(seq);
+            self.drop_row_body(seq);
             self.lanes.row_removed(standing);
             self.count(state, None);
         } else {
             self.leave_window(seq);
         }
         self.items.remove(&seq);
+        self.early.remove(&seq);
         self.lanes.remove(seq, standing);
         self.advance(standing);
         self.unclog(now);

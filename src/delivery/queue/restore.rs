@@ -43,9 +43,16 @@ pub(super) struct Suspects {
     left: u32,
     to: Seq,
     one_by_one: bool,
+    /// Looked up, and being sent.
+    sending: u32,
 }
 
 impl Suspects {
+    /// One of those being sent ended.
+    pub(super) const fn ended(&mut self) {
+        self.sending = self.sending.saturating_sub(1);
+    }
+
     /// Whether this one, which is about to be sent, is one of them.
     pub(super) const fn claimed(&mut self, seq: Seq) -> bool {
         if self.left == 0 {
@@ -72,6 +79,8 @@ impl Suspects {
 pub enum Suspicion {
     /// Send it as soon as everything up to this mark is recorded.
     SendAfter(u64),
+    /// Another suspect is being sent, and they go one by one: it will be claimed again.
+    Later,
     /// The process died over it too often: it is held.
     Held,
 }
@@ -94,6 +103,7 @@ impl Queue {
             stalled: BTreeSet::new(),
             cursor: Cursor::new(state.settled_to, frontier, now.steady),
             skip,
+            early: BTreeSet::new(),
             breaker: Breaker::new(options.breaker),
             bucket: Bucket::new(options.per_second, now.steady),
             limited_until: None,
@@ -113,7 +123,7 @@ impl Queue {
             dead,
             last_error: None,
             store_error: None,
-            suspects: Suspects { left: options.parallel.max(1), to: head, one_by_one: false },
+            suspects: Suspects { left: options.parallel.max(1), to: head, ..Suspects::default() },
             options,
         };
         let seqs: Vec<Seq> = rows.iter().map(|row| row.seq).collect();
@@ -140,6 +150,9 @@ impl Queue {
         if self.items.insert(row.seq, item).is_some() {
             return;
         }
+        if row.seq > self.cursor.read_to() {
+            self.early.insert(row.seq);
+        }
         self.lanes.insert(row.seq, standing);
         self.lanes.row_added(standing);
         self.count(None, Some(row.state));
@@ -161,20 +174,20 @@ impl Queue {
         item.forgiven += last.saturating_sub(item.attempts);
         item.attempts = item.attempts.max(last);
         if deaths >= DEATHS_MAX {
-            let standing = item.standing;
-            item.stage = Stage::Idle;
-            self.flying = self.flying.saturating_sub(1);
-            self.lanes.land(seq, standing);
-            if self.probe == Some(seq) {
-                self.probe = None;
-                self.breaker.unprobe(now.steady);
-            }
+            self.take_back(seq, now);
             let answer = Answer::new("crash", "the engine crashed twice while it was in work");
             self.hold(seq, "poison", answer, now);
             return Suspicion::Held;
         }
-        item.started = true;
         self.suspects.one_by_one |= deaths > 0;
+        if self.suspects.one_by_one && self.suspects.sending > 0 {
+            self.take_back(seq, now);
+            self.suspects.left += 1;
+            self.consider(seq);
+            return Suspicion::Later;
+        }
+        self.suspects.sending += 1;
+        item.started = true;
         let number = item.attempts + 1;
         self.outbox.push(Change::Attempt(Attempt {
             destination: self.id,
@@ -187,6 +200,19 @@ impl Queue {
             sent_hash: 0,
         }));
         Suspicion::SendAfter(self.mark())
+    }
+
+    /// A claim that is not sent after all.
+    fn take_back(&mut self, seq: Seq, now: Now) {
+        let Some(item) = self.items.get_mut(&seq) else { return };
+        item.stage = Stage::Idle;
+        let standing = item.standing;
+        self.flying = self.flying.saturating_sub(1);
+        self.lanes.land(seq, standing);
+        if self.probe == Some(seq) {
+            self.probe = None;
+            self.breaker.unprobe(now.steady);
+        }
     }
 }
 

@@ -1,1 +1,411 @@
-//! The rules of the queue, one by one.
+//! The queue run from seeds against a plain model: scripted outcomes, acts of people, crashes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::*;
+use crate::delivery::policy::{AckPolicy, Reaction};
+use crate::delivery::retry::{Exhausted, RetryPolicy};
+use crate::message::Envelope;
+use crate::message::KeyValue;
+use crate::message::id::{MessageId, VersionId};
+use crate::message::kind::{ContentType, Kind};
+use crate::message::outcome::{Outcome, Scope};
+use crate::message::payload::Payload;
+use crate::message::plan::{Lane, Plan, PlanEntry};
+use crate::message::verdict::RenderProblem;
+use crate::store::DestinationState;
+
+const ID: DestinationId = DestinationId(1);
+
+fn message(seq: i64, disposition: Disposition) -> Arc<StoredMessage> {
+    let entry = PlanEntry { destination: ID, version: VersionId(1), disposition };
+    Arc::new(StoredMessage {
+        seq: Seq(seq),
+        envelope: Envelope {
+            id: MessageId::from_bytes([7; 16]),
+            received_at: Timestamp(0),
+            channel: "adt".into(),
+            content_type: ContentType::Hl7v2,
+            kind: Kind::Patient,
+            event: "ADT^A08".into(),
+            control_id: KeyValue::new("1"),
+            keys: Vec::new(),
+            origin: None,
+        },
+        plan: Plan { entries: vec![entry] },
+        payload: Payload::new(vec![b'x'; 10]),
+    })
+}
+
+/// What a store keeps, as plain sets.
+#[derive(Debug, Default, Clone)]
+struct Kept {
+    settled: BTreeSet<Seq>,
+    rows: BTreeMap<Seq, Exception>,
+    cursor: (Seq, Seq),
+}
+
+impl Kept {
+    fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Settle(settled) => {
+                    self.rows.remove(&settled.seq);
+                    assert!(self.settled.insert(settled.seq), "{} settled twice", settled.seq);
+                }
+                Change::Except(row) => {
+                    self.rows.insert(row.seq, row.clone());
+                }
+                Change::Cursor { settled_to, frontier, .. } => {
+                    assert!(settled_to <= frontier);
+                    self.cursor = (*settled_to, *frontier);
+                }
+                Change::Clear(..) | Change::Attempt(_) => {}
+            }
+        }
+    }
+
+    fn restored(&self) -> Restored {
+        let above = |seq: &&Seq| **seq > self.cursor.0;
+        assert!(self.settled.iter().all(|seq| *seq <= self.cursor.1), "beyond the frontier");
+        let open = |row: &&Exception| {
+            !matches!(row.state, ExceptionState::Dead | ExceptionState::Cancelled)
+        };
+        Restored {
+            state: DestinationState {
+                settled_to: self.cursor.0,
+                settled_above: self.settled.iter().filter(above).copied().collect(),
+                excepted_above: self.rows.keys().filter(above).copied().collect(),
+                ..DestinationState::default()
+            },
+            rows: self.rows.values().filter(open).cloned().collect(),
+            dead: 0,
+            head: Seq(0),
+        }
+    }
+
+    fn is_final(&self, seq: Seq) -> bool {
+        self.settled.contains(&seq)
+            || self.rows.get(&seq).is_some_and(|row| {
+                matches!(row.state, ExceptionState::Dead | ExceptionState::Cancelled)
+            })
+    }
+}
+
+/// A queue, its log and what is true: `now` in memory, `kept` after a crash.
+struct World {
+    rng: Rng,
+    queue: Queue,
+    options: DeliveryOptions,
+    log: Vec<Arc<StoredMessage>>,
+    truth: Kept,
+    kept: Kept,
+    handed: Option<Vec<Change>>,
+    flying: Vec<Seq>,
+    time: i64,
+    strict: bool,
+    healed: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut policy = AckPolicy::standard();
+        policy.set("AE", [Reaction::HoldLane, Reaction::DeadLetter][rng.usize(..2)]).unwrap();
+        let options = DeliveryOptions {
+            parallel: rng.u32(1..6),
+            window: rng.usize(1..20),
+            exceptions_max: [5, 30, 1000][rng.usize(..3)],
+            unrecorded_max: rng.usize(1..40),
+            policy,
+            retry: RetryPolicy {
+                attempts_max: [None, Some(3)][rng.usize(..2)],
+                then: [Exhausted::Hold, Exhausted::DeadLetter][rng.usize(..2)],
+                ..RetryPolicy::default()
+            },
+            ..DeliveryOptions::default()
+        };
+        let queue = Queue::new(ID, options.clone(), Restored::default(), at(0));
+        Self {
+            rng,
+            queue,
+            options,
+            log: Vec::new(),
+            truth: Kept::default(),
+            kept: Kept::default(),
+            handed: None,
+            flying: Vec::new(),
+            time: 0,
+            strict: seed % 8 == 7,
+            healed: false,
+        }
+    }
+
+    fn now(&self) -> Now {
+        at(self.time)
+    }
+
+    fn append(&mut self) {
+        let seq = i64::try_from(self.log.len()).unwrap() + 1;
+        let lane = match self.rng.u32(..12) {
+            _ if self.strict => Lane::STRICT,
+            0 => Lane::NONE,
+            n => Lane(u64::from(n) + 1),
+        };
+        let disposition = match self.rng.u32(..20) {
+            0 => Disposition::Filtered,
+            1 => Disposition::Hold { lane },
+            2 | 3 if !self.strict => {
+                Disposition::Deliver { lane, joins: Some(Lane(self.rng.u64(2..14))) }
+            }
+            _ => Disposition::Deliver { lane, joins: None },
+        };
+        self.log.push(message(seq, disposition));
+    }
+
+    fn read(&mut self) {
+        if self.queue.wants_log() {
+            let from = usize::try_from(self.queue.read_to().0).unwrap();
+            let to = (from + self.rng.usize(1..6)).min(self.log.len());
+            let last = Seq(i64::try_from(to).unwrap());
+            self.queue.ingest(&self.log[from..to], last, self.now());
+        }
+        let bodies = self.queue.wants_bodies();
+        if self.rng.u32(..10) == 0 {
+            self.queue.bodies_failed(bodies);
+            return;
+        }
+        let found: Vec<_> = bodies
+            .iter()
+            .map(|seq| Arc::clone(&self.log[usize::try_from(seq.0).unwrap() - 1]))
+            .collect();
+        self.queue.bodies(&bodies, &found, self.now());
+    }
+
+    fn standing(&self, seq: Seq) -> Option<Standing> {
+        let message = &self.log[usize::try_from(seq.0).unwrap() - 1];
+        match message.plan.entry(ID).unwrap().disposition {
+            Disposition::Deliver { lane, joins } => Some(Standing { lane, joins }),
+            Disposition::Hold { lane } => Some(Standing { lane, joins: None }),
+            Disposition::Filtered => None,
+        }
+    }
+
+    fn claim(&mut self) {
+        while let Some(claim) = self.queue.claim(self.now()) {
+            let standing = self.standing(claim.seq).unwrap();
+            let lanes: BTreeSet<Lane> = standing.lanes().collect();
+            self.sync_truth();
+            assert!(!self.truth.is_final(claim.seq), "{} sent after its end", claim.seq);
+            for message in &self.log[..usize::try_from(claim.seq.0).unwrap() - 1] {
+                let Some(other) = self.standing(message.seq) else { continue };
+                assert!(
+                    !other.lanes().any(|lane| lanes.contains(&lane))
+                        || self.truth.is_final(message.seq),
+                    "{} overtook {}",
+                    claim.seq,
+                    message.seq
+                );
+            }
+            for other in &self.flying {
+                let other = self.standing(*other).unwrap();
+                assert!(!other.lanes().any(|lane| lanes.contains(&lane)), "two in one lane");
+            }
+            self.flying.push(claim.seq);
+        }
+    }
+
+    /// What the queue decided, recorded or not.
+    fn sync_truth(&mut self) {
+        let mut truth = self.kept.clone();
+        truth.apply(self.handed.as_deref().unwrap_or_default());
+        truth.apply(&self.queue.outbox);
+        self.truth = truth;
+    }
+
+    fn conclude(&mut self) {
+        if self.flying.is_empty() {
+            return;
+        }
+        let seq = self.flying.swap_remove(self.rng.usize(..self.flying.len()));
+        let answer = |code: &str| Answer::new(code, "");
+        let kind = if self.healed { 99 } else { self.rng.u32(..16) };
+        let outcome = match kind {
+            0 => Outcome::Rejected(answer("AE")),
+            1 => Outcome::Uncertain(answer("timeout")),
+            2 | 3 => Outcome::Failed {
+                answer: answer("refused"),
+                scope: Scope::Endpoint,
+                retry_after: None,
+            },
+            4 => Outcome::Failed {
+                answer: answer("AR"),
+                scope: Scope::Message,
+                retry_after: Some(Duration::from_secs(7)),
+            },
+            5 => Outcome::Rejected(answer("CR")),
+            _ => Outcome::Accepted(answer("AA")),
+        };
+        let problem =
+            RenderProblem { cause: "unmapped_code", text: String::new(), detail: String::new() };
+        let conclusion = match kind {
+            6 => Conclusion::RenderHeld(problem),
+            7 => Conclusion::Panicked,
+            _ => Conclusion::Sent {
+                outcome,
+                began: Timestamp(self.time),
+                duration: Duration::from_millis(1),
+                sent_hash: 1,
+            },
+        };
+        self.queue.conclude(seq, conclusion, self.now());
+    }
+
+    fn record(&mut self) {
+        if let Some(changes) = self.handed.take() {
+            self.kept.apply(&changes);
+            self.queue.recorded();
+        }
+        self.handed = self.queue.batch(self.now());
+    }
+
+    fn act(&mut self) {
+        if self.log.is_empty() {
+            return;
+        }
+        let seq = Seq(self.rng.i64(1..=i64::try_from(self.log.len()).unwrap()));
+        let act = [Act::Release, Act::RetryNow, Act::Skip, Act::DeadLetter, Act::Cancel]
+            [self.rng.usize(..5)];
+        let now = self.now();
+        self.sync_truth();
+        let dead =
+            self.truth.rows.get(&seq).filter(|row| row.state == ExceptionState::Dead).cloned();
+        if self.queue.act(act, seq, "ana", "test", now).is_err()
+            && let Some(row) = dead
+            && self.rng.bool()
+        {
+            self.queue.retry_dead(row, "ana", "test", now).unwrap();
+        } else if act == Act::Cancel && seq > self.queue.read_to() && !self.truth.is_final(seq) {
+            let planned = self.log[usize::try_from(seq.0).unwrap() - 1].plan.entry(ID).unwrap();
+            let _refused = self.queue.cancel_outside(
+                seq,
+                None,
+                Some(planned.disposition),
+                ("ana", "test"),
+                now,
+            );
+        }
+    }
+
+    /// The process dies: only what is durable remains. Sometimes the batch on its way made it.
+    fn crash(&mut self) {
+        if let Some(changes) = self.handed.take()
+            && self.rng.bool()
+        {
+            self.kept.apply(&changes);
+        }
+        self.flying.clear();
+        self.queue = Queue::new(ID, self.options.clone(), self.kept.restored(), self.now());
+    }
+
+    fn pass_time(&mut self, micros: i64) {
+        self.time += micros;
+        self.queue.tick(self.now());
+    }
+
+    fn check_sums(&mut self) {
+        let unread: usize = self
+            .log
+            .iter()
+            .filter(|message| message.seq > self.queue.read_to())
+            .filter(|message| self.standing(message.seq).is_some())
+            .filter(|message| !self.queue.skip.contains(&message.seq))
+            .filter(|message| !self.queue.items.contains_key(&message.seq))
+            .count();
+        self.sync_truth();
+        let planned = self.log.iter().filter(|message| self.standing(message.seq).is_some());
+        let ended = planned.clone().filter(|message| self.truth.is_final(message.seq)).count();
+        assert_eq!(planned.count(), ended + self.queue.items.len() + unread, "lost or doubled");
+        let window = self.queue.items.values().filter(|item| item.row.is_none()).count();
+        assert_eq!(self.queue.window, window);
+        assert_eq!(self.queue.rows.all(), self.queue.items.len() - window);
+        let loaded = self.queue.items.values();
+        let loaded = loaded.filter(|item| item.row.is_some() && item.body.is_some()).count();
+        assert_eq!(self.queue.loaded, loaded, "bodies counted wrong");
+        assert_eq!(usize::try_from(self.queue.flying).unwrap(), self.flying.len());
+        assert!(self.queue.window <= self.options.window + 6);
+    }
+
+    fn step(&mut self) {
+        match self.rng.u32(..100) {
+            0..20 => self.append(),
+            20..40 => self.read(),
+            40..55 => self.claim(),
+            55..75 => self.conclude(),
+            75..85 => self.record(),
+            85..93 => {
+                let micros = self.rng.i64(1..5_000_000);
+                self.pass_time(micros);
+            }
+            93..99 => self.act(),
+            _ => self.crash(),
+        }
+        self.check_sums();
+    }
+
+    /// The receiver takes everything now and people release what is held: nothing may remain.
+    fn heal(&mut self) {
+        self.healed = true;
+        for _ in 0..100_000 {
+            self.read();
+            let held: Vec<Seq> = self
+                .queue
+                .items
+                .iter()
+                .filter(|(_, item)| item.state() == Some(ExceptionState::Held))
+                .map(|(seq, _)| *seq)
+                .collect();
+            for seq in held {
+                self.queue.act(Act::Release, seq, "ana", "test", at(self.time)).unwrap();
+            }
+            self.claim();
+            self.conclude();
+            self.record();
+            self.pass_time(400_000_000);
+            if self.queue.items.is_empty()
+                && self.queue.read_to().0 == i64::try_from(self.log.len()).unwrap()
+                && self.handed.is_none()
+                && self.queue.outbox.is_empty()
+            {
+                return;
+            }
+        }
+        panic!("stuck: {} remain, {:?}", self.queue.items.len(), self.queue.view(0, self.now()));
+    }
+}
+
+fn at(time: i64) -> Now {
+    Now { wall: Timestamp(time), steady: Timestamp(time) }
+}
+
+#[test]
+fn nothing_is_lost_and_no_lane_is_overtaken_whatever_happens() {
+    for seed in 0..64 {
+        let mut world = World::new(seed);
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..800 {
+                world.step();
+            }
+            world.heal();
+            assert!(world.log.iter().all(|message| {
+                world.standing(message.seq).is_none() || world.kept.is_final(message.seq)
+            }));
+            assert_eq!(world.kept.cursor.0.0, i64::try_from(world.log.len()).unwrap());
+        }));
+        assert!(failed.is_ok(), "seed {seed}");
+    }
+}

@@ -12,8 +12,7 @@ use crate::store::{ExceptionState, Pause};
 /// Where one destination's deliveries stand.
 #[derive(Debug, Clone, Default)]
 pub struct RunnerStatus {
-    /// On the straight path and not being sent: in memory or still in the log. Exact once the
-    /// destination has caught up with the log since the start.
+    /// On the straight path and not being sent: in memory or still in the log.
     pub pending: u64,
     /// Being sent.
     pub in_flight: u64,
@@ -35,7 +34,8 @@ pub struct RunnerStatus {
     pub stalled: Option<String>,
     /// Set by an operator, or by the acknowledgement policy.
     pub paused: Option<Pause>,
-    /// It reads the log because it is behind the fresh messages.
+    /// It reads the log because it is behind the fresh messages, as always after a start; `pending`
+    /// is an estimate as long as this is set.
     pub lagging: bool,
     /// When something is tried again, if nothing else happens.
     pub next_attempt: Option<Timestamp>,

@@ -1,6 +1,5 @@
 //! The MLLP source through its socket: framing, answers in order, limits, refusals, recovery.
 
-mod batches;
 mod corpus;
 mod limits;
 mod modes;
