@@ -307,3 +307,139 @@ impl RawMessage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADT: &str = "MSH|^~\\&|A|B|C|D|2026||ADT^A01|7|P|2.5\rPID|1||P1^^^N&1^MR~P2^^^S^PI||Doe^Jane|\"\"|^^|x\rOBX|1\rOBX|2||||b\rZPV\r";
+
+    fn read(text: &[u8], ends: SegmentEnds) -> Result<RawMessage, ParseError> {
+        RawMessage::parse(Bytes::copy_from_slice(text), ends)
+    }
+
+    fn check(path: &str, state: &str, text: &str) {
+        let message = read(ADT.as_bytes(), SegmentEnds::CrOnly).unwrap();
+        let value = message.get(&Path::parse(path).unwrap());
+        let found = match value {
+            Value::Absent => "absent",
+            Value::Empty => "empty",
+            Value::Null => "null",
+            Value::Text(_) => "text",
+        };
+        assert_eq!((found, value.text(Charset::Utf8).as_ref()), (state, text), "{path}");
+    }
+
+    #[test]
+    fn finds_what_a_path_names() {
+        check("PID-5.2", "text", "Jane");
+        check("PID-5", "text", "Doe");
+        check("PID-3[2].1", "text", "P2");
+        check("PID-3(PI).1", "text", "P2");
+        check("PID-3(XX).1", "absent", "");
+        check("PID-3.4.2", "text", "1");
+        check("PID-3.1.1", "text", "P1");
+        check("PID-3.1.2", "absent", "");
+        check("PID-6", "null", "");
+        check("PID-6.1.1", "null", "");
+        check("PID-7", "empty", "");
+        check("PID-7.2", "empty", "");
+        check("PID-99", "absent", "");
+        check("PV1-2", "absent", "");
+        check("ZPV", "text", "ZPV");
+        check("ZPV-1", "absent", "");
+        check("OBX[2]-5", "text", "b");
+        check("OBX[3]-5", "absent", "");
+        check("MSH-1", "text", "|");
+        check("MSH-2", "text", "^~\\&");
+        check("MSH-9.2", "text", "A01");
+        check("MSH-12", "text", "2.5");
+    }
+
+    #[test]
+    fn a_field_path_is_the_whole_field_and_a_star_is_each() {
+        let message = read(ADT.as_bytes(), SegmentEnds::CrOnly).unwrap();
+        let path = |text: &str| Path::parse(text).unwrap();
+        assert_eq!(message.raw(&path("PID-3")), b"P1^^^N&1^MR~P2^^^S^PI");
+        assert_eq!(message.raw(&path("PID-3[1]")), b"P1^^^N&1^MR");
+        assert_eq!(message.raw(&path("PID-7")), b"^^");
+        assert_eq!(message.raw(&path("PID-99")), b"");
+        assert_eq!(message.raw(&path("OBX[2]")), b"OBX|2||||b");
+        let texts = |at: &str| {
+            let values = message.all(&path(at));
+            values.iter().map(|value| value.text(Charset::Utf8).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(texts("PID-3[*].1"), ["P1", "P2"]);
+        assert_eq!(texts("OBX[*]-1"), ["1", "2"]);
+        assert_eq!(texts("OBX-1"), ["1"]);
+        assert!(texts("PV1[*]-1").is_empty());
+        assert_eq!(message.get_in(3, &path("OBX-5")).raw(), b"b");
+        assert_eq!(message.get_in(99, &path("OBX-5")), Value::Absent);
+    }
+
+    fn segments(text: &[u8], ends: SegmentEnds, expected: Result<&[&str], &str>) {
+        match (read(text, ends), expected) {
+            (Ok(message), Ok(expected)) => {
+                let ids: Vec<_> =
+                    message.segments().map(|s| String::from_utf8_lossy(s.id)).collect();
+                assert_eq!(ids, expected);
+            }
+            (Err(error), Err(expected)) => {
+                assert!(error.to_string().contains(expected), "{error}");
+            }
+            (found, _) => panic!("{found:?}"),
+        }
+    }
+
+    #[test]
+    fn no_segment_is_lost_whatever_stands_before_it() {
+        use SegmentEnds::{CrOnly, Lenient};
+        segments(
+            b"MSH|^~\\&|A\rPV1\rZZ|1\rpid\r|||\rtext\rPID|1",
+            CrOnly,
+            Ok(&["MSH", "PV1", "ZZ", "pid", "", "text", "PID"]),
+        );
+        segments(b"MSH|^~\\&|A\r\r\n\rPID|1\r\0\0", CrOnly, Ok(&["MSH", "PID"]));
+        segments(b"\xEF\xBB\xBF \r\nMSH|^~\\&|A\rPID|1", CrOnly, Ok(&["MSH", "PID"]));
+        segments(
+            b"MSH|^~\\&|A\nPID|1\n\nPV1\r\nOBX|a\nb\n",
+            Lenient,
+            Ok(&["MSH", "PID", "PV1", "OBX"]),
+        );
+        segments(b"MSH|^~\\&|A\rOBX|a\nb\r", Lenient, Ok(&["MSH", "OBX"]));
+        segments(b"MSH|^~\\&|A\nPID|1\n", CrOnly, Err("set the source's segment ends"));
+        segments(b"MSH|^~\\&|A\r\nPID|1\r\n", CrOnly, Err("set the source's segment ends"));
+        segments(b"MSH|^~\\&|A\r\0PID|1\r", CrOnly, Err("control character"));
+        segments(b"MSH|^~\\&|A\rMSH|^~\\&|B\r", CrOnly, Err("a second MSH at byte 11"));
+        segments(
+            b"BHS|^~\\&|A\rMSH|^~\\&|B\rMSH|^~\\&|C\rBTS|2",
+            CrOnly,
+            Ok(&["BHS", "MSH", "MSH", "BTS"]),
+        );
+        segments(b"PID|1\r", CrOnly, Err("not MSH, FHS or BHS"));
+        segments(b" \r\n", CrOnly, Err("no message"));
+    }
+
+    #[test]
+    fn each_header_of_a_batch_declares_its_own_delimiters() {
+        let text = b"FHS#*~\\&#A*B\rBHS|^~\\&|A\rMSH*^~\\&*A\rPID*1**x^y\rBTS|1\rFTS#1";
+        let message = read(text, SegmentEnds::CrOnly).unwrap();
+        let get = |path: &str| message.get(&Path::parse(path).unwrap()).text(Charset::Utf8);
+        assert_eq!((get("FHS-3.2"), get("PID-3.2")), ("B".into(), "y".into()));
+        assert_eq!((get("BTS-1"), get("FTS-1")), ("1".into(), "1".into()));
+    }
+
+    #[test]
+    fn a_wrong_charset_does_not_swallow_delimiters() {
+        let text = "MSH|^~\\&|A|||||||7|P|2.5||||||GB 18030-2000\rPID|1||王|x\r";
+        let message = read(text.as_bytes(), SegmentEnds::CrOnly).unwrap();
+        assert_eq!(message.get(&Path::parse("PID-4").unwrap()).raw(), b"x");
+        let forced = ReadOptions {
+            ends: SegmentEnds::CrOnly,
+            charset: CharsetRule { forced: Some(Charset::Utf8), ..CharsetRule::default() },
+        };
+        let message = RawMessage::parse_with(Bytes::from(text), forced).unwrap();
+        let name = message.get(&Path::parse("PID-3").unwrap());
+        assert_eq!(name.try_text(message.charset()).unwrap(), "王");
+    }
+}

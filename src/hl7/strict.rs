@@ -172,3 +172,67 @@ fn location(message: &RawMessage, segment: &SegmentRef<'_>, field: Option<u32>) 
 fn number(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hl7::raw::SegmentEnds;
+
+    fn check(text: &str, expected: &[&str]) {
+        let bytes = bytes::Bytes::copy_from_slice(text.as_bytes());
+        let message = RawMessage::parse(bytes, SegmentEnds::Lenient).unwrap();
+        let shown: Vec<_> = problems(&message)
+            .iter()
+            .map(|problem| {
+                let level = if problem.reject { "AR" } else { "AE" };
+                let at = problem.location.as_ref().map_or_else(String::new, |at| {
+                    let field = at.field.map_or_else(String::new, |field| format!("-{field}"));
+                    format!(" {}[{}]{field}", at.segment, at.sequence)
+                });
+                format!("{level} {}{at}", problem.code)
+            })
+            .collect();
+        assert_eq!(shown, expected, "{text}");
+    }
+
+    #[test]
+    fn minds_what_the_standard_forbids_and_says_where() {
+        let header = "MSH|^~\\&|A|B|C|D|2026||ADT^A01|7|P|2.5";
+        check(&format!("{header}\rPID|1\r"), &[]);
+        check(&format!("{header}\rPID|1"), &[]);
+        check("MSH|^~\\&#|A||||2026||ADT^A01|7|P^T|2.7^USA\r", &[]);
+        check(
+            "MSH|^~\\&|A||||20261301||||X|9\r",
+            &[
+                "AR 101 MSH[1]-9",
+                "AR 101 MSH[1]-10",
+                "AE 102 MSH[1]-7",
+                "AR 202 MSH[1]-11",
+                "AR 203 MSH[1]-12",
+            ],
+        );
+        check(&format!("{header}||||||KLINGON\r"), &["AR 103 MSH[1]-18"]);
+        check(&format!("{header}\nPID|1\n"), &["AE 100"]);
+        check(&format!("{header}\r\rPID|1\r"), &["AE 100"]);
+        check(&format!("{header}\rPID|1\r\0\0"), &["AE 100"]);
+        check(&format!("{header}\rpid|1\rBTS|1\r"), &["AE 100", "AE 100 BTS[1]"]);
+        check(&format!("{header}\rNTE|1\rNTE|\0\r"), &["AE 102 NTE[2]"]);
+        check("MSH|^~\\\\&|A||||2026||ADT^A01|7|P|2.5\r", &["AR 100 MSH[1]-2"]);
+    }
+
+    #[test]
+    fn minds_observations_that_are_not_of_their_type() {
+        let check = |obx: &str, expected: &[&str]| {
+            check(&format!("MSH|^~\\&|A||||2026||ORU^R01|7|P|2.5\rOBX|1|{obx}\r"), expected);
+        };
+        for obx in
+            ["NM|C||-1.5", "NM|C||+.5", "NM|C||", "NM|C||\"\"", "ST|C||x", "|C||", "CWE|C||1^x^L"]
+        {
+            check(obx, &[]);
+        }
+        check("NM|C||positive", &["AE 102 OBX[1]-5"]);
+        check("NM|C||1.2.3", &["AE 102 OBX[1]-5"]);
+        check("|C||x", &["AE 102 OBX[1]-2"]);
+        check("XX|C||x", &["AE 102 OBX[1]-2"]);
+    }
+}
