@@ -58,16 +58,24 @@ mod tests {
     const PUBLISHED: &str = "whsec_plJ3nmyCDGBKInavdOK15jsl";
     const BODY: &[u8] = br#"{"event_type":"ping","data":{"success":true}}"#;
 
-    fn sign(secrets: &[&str]) -> Result<String, String> {
+    fn signer(secrets: &[&str]) -> Result<Signer, String> {
         let secrets: Vec<_> = secrets.iter().map(|secret| Secret::new(secret)).collect();
         Signer::new(&secrets)
-            .map(|signer| signer.sign("msg_loFOjxNNodQVJsRY3Bmh", 1_731_705_121, BODY))
+    }
+
+    fn sign(secrets: &[&str]) -> Result<String, String> {
+        signer(secrets).map(|signer| signer.sign("msg_loFOjxBNrRLzqYUf", 1_731_705_121, BODY))
     }
 
     #[test]
-    fn signs_the_published_example() {
+    fn signs_the_published_examples() {
         let expected = "v1,rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0=";
         assert_eq!(sign(&[PUBLISHED]).as_deref(), Ok(expected));
+        let signer = signer(&["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]).unwrap();
+        assert_eq!(
+            signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#),
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+        );
     }
 
     #[test]
