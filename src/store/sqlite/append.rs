@@ -203,7 +203,7 @@ impl Committer {
         envelope: &Envelope,
     ) -> rusqlite::Result<Option<Match>> {
         let value = indexed_part(envelope.control_id.expose());
-        let mut places = self.shared.tail().find(Some(KEY_CONTROL), value);
+        let mut places = self.shared.tail().find(KEY_CONTROL, value);
         let mut query = self.conn.prepare_cached(queries::SEARCH_KEY)?;
         let (all, no_channel) = (i64::MAX, None::<u32>);
         let mut rows = query.query(params![

@@ -23,7 +23,7 @@ use crate::store::sqlite::prune::Pruner;
 use crate::store::sqlite::queries;
 use crate::store::sqlite::queue::{Known, Queue, Reply, Waiting, Work};
 use crate::store::sqlite::shared::Shared;
-use crate::store::{Appended, Pause, Reject, Settled, StoreError, VersionRecord};
+use crate::store::{Appended, Change, Pause, Reject, Settled, StoreError, VersionRecord};
 use crate::telemetry::crash;
 use crate::telemetry::metrics::{STORE_COMMIT_MESSAGES, STORE_COMMIT_SECONDS, STORE_COMMITS};
 
@@ -73,8 +73,6 @@ pub(super) struct Batch {
     pub(super) indexed: Vec<Indexed>,
     /// Number of keys.
     pub(super) keys: usize,
-    /// Deliveries that succeeded; written as blocks at the end.
-    pub(super) settled: Vec<Settled>,
     /// Numbers of words that are new in this transaction: channels, key names, plans.
     pub(super) words: [Vec<u32>; 3],
     /// Bytes of bodies and changes.
@@ -94,6 +92,18 @@ enum Done {
 }
 
 impl Done {
+    /// The deliveries that succeeded.
+    fn settled(&self) -> impl Iterator<Item = &Settled> {
+        let changes: &[Change] = match self {
+            Self::Record(Waiting { work: Work::Record(changes, _), .. }) => changes,
+            _ => &[],
+        };
+        changes.iter().filter_map(|change| match change {
+            Change::Settle(settled) => Some(settled),
+            _ => None,
+        })
+    }
+
     /// Answers. A change whose commit may succeed later is handed back instead.
     fn answer(self, failed: Option<&StoreError>, keep: bool) -> Option<Waiting> {
         match self {
@@ -193,7 +203,8 @@ impl Committer {
             batch.bytes = batch.bytes.saturating_add(next.bytes);
             self.apply(next, batch)?;
         }
-        self.positions.write(&self.conn, &batch.settled)?;
+        let settled: Vec<&Settled> = batch.done.iter().flat_map(Done::settled).collect();
+        self.positions.write(&self.conn, &settled)?;
         let close = || self.shared.tail_mut().close();
         batch.piece = self.runs.write(&self.conn, close, batch.keys)?;
         crash::point("store_before_commit");
@@ -212,7 +223,7 @@ impl Committer {
                 result
             }
             Work::Record(changes, reply) => {
-                let result = self.positions.apply(&self.conn, &changes, &mut batch.settled);
+                let result = self.positions.apply(&self.conn, &changes);
                 let work = Work::Record(changes, reply);
                 batch.done.push(Done::Record(Waiting { work, bytes }));
                 result
@@ -261,7 +272,7 @@ impl Committer {
             for known in &batch.known {
                 self.duplicates.put(*known);
             }
-            self.shared.tail_mut().put(&batch.indexed);
+            self.shared.tail_mut().put(batch.indexed);
         }
         if let Some(finished) = batch.piece.and_then(|piece| self.runs.keep(piece)) {
             self.shared.tail_mut().finish(finished);

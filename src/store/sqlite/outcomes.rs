@@ -61,19 +61,13 @@ impl Positions {
         Ok(positions)
     }
 
-    /// Applies the changes of one call. Settled deliveries are gathered for `write`.
-    pub(super) fn apply(
-        &mut self,
-        conn: &Connection,
-        changes: &[Change],
-        settled: &mut Vec<Settled>,
-    ) -> rusqlite::Result<()> {
+    /// Applies the changes of one call. Settled deliveries are left to `write`.
+    pub(super) fn apply(&mut self, conn: &Connection, changes: &[Change]) -> rusqlite::Result<()> {
         for change in changes {
             match change {
                 Change::Settle(delivery) => {
                     self.remove(conn, delivery.destination, delivery.seq)?;
                     self.raise_frontier(delivery.destination, delivery.seq);
-                    settled.push(delivery.clone());
                 }
                 Change::Except(exception) => {
                     upsert(conn, exception)?;
@@ -137,10 +131,14 @@ impl Positions {
     }
 
     /// Writes what the transaction gathered: blocks of settled deliveries, and cursors that moved.
-    pub(super) fn write(&mut self, conn: &Connection, settled: &[Settled]) -> rusqlite::Result<()> {
-        let mut pages: BTreeMap<i64, Vec<Settled>> = BTreeMap::new();
+    pub(super) fn write(
+        &mut self,
+        conn: &Connection,
+        settled: &[&Settled],
+    ) -> rusqlite::Result<()> {
+        let mut pages: BTreeMap<i64, Vec<&Settled>> = BTreeMap::new();
         for delivery in settled {
-            pages.entry(page_of(delivery.seq)).or_default().push(delivery.clone());
+            pages.entry(page_of(delivery.seq)).or_default().push(delivery);
         }
         for (page, entries) in pages {
             let number = self.next_block(conn, page)?;

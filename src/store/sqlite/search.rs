@@ -24,7 +24,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 /// The place of a message.
 pub(super) async fn find(pool: &SqlitePool, shared: &Shared, id: MessageId) -> Result<Seq> {
     let value = id.to_bytes();
-    let recent = shared.tail().find(Some(KEY_ID), &value).first().copied();
+    let recent = shared.tail().find(KEY_ID, &value).first().copied();
     if let Some(seq) = recent {
         return Ok(seq);
     }
@@ -85,7 +85,7 @@ pub(super) async fn search(
     let mut found = Vec::new();
     for name in names.into_iter().filter(|name| *name != KEY_ID) {
         // The tail first: what moves into a run meanwhile is found there, at worst twice.
-        let mut recent = shared.tail().find(Some(name), value);
+        let mut recent = shared.tail().find(name, value);
         recent.retain(|seq| seq.0 < conditions.before);
         recent.truncate(TAIL_PLACES_MAX);
         let recent = envelopes(pool, shared, &recent).await?;

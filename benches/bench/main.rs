@@ -1,0 +1,41 @@
+//! Benchmarks: each case beside a probe of the same run, so that what is judged is a ratio.
+//!
+//! `cargo bench --bench bench -- NAME…` runs the cases whose name contains one of the words; all without.
+//! Absolute figures depend on the machine and its neighbours. Probe and case run in turn, at least five
+//! pairs; the report is the median of the pairs' ratios, and counts (bytes, commits), which do not vary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark stops at the first thing that fails"
+)]
+
+mod probe;
+mod report;
+mod sample;
+mod store;
+
+use report::Report;
+
+type Case = fn(&mut Report);
+
+/// Every case: its name, and what it does.
+const CASES: &[(&str, Case)] = &[
+    ("limit_probe", probe::limits),
+    ("store_append", store::append),
+    ("store_cycle", store::cycle),
+    ("store_open", store::open),
+    ("store_search", store::search),
+];
+
+fn main() {
+    let words: Vec<String> =
+        std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let mut report = Report::begin();
+    for (name, case) in CASES {
+        if words.is_empty() || words.iter().any(|word| name.contains(word.as_str())) {
+            report.title(name);
+            case(&mut report);
+        }
+    }
+    report.save();
+}

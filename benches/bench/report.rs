@@ -1,0 +1,117 @@
+//! What the benchmarks say: a line a case, and `target/bench.json`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+/// Pairs of probe and case.
+pub(crate) const PAIRS: usize = 5;
+
+/// Gathers rows; keeps those of earlier runs of other cases.
+pub(crate) struct Report {
+    rows: Map<String, Value>,
+}
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/bench.json")
+}
+
+impl Report {
+    /// Reads the report of earlier runs and says what machine this is.
+    pub(crate) fn begin() -> Self {
+        let rows = fs::read(path()).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let mut report = Self { rows: rows.unwrap_or_default() };
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let version = fs::read_to_string("/proc/version").unwrap_or_default();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        report.say(&format!("{cores} cores, load {}, {}", load.trim(), version.trim()));
+        report.rows.insert("machine".into(), json!({ "cores": cores, "load": load.trim() }));
+        report
+    }
+
+    /// A line for people.
+    pub(crate) fn say(&mut self, line: &str) {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{line}").unwrap();
+    }
+
+    /// The heading of a case.
+    pub(crate) fn title(&mut self, name: &str) {
+        self.say(&format!("\n{name}"));
+    }
+
+    /// One row: a name, figures and, when there was a probe, the ratio to it.
+    pub(crate) fn row(&mut self, name: &str, ratio: Option<f64>, figures: &[(&str, f64)]) {
+        let mut values = BTreeMap::new();
+        let mut line = format!("  {name:<28}");
+        if let Some(ratio) = ratio {
+            line.push_str(&format!("ratio {ratio:>6.3}"));
+            values.insert("ratio", json!(ratio));
+        }
+        for (what, value) in figures {
+            line.push_str(&format!("  {what} {value:.1}"));
+            values.insert(*what, json!(value));
+        }
+        self.say(&line);
+        self.rows.insert(name.into(), json!(values));
+    }
+
+    /// Writes the file.
+    pub(crate) fn save(self) {
+        fs::write(path(), serde_json::to_vec_pretty(&self.rows).unwrap()).unwrap();
+    }
+}
+
+/// The median.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Runs probe and case in turn; medians of the rates, and of the ratio case to probe.
+pub(crate) fn pairs(
+    mut probe: impl FnMut() -> f64,
+    mut case: impl FnMut() -> f64,
+) -> (f64, f64, f64) {
+    let mut rates = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        let (a, b) = (probe(), case());
+        rates.0.push(a);
+        rates.1.push(b);
+        rates.2.push(b / a);
+    }
+    (median(rates.0), median(rates.1), median(rates.2))
+}
+
+/// Times a piece of work.
+pub(crate) fn timed(work: impl FnOnce()) -> Duration {
+    let started = Instant::now();
+    work();
+    started.elapsed()
+}
+
+/// A count as a figure.
+pub(crate) fn figure(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
+
+/// Bytes this process has had written to disks so far.
+pub(crate) fn bytes_written() -> f64 {
+    let text = fs::read_to_string("/proc/self/io").unwrap();
+    let line = text.lines().find(|line| line.starts_with("write_bytes:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// CPU time of this process so far, in microseconds (to 10 ms).
+pub(crate) fn cpu_us() -> f64 {
+    let text = fs::read_to_string("/proc/self/stat").unwrap();
+    let after_name = text.rsplit_once(')').unwrap().1;
+    let ticks = |place: usize| -> f64 {
+        after_name.split_whitespace().nth(place).unwrap().parse().unwrap()
+    };
+    (ticks(11) + ticks(12)) * 10_000.0
+}
