@@ -42,7 +42,32 @@ LATER_TYPES = {
     "SNM": "String of Telephone Number Digits",
 }
 # Where both packages are wrong or silent: what the standard says.
-CORRECTED_NAMES = {"SAD_1": "Street or Mailing Address", "MSA_5": "Delayed Acknowledgment Type"}
+CORRECTED_NAMES = {"SAD_1": "Street or Mailing Address", "MSA_5": "Delayed Acknowledgment Type",
+                   "TX_CHALLENGE_1": "Time Delay Post Challenge", "TX_CHALLENGE_2": "Nature of Challenge"}
+# Names that hl7apy has in German, as its own type names, or cut short.
+RENAMED = {
+    "Auftragsnummer Des Auftraggebers / Der Auftraggebenden Stelle": "Placer Order Number",
+    "Wertebereich": "Value Range", "Klinik": "Clinic", "Zentrum": "Center", "Saal": "Room", "Tisch": "Table", "Stuhl": "Chair", "Etage": "Floor",
+    "Last Data Code Calue": "Last Data Code Value", "Explicit Time Intevall": "Explicit Time Interval",
+    "Bsolute Range for Ordinal and Continuous Observations": "Absolute Range for Ordinal and Continuous Observations",
+    "Pre-certication Required": "Pre-certification Required", "HL7 Date Type": "HL7 Data Type", "Freetext": "Free Text",
+    "State/other Qualifiying Info": "State/other Qualifying Info", "Practioner Group": "Practitioner Group",
+    "Practioner Category": "Practitioner Category", "Facility Ei": "Facility", "Point of Care St": "Point Of Care", "Point of Care Is": "Point Of Care",
+    "Military Non-Availabiltiy Code": "Military Non-Availability Code", 
+    "Identity of Instrument Used to Perfrom this Study": "Identity of Instrument Used to Perform this Study",
+    "Factors that may Affect Affect the Observation": "Factors that may Affect the Observation",
+    "Factors that may Effect the Observation": "Factors that may Affect the Observation",
+    "Type of ID Number Is": "Type Of ID Number", "Type of ID Number ID": "Type Of ID Number", "CM_CP": "Price", "CM_ELECTRODE": "Electrode", "CM_OS": "Order Sequence",
+    "CM_RANGE_SIMPLE": "Range", "CN_SIMPLE": "ID Number and Name", "CQ_SIMPLE": "Quantity", "DR_SIMPLE": "Date Range",
+    "TX_CHALLENGE": "Challenge Text", "Occurence": "Occurrence", "Occurence Span": "Occurrence Span",
+    "Name of Second Alternate Unit of Measure Coding Sy": "Name of Second Alternate Unit of Measure Coding System",
+    "Second Alternate Unit of Measure Coding System Ver": "Second Alternate Unit of Measure Coding System Version",
+    "Familiy Name": "Family Name", "Charge To Practise": "Charge To Practice", "ID Number Nm": "ID Number",
+    "ID Number St": "ID Number", "Text Tx": "Text", "Facility Hd": "Facility", "Total Occurences": "Total Occurrences",
+    "Insured s Sex": "Insured's Sex", "Parent s Placer Order Number": "Parent's Placer Order Number",
+    "Parent s Filler Order Number": "Parent's Filler Order Number", "Insurance Co. Contact Ppers": "Insurance Co Contact Person",
+    "Rpt of Eigibility Code": "Report of Eligibility Code", "Rpt of Eligibility Date": "Report Of Eligibility Date",
+}
 # Withdrawn in 2.8; hl7apy repeats PID-3 there for the versions after it.
 WITHDRAWN = {("2.8.1", "PID", 4): "Alternate Patient ID", ("2.8.2", "PID", 4): "Alternate Patient ID"}
 # Codes the standard has and hl7-dictionary leaves out.
@@ -134,7 +159,8 @@ class Spellings:
     def of(self, upper, place):
         if place in CORRECTED_NAMES:
             return CORRECTED_NAMES[place]
-        return self.by_name.get(same(upper)) or tidy(spelled(upper))
+        name = self.by_name.get(same(upper)) or tidy(spelled(upper))
+        return RENAMED.get(name, name)
 
 
 def number(table):

@@ -1,6 +1,7 @@
 //! The delimiters of one message, as its own header declares them (HL7 v2.5.1 §2.5.4).
 
 use crate::hl7::charset::Width;
+use crate::hl7::locate;
 use crate::hl7::raw::ParseError;
 
 /// The delimiters in force. A level without a delimiter cannot be divided.
@@ -83,6 +84,16 @@ impl Separators {
     #[must_use]
     pub fn divides(&self, byte: u8) -> bool {
         self.inner().contains(&Some(byte))
+    }
+
+    /// The pieces of a value, divided by one of these delimiters; one piece when the level has none.
+    pub fn split<'v>(
+        &self,
+        value: &'v [u8],
+        separator: Option<u8>,
+    ) -> impl Iterator<Item = &'v [u8]> + use<'v> {
+        locate::pieces(value, 0..value.len(), separator, self.width)
+            .map(|piece| value.get(piece).unwrap_or_default())
     }
 
     fn are_distinct(&self) -> bool {

@@ -119,8 +119,10 @@ impl Default for IntakeLimits {
 
 /// Whether one refused message refuses those that came with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
+    /// Each is taken or refused on its own.
     Messages,
+    /// All or none.
     Whole,
 }
 

@@ -1,5 +1,6 @@
 //! Receives, hands to [`intake`], answers the sender. One file per protocol.
 
+mod batch;
 pub mod file;
 mod gate;
 pub mod http;

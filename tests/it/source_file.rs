@@ -200,3 +200,24 @@ async fn what_cannot_be_watched_is_said_at_start() {
     fs::write(directory.path().join("done"), "a file").unwrap();
     assert!(fails(quick(directory.path())).await.contains("done"));
 }
+
+#[tokio::test]
+async fn a_batch_file_is_taken_whole_or_not_at_all() {
+    let directory = TempDir::new().unwrap();
+    let batch = |messages: &[String], count: usize| {
+        format!("BHS|^~\\&\r{}BTS|{count}\r", messages.concat())
+    };
+    let write = |name: &str, text: String| fs::write(directory.path().join(name), text).unwrap();
+    write("a.hl7", batch(&[adt("1"), adt("2")], 2));
+    write("b.hl7", batch(&[adt("3"), adt("4").replace("77", "REFUSE")], 2));
+    write("c.hl7", batch(&[adt("5")], 2));
+    write("d.hl7", [adt("6"), adt("7")].concat());
+    let running = start(directory, MemoryStore::new(), |options| options).await;
+    running.until("decided", |it| it.in_folder("").is_empty()).await;
+    running.until("reasons", |it| it.in_folder("failed").len() == 4).await;
+    assert_eq!(running.in_folder("done"), ["a.hl7", "d.hl7"]);
+    assert_eq!(running.store.control_ids(), ["1", "2", "6", "7"]);
+    let reason = running.directory.path().join("failed/c.hl7.reason.txt");
+    assert!(fs::read_to_string(reason).unwrap().contains("BTS-1 does not say 1"));
+    running.end().await;
+}

@@ -10,8 +10,8 @@ use medway::hl7::{dictionary, kind};
 use medway::message::kind::Kind;
 use medway::message::view::PatientEvent;
 
-/// The corpus beside the project, when it is there.
-fn corpus() -> Option<PathBuf> {
+/// A folder of the corpus, when it is there.
+fn corpus(name: &str) -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus");
     let named = std::env::var_os("MEDWAY_CORPUS").map(PathBuf::from);
     let work = PathBuf::from(beside);
@@ -19,14 +19,17 @@ fn corpus() -> Option<PathBuf> {
     [named, Some(work), Some(from_worktree)]
         .into_iter()
         .flatten()
-        .map(|folder| folder.join("hl7v2"))
+        .map(|folder| folder.join(name))
         .find(|folder| folder.is_dir())
 }
 
 /// The project's own messages, and the corpus when it is there.
 fn messages() -> Vec<(String, RawMessage)> {
     let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/messages/views"));
-    let folders = [Some(own), corpus()];
+    read_folders([Some(own), corpus("hl7v2")])
+}
+
+fn read_folders<const N: usize>(folders: [Option<PathBuf>; N]) -> Vec<(String, RawMessage)> {
     let files = folders.into_iter().flatten().flat_map(|folder| {
         let entries = std::fs::read_dir(folder).unwrap();
         entries.map(|entry| entry.unwrap().path())
@@ -51,7 +54,7 @@ fn every_message_has_its_kind() {
     }
     let count = |kind: Kind| counts.get(kind.name()).copied().unwrap_or(0);
     assert!(count(Kind::Patient) >= 3 && count(Kind::Report) >= 2 && count(Kind::Device) >= 3);
-    if corpus().is_some() {
+    if corpus("hl7v2").is_some() {
         let total: usize = counts.values().sum();
         assert!(total > 600, "{counts:?}");
         assert!(count(Kind::Patient) > 150, "{counts:?}");
@@ -90,6 +93,24 @@ fn every_message_builds_its_view() {
             assert!(get(&message, field).is_none_or(|value| !value.is_empty()), "{name}: {field}");
         }
     }
+}
+
+#[test]
+fn what_is_malformed_and_still_read_has_its_views_too() {
+    let read = read_folders([corpus("hl7v2-bad")]);
+    for (name, message) in &read {
+        let views = format!(
+            "{:?}{:?}{:?}",
+            patient_message(message),
+            report_message(message),
+            device_message(message)
+        );
+        assert!(!views.is_empty(), "{name}");
+        for (field, _) in FIELDS {
+            assert!(get(message, field).is_none_or(|value| !value.is_empty()), "{name}: {field}");
+        }
+    }
+    assert!(read.len() > 30 || corpus("hl7v2-bad").is_none(), "{} were read", read.len());
 }
 
 #[test]

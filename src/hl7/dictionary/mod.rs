@@ -200,12 +200,22 @@ pub fn components(version: Version, data_type: &str) -> impl Iterator<Item = Com
     })
 }
 
-/// The segment of this version whose id looks most like `id`: for "did you mean".
+/// The segment of this version whose id looks most like `id`: for "did you mean". Swapped characters
+/// count as the slip they are.
 #[must_use]
 pub fn nearest_segment(version: Version, id: &str) -> Option<Segment> {
     let wanted = id.to_ascii_uppercase();
+    let letters = |id: &str| {
+        let mut letters: Vec<char> = id.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let likeness = |known: &str| {
+        let swapped = if letters(known) == letters(&wanted) { 1.0 } else { 0.0 };
+        swapped + strsim::jaro_winkler(&wanted, known)
+    };
     segments(version)
-        .map(|segment| (strsim::jaro_winkler(&wanted, segment.id), segment))
+        .map(|segment| (likeness(segment.id), segment))
         .filter(|(likeness, _)| *likeness >= 0.6)
         .max_by(|one, other| one.0.total_cmp(&other.0))
         .map(|(_, segment)| segment)

@@ -126,6 +126,27 @@ fn names_come_in_two_languages() {
 }
 
 #[test]
+fn every_name_has_its_chinese() {
+    let is_chinese =
+        |label: Label| label.zh.chars().any(|c| ('\u{4E00}'..='\u{9FFF}').contains(&c));
+    for version in Version::all() {
+        for known in segments(version) {
+            assert!(is_chinese(known.name), "{}", known.name.en);
+            let missing: Vec<_> = fields(version, known.id)
+                .filter(|field| !is_chinese(field.label) && field.label.en != "Ce")
+                .map(|field| field.label.en)
+                .collect();
+            assert!(missing.is_empty(), "{version} {}: {missing:?}", known.id);
+        }
+    }
+    for id in ["CX", "XPN", "XAD", "XTN", "CWE", "CE", "EI", "HD", "PL", "XCN", "SN", "FN"] {
+        assert!(is_chinese(data_type(id).unwrap()), "{id}");
+        let all = components(Version::DEFAULT, id).filter(|part| part.label.en != "ID");
+        assert!(all.into_iter().all(|part| is_chinese(part.label)), "{id}");
+    }
+}
+
+#[test]
 fn table_values_are_explained() {
     assert_eq!(value(1, "F").unwrap(), Label { en: "Female", zh: "女" });
     assert_eq!(value(78, "HH").unwrap().zh, "危急高值");

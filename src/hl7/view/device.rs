@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::hl7::charset::Charset;
 use crate::hl7::raw::{RawMessage, SegmentRef};
-use crate::hl7::view::cell::{Cell, iso};
+use crate::hl7::view::cell::Cell;
 use crate::hl7::view::patient::{field, patient, visit};
 use crate::hl7::view::report::{coded, observation};
 use crate::message::view::{
@@ -86,7 +86,7 @@ impl Reader {
     fn begin_order(&mut self, obr: &SegmentRef<'_>) {
         self.end_order();
         let cell = |number| Cell::of_field(obr, number, self.charset);
-        let moment = |number: usize| cell(number).text().as_deref().and_then(iso);
+        let moment = |number: usize| cell(number).iso();
         self.time = moment(7).or_else(|| moment(8));
         let code = coded(cell(4));
         let is_alarm = code.first().is_some_and(|code| code.code == EVENT_ALARM)

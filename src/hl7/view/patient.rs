@@ -1,7 +1,7 @@
 //! PID, PV1, EVN and MRG as a patient, a visit and an event.
 
 use crate::hl7::raw::{RawMessage, SegmentRef};
-use crate::hl7::view::cell::{Cell, iso};
+use crate::hl7::view::cell::Cell;
 use crate::message::view::{
     Identifier, Location, Patient, PatientEvent, PatientMessage, PersonName, Private, Visit,
 };
@@ -11,10 +11,9 @@ use crate::message::view::{
 pub fn patient_message(message: &RawMessage) -> PatientMessage {
     let field = |segment: &'static [u8], number| field(message, segment, number);
     let event = field(b"MSH", 9).component(2).text().or_else(|| field(b"EVN", 1).text());
-    let occurred = field(b"EVN", 6).text().or_else(|| field(b"EVN", 2).text());
     PatientMessage {
         event: event_of(&event.unwrap_or_default()),
-        occurred_at: occurred.as_deref().and_then(iso),
+        occurred_at: field(b"EVN", 6).iso().or_else(|| field(b"EVN", 2).iso()),
         patient: patient(message),
         visit: visit(message),
         merged_from: merged_from(message),
@@ -39,7 +38,7 @@ pub fn patient(message: &RawMessage) -> Option<Patient> {
     Some(Patient {
         identifiers,
         names,
-        birth_date: cell(7).text().as_deref().and_then(iso).map(Private::new),
+        birth_date: cell(7).iso().map(Private::new),
         sex: sex(&cell(8).text_or_empty()).to_owned(),
     })
 }

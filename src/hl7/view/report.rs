@@ -2,7 +2,7 @@
 
 use crate::hl7::charset::Charset;
 use crate::hl7::raw::{RawMessage, SegmentRef};
-use crate::hl7::view::cell::{Cell, iso};
+use crate::hl7::view::cell::Cell;
 use crate::hl7::view::patient::{entity, patient, visit};
 use crate::message::view::{
     Coded, Coding, Identifier, Observation, ObservationStatus, Private, Report, ReportMessage,
@@ -103,8 +103,8 @@ fn report(obr: &SegmentRef<'_>, orc: Option<&SegmentRef<'_>>, charset: Charset) 
         filler_order,
         service: coded(cell(4)),
         status: report_status(&cell(25).text_or_empty()),
-        observed_at: cell(7).text().as_deref().and_then(iso),
-        issued_at: cell(22).text().as_deref().and_then(iso),
+        observed_at: cell(7).iso(),
+        issued_at: cell(22).iso(),
         observations: Vec::new(),
     }
 }
@@ -122,7 +122,7 @@ pub(super) fn observation(
 ) -> Observation {
     let cell = |number| Cell::of_field(obx, number, charset);
     let value_type = cell(2).text_or_empty();
-    let own_time = cell(14).text().as_deref().and_then(iso);
+    let own_time = cell(14).iso();
     let unit = coded(cell(6));
     Observation {
         code: coded(cell(3)),

@@ -10,8 +10,10 @@ use tokio::io::AsyncReadExt;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::clock::Clock;
+use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::verdict::{DuplicateRule, IfChanged};
+use crate::source::batch::{Batch, Headers};
 use crate::source::file::directory::Found;
 use crate::source::file::options::FileSourceOptions;
 use crate::source::intake::Received;
@@ -51,18 +53,34 @@ pub(super) async fn load(
     if bytes.is_empty() {
         return Err(Some("the file is empty\n".to_owned()));
     }
-    let at = clock.now();
-    let message = |index: usize, bytes: Bytes| {
-        let duplicate = repeat_rule(channel, options, found, index, &bytes);
-        let peer = found.name.clone();
-        Received {
-            content_type: Some(options.content_type),
-            attributes: vec![("file.name".into(), found.name.as_str().into())],
-            duplicate: Some(duplicate),
-            ..Received::new(Arc::clone(channel), Payload::new(bytes), at, peer)
-        }
+    let mut whole =
+        Received::new(Arc::clone(channel), Payload::new(bytes), clock.now(), found.name.clone());
+    whole.content_type = Some(options.content_type);
+    whole.attributes.push(("file.name".into(), found.name.as_str().into()));
+    let mut messages = divide(whole, options)?;
+    for (index, message) in messages.iter_mut().enumerate() {
+        let rule = repeat_rule(channel, options, found, index, message.payload.expose());
+        message.duplicate = Some(rule);
+    }
+    Ok(Loaded { name: found.name.clone(), messages })
+}
+
+/// The messages of a file; itself when it is one message.
+fn divide(whole: Received, options: &FileSourceOptions) -> Result<Vec<Received>, Option<String>> {
+    if options.content_type != ContentType::Hl7v2 {
+        return Ok(vec![whole]);
+    }
+    let Some(batch) = Batch::read(whole.payload.expose(), Headers::Optional) else {
+        return Ok(vec![whole]);
     };
-    Ok(Loaded { name: found.name.clone(), messages: vec![message(0, bytes)] })
+    let most = options.batch_messages_max;
+    match batch.fault {
+        _ if batch.messages.len() > most => {
+            Err(Some(format!("the file has more than {most} messages\n")))
+        }
+        Some(fault) => Err(Some(format!("{fault}\n"))),
+        None => Ok(batch.received(&whole)),
+    }
 }
 
 /// The file's bytes; `None` when it grew since it was found.

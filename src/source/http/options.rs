@@ -25,6 +25,8 @@ pub struct HttpSourceOptions {
     pub content_type: Option<ContentType>,
     /// Largest body, in bytes; a larger one gets 413.
     pub body_bytes_max: usize,
+    /// Messages in one HL7 batch; a larger one gets 422.
+    pub batch_messages_max: usize,
     /// Connections open at once.
     pub connections_max: u32,
     /// Connections open at once from one remote address.
@@ -95,6 +97,7 @@ impl Default for HttpSourceOptions {
             tokens: Vec::new(),
             content_type: None,
             body_bytes_max: 10 << 20,
+            batch_messages_max: 10_000,
             connections_max: 512,
             connections_per_peer_max: 64,
             retry_after: Duration::from_secs(5),

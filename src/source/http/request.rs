@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::verdict::{DuplicateRule, IfChanged};
+use crate::source::batch::{Batch, Headers};
 use crate::source::http::answer::{self, Answer};
 use crate::source::http::options::HttpSourceOptions;
 use crate::source::intake::{Intake, Received, Reply};
@@ -62,13 +63,46 @@ impl Desk {
     }
 
     async fn receive(&self, received: Received) -> Answer {
-        let at = received.at;
-        let wait = self.options.timeouts.answer;
-        let reply = timeout(wait, self.intake.receive(received)).await.unwrap_or_else(|_| {
-            Reply::Unavailable { reason: "the store did not answer in time; send it again".into() }
-        });
-        self.note(&reply, at);
-        answer::of_reply(&reply, self.options.retry_after)
+        let (at, retry_after) = (received.at, self.options.retry_after);
+        let batch = match received.content_type {
+            Some(ContentType::Hl7v2) => Batch::read(received.payload.expose(), Headers::Optional),
+            _ => None,
+        };
+        let Some(batch) = batch else {
+            let reply = self.take(vec![received]).await.pop();
+            let lost = || Reply::Unavailable { reason: "no answer".to_owned() };
+            let reply = reply.unwrap_or_else(lost);
+            self.note(&reply, at);
+            return answer::of_reply(&reply, retry_after);
+        };
+        let most = self.options.batch_messages_max;
+        let fault = match &batch.fault {
+            _ if batch.messages.len() > most => Some(format!("more than {most} messages")),
+            fault => fault.clone(),
+        };
+        if let Some(fault) = fault {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return self.turn_away(&Turned { status, reason: "batch", detail: fault });
+        }
+        let mut messages = batch.received(&received);
+        for (index, message) in messages.iter_mut().enumerate() {
+            if let Some(rule) = &mut message.duplicate {
+                rule.identity = rule.identity.wrapping_add(u64::try_from(index).unwrap_or(0));
+                rule.content = xxh3_64(message.payload.expose());
+            }
+        }
+        let replies = self.take(messages).await;
+        replies.iter().for_each(|reply| self.note(reply, at));
+        answer::of_batch(&replies, retry_after)
+    }
+
+    async fn take(&self, messages: Vec<Received>) -> Vec<Reply> {
+        let count = messages.len();
+        let taken = timeout(self.options.timeouts.answer, self.intake.receive_batch(messages));
+        taken.await.unwrap_or_else(|_| {
+            let reason = "the store did not answer in time; send it again".to_owned();
+            vec![Reply::Unavailable { reason }; count]
+        })
     }
 
     fn note(&self, reply: &Reply, at: crate::message::time::Timestamp) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metrics::{Histogram, counter, histogram};
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use crate::clock::Clock;
 use crate::hl7::ack::{self, AckCode};
@@ -22,11 +23,13 @@ use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::verdict::Problem;
+use crate::source::batch::{Batch, Headers};
 use crate::source::gate::Gate;
-use crate::source::intake::{Intake, Received, Reply, problem};
+use crate::source::intake::{Intake, Received, Reply, Unit, problem};
 use crate::source::mllp::answer::{Due, build, due};
+use crate::source::mllp::batch::{self, Told};
 use crate::source::mllp::options::{
-    AckMode, CertifiedSender, FrameEnd, MllpSourceOptions, NestedStart, NoHeader,
+    AckMode, BatchUnit, CertifiedSender, FrameEnd, MllpSourceOptions, NestedStart, NoHeader,
 };
 use crate::source::status::SourceStatus;
 use crate::telemetry::metrics::{ACK_SECONDS, MESSAGES_REFUSED};
@@ -62,8 +65,18 @@ pub(super) struct Work {
     pub(super) bytes: usize,
     began: Instant,
     items: Vec<Item>,
+    /// Set when the items came as one batch: the frame and its parts.
+    batch: Option<(Received, Batch)>,
     /// Whether the connection ends after the answers.
     close: bool,
+}
+
+impl Work {
+    /// One frame that came just now.
+    fn new() -> Self {
+        let began = Instant::now();
+        Self { frames: 1, bytes: 0, began, items: Vec::new(), batch: None, close: false }
+    }
 }
 
 /// The answers to some work, framed and in order.
@@ -155,14 +168,30 @@ impl Desk {
         }
     }
 
-    /// Divides the frames of one read into what goes to the store together.
+    /// Divides the frames of one read into what goes to the store together: a batch is a transaction
+    /// of its own, the frames between two batches are one.
     pub(super) fn sort(&self, frames: Vec<Bytes>, sender: &Sender) -> Vec<Work> {
-        if frames.is_empty() {
-            return Vec::new();
+        let mut works: Vec<Work> = Vec::new();
+        for frame in frames {
+            let bytes = frame.len();
+            if let Some(batch) = Batch::read(&frame, Headers::Needed) {
+                let whole = self.received(frame, sender);
+                let parts = batch.received(&whole);
+                let items = parts.into_iter().map(|part| self.judge(part, sender)).collect();
+                works.push(Work { bytes, items, batch: Some((whole, batch)), ..Work::new() });
+                continue;
+            }
+            let item = self.judge(self.received(frame, sender), sender);
+            match works.last_mut().filter(|work| work.batch.is_none()) {
+                Some(work) => {
+                    work.frames += 1;
+                    work.bytes += bytes;
+                    work.items.push(item);
+                }
+                None => works.push(Work { bytes, items: vec![item], ..Work::new() }),
+            }
         }
-        let items: Vec<_> = frames.into_iter().map(|frame| self.judge(frame, sender)).collect();
-        let bytes = items.iter().map(|item| item.received.payload.len()).sum();
-        vec![Work { frames: items.len(), bytes, began: Instant::now(), items, close: false }]
+        works
     }
 
     /// The answer to a frame that was given up while it was read.
@@ -173,8 +202,7 @@ impl Desk {
         } else {
             What::Silent
         };
-        let items = vec![Item { received, what }];
-        Work { frames: 1, bytes: 0, began: Instant::now(), items, close: true }
+        Work { items: vec![Item { received, what }], close: true, ..Work::new() }
     }
 
     /// Says what went wrong, for people.
@@ -198,8 +226,7 @@ impl Desk {
         received
     }
 
-    fn judge(&self, frame: Bytes, sender: &Sender) -> Item {
-        let received = self.received(frame, sender);
+    fn judge(&self, received: Received, sender: &Sender) -> Item {
         let bytes = received.payload.expose();
         let what = match Header::read_best_effort(bytes) {
             None if self.options.ack.no_header == NoHeader::Silence || is_blank(bytes) => {
@@ -221,31 +248,16 @@ impl Desk {
 
     /// Answers frames in their order, after their commit.
     pub(super) async fn answer(self: Arc<Self>, work: Work) -> Answers {
-        let Work { frames, bytes, began, items, close } = work;
-        let messages: Vec<_> = items
-            .iter()
-            .filter(|item| matches!(item.what, What::Message))
-            .map(|item| item.received.clone())
-            .collect();
-        let mut replies = self.take(messages).await.into_iter();
+        let Work { frames, bytes, began, items, batch, close } = work;
         let mut answers = Answers { out: Vec::new(), close, frames, bytes, began };
-        for Item { received, what } in items {
-            let due = match what {
-                What::Message => match replies.next() {
-                    Some(reply) => self.due(&received, &reply),
-                    None => Due::default(),
-                },
-                What::Refused { problem, reason } => {
-                    self.keep(&received, reason, &format!("{} {}", problem.code, problem.text))
-                        .await;
-                    self.due(&received, &Reply::Refused(problem))
-                }
-                What::Acknowledgement => self.acknowledge_ack(&received).await,
-                What::Silent => {
-                    self.keep(&received, "no_header", "100 no MSH segment").await;
-                    Due::default()
-                }
-            };
+        let dues = match batch {
+            Some((whole, batch)) => vec![self.answer_batch(whole, &batch, items).await],
+            None => {
+                let told = self.answer_items(items, Unit::Messages).await;
+                told.into_iter().map(|(.., due)| due).collect()
+            }
+        };
+        for due in dues {
             for ack in &due.acks {
                 put_frame(&mut answers.out, ack);
             }
@@ -257,13 +269,88 @@ impl Desk {
         answers
     }
 
-    async fn take(&self, messages: Vec<Received>) -> Vec<Reply> {
+    async fn answer_batch(&self, whole: Received, batch: &Batch, items: Vec<Item>) -> Due {
+        let ack = &self.options.ack;
+        let too_many = batch.messages.len() > ack.batch_messages_max;
+        let fault = match &batch.fault {
+            _ if too_many => {
+                Some(format!("the batch has more than {} messages", ack.batch_messages_max))
+            }
+            fault => fault.clone(),
+        };
+        if let Some(text) = fault {
+            if too_many || ack.batch_unit == BatchUnit::Whole || items.is_empty() {
+                self.keep(&whole, "batch", &format!("207 {text}")).await;
+                return batch::refusal(batch, &whole, problem(207, &text, false), ack);
+            }
+            warn!(channel = %self.channel, "a batch does not hold what its trailer says");
+            self.status.refused(whole.at, &text);
+        }
+        let unit = match ack.batch_unit {
+            BatchUnit::Messages => Unit::Messages,
+            BatchUnit::Whole => Unit::Whole,
+        };
+        let told = self.answer_items(items, unit).await;
+        batch::reply(batch, &told, ack)
+    }
+
+    /// What each item is told, after the commit of those that are messages.
+    async fn answer_items(&self, mut items: Vec<Item>, unit: Unit) -> Vec<Told> {
+        let is_message = |item: &Item| matches!(item.what, What::Message);
+        if unit == Unit::Whole && !items.iter().all(is_message) {
+            for item in items.iter_mut().filter(|item| is_message(item)) {
+                let problem = problem(207, "another part of the batch was refused", false);
+                item.what = What::Refused { problem, reason: "batch" };
+            }
+        }
+        let messages: Vec<_> = items
+            .iter()
+            .filter(|item| is_message(item))
+            .map(|item| item.received.clone())
+            .collect();
+        let mut replies = self.take(messages, unit).await.into_iter();
+        let mut told = Vec::with_capacity(items.len());
+        for Item { received, what } in items {
+            let (reply, due) = match what {
+                What::Message => {
+                    let lost = || Reply::Unavailable { reason: "no answer".to_owned() };
+                    let reply = replies.next().unwrap_or_else(lost);
+                    let due = self.due(&received, &reply);
+                    (reply, due)
+                }
+                What::Refused { problem, reason } => {
+                    let text = format!("{} {}", problem.code, problem.text);
+                    self.keep(&received, reason, &text).await;
+                    let reply = Reply::Refused(problem);
+                    let due = self.due(&received, &reply);
+                    (reply, due)
+                }
+                What::Acknowledgement => {
+                    let due = self.acknowledge_ack(&received).await;
+                    (Reply::Refused(problem(200, "an acknowledgement is no message", false)), due)
+                }
+                What::Silent => {
+                    self.keep(&received, "no_header", "100 no MSH segment").await;
+                    (Reply::Refused(problem(100, "no MSH segment", true)), Due::default())
+                }
+            };
+            told.push((received, reply, due));
+        }
+        told
+    }
+
+    async fn take(&self, messages: Vec<Received>, unit: Unit) -> Vec<Reply> {
         if messages.is_empty() {
             return Vec::new();
         }
         let count = messages.len();
-        let wait = self.options.timeouts.ack;
-        timeout(wait, self.intake.receive_batch(messages)).await.unwrap_or_else(|_| {
+        let taking = async {
+            match unit {
+                Unit::Messages => self.intake.receive_batch(messages).await,
+                Unit::Whole => self.intake.receive_whole(messages).await,
+            }
+        };
+        timeout(self.options.timeouts.ack, taking).await.unwrap_or_else(|_| {
             let reason = "the store did not answer in time; send it again".to_owned();
             vec![Reply::Unavailable { reason }; count]
         })

@@ -1,11 +1,12 @@
 //! HL7 v2 over MLLP: frames in, acknowledgements out, never a positive one before the commit.
 //!
 //! Reading order: this file (ports and handshakes), `connection` (bytes in and out, deadlines),
-//! `desk` (what a frame is, and who answers it), `answer` (which codes are due).
+//! `desk` (what a frame is, and who answers it), `answer` (which codes are due), `batch`.
 
 pub mod options;
 
 mod answer;
+mod batch;
 mod connection;
 mod desk;
 

@@ -204,9 +204,10 @@ pub enum BatchReply {
 /// What a batch is to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchUnit {
-    /// Each message is taken or refused on its own; all that are taken in one transaction.
+    /// Each message is taken or refused on its own; all that are taken in one transaction. A trailer
+    /// whose count is wrong is reported.
     Messages,
-    /// One refused message refuses the whole batch.
+    /// One refused message, or a trailer whose count is wrong, refuses the whole batch.
     Whole,
 }
 

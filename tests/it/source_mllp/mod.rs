@@ -1,5 +1,6 @@
 //! The MLLP source through its socket: framing, answers in order, limits, refusals, recovery.
 
+mod batches;
 mod corpus;
 mod limits;
 mod modes;

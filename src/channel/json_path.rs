@@ -1,0 +1,137 @@
+//! Paths into JSON: `$.patient.id`, `$.items[0].code`, `$['odd name']`. Indexes count from 0, as JSON does.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::channel::build::Fault;
+
+/// Most steps of a path.
+const STEPS_MAX: usize = 64;
+
+/// A path into a JSON document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonPath {
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Index(usize),
+    Every,
+}
+
+impl JsonPath {
+    /// Reads `$.a.b[0]`.
+    ///
+    /// # Errors
+    /// The first part that is no step of a path.
+    pub fn parse(text: &str, at: Range<usize>) -> Result<Self, Fault> {
+        let wrong = |said: &str| {
+            Fault::new("E0308", at.clone(), format!("{text} is no JSON path: {said}"))
+                .hint("e.g. $.patient.id or $.items[0].code")
+        };
+        let mut steps = Vec::new();
+        let mut rest = text.strip_prefix('$').ok_or_else(|| wrong("it starts with $"))?;
+        while !rest.is_empty() {
+            if steps.len() >= STEPS_MAX {
+                return Err(wrong("it is too long"));
+            }
+            if let Some(name) = rest.strip_prefix('.') {
+                let end = name.find(['.', '[']).unwrap_or(name.len());
+                let (key, after) = name.split_at_checked(end).unwrap_or((name, ""));
+                if key.is_empty() {
+                    return Err(wrong("a name is missing after the dot"));
+                }
+                steps.push(Step::Key(key.to_owned()));
+                rest = after;
+            } else if let Some(inside) = rest.strip_prefix('[') {
+                let (index, after) =
+                    inside.split_once(']').ok_or_else(|| wrong("a ] is missing"))?;
+                steps.push(bracket(index).ok_or_else(|| wrong("in [ ] stands a number or *"))?);
+                rest = after;
+            } else {
+                return Err(wrong("names are joined with dots"));
+            }
+        }
+        Ok(Self { steps })
+    }
+
+    /// The values at this path: none, one, or several for `[*]`.
+    #[must_use]
+    pub fn read<'j>(&self, document: &'j Value) -> Vec<&'j Value> {
+        let mut found = vec![document];
+        for step in &self.steps {
+            found = found
+                .into_iter()
+                .flat_map(|value| match step {
+                    Step::Key(key) => value.get(key).into_iter().collect::<Vec<_>>(),
+                    Step::Index(index) => value.get(index).into_iter().collect(),
+                    Step::Every => value.as_array().into_iter().flatten().collect(),
+                })
+                .collect();
+        }
+        found
+    }
+}
+
+fn bracket(text: &str) -> Option<Step> {
+    if text == "*" {
+        return Some(Step::Every);
+    }
+    for quote in ['\'', '"'] {
+        if let Some(key) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
+            return Some(Step::Key(key.to_owned()));
+        }
+    }
+    text.parse().ok().map(Step::Index)
+}
+
+/// What stands at `a.b.0.c`, the way tests name a place: a number is an index where there is a list.
+#[must_use]
+pub fn dotted<'j>(document: &'j Value, path: &str) -> Option<&'j Value> {
+    path.split('.').try_fold(document, |value, step| match value {
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        Value::Object(fields) => fields.get(step),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document() -> Value {
+        serde_json::json!({"a": {"b": [{"c": 1}, {"c": "x"}], "odd name": true}})
+    }
+
+    fn check(path: &str, expected: &[Value]) {
+        let document = document();
+        let path = JsonPath::parse(path, 0..0).unwrap();
+        assert_eq!(path.read(&document).into_iter().cloned().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn reads_names_indexes_and_all() {
+        check("$.a.b[0].c", &[1.into()]);
+        check("$.a.b[*].c", &[1.into(), "x".into()]);
+        check("$.a['odd name']", &[true.into()]);
+        check("$.a.b[7].c", &[]);
+        check("$.a.b.c", &[]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_path() {
+        for wrong in ["a.b", "$a", "$.", "$.a[", "$.a[x]", "$.a..b"] {
+            assert!(JsonPath::parse(wrong, 0..0).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn tests_name_places_with_dots() {
+        let document = document();
+        assert_eq!(dotted(&document, "a.b.1.c"), Some(&"x".into()));
+        assert_eq!(dotted(&document, "a.b.x"), None);
+    }
+}

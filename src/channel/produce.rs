@@ -1,0 +1,247 @@
+//! What a destination sends: the message as it came, a new HL7 message, JSON, or text.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value as Json};
+
+use crate::channel::build::Build;
+use crate::channel::expr::parse::condition;
+use crate::channel::expr::{Condition, Value, template};
+use crate::channel::fields::Fields;
+use crate::channel::json;
+use crate::channel::new_message::NewMessage;
+use crate::channel::reference;
+use crate::channel::scope::{Message, Scope};
+use crate::message::kind::ContentType;
+use crate::yaml::node::{Node, Value as Yaml};
+
+/// What a destination sends.
+#[derive(Debug, Clone, Default)]
+pub enum Produce {
+    /// The message, as it came or as the steps left it.
+    #[default]
+    Same,
+    /// A new HL7 message.
+    Hl7(Box<NewMessage>),
+    /// The whole message as JSON.
+    WholeJson,
+    /// JSON made after a template.
+    Json(Shape, ContentType),
+    /// Text.
+    Text(Value),
+}
+
+/// A template of JSON.
+#[derive(Debug, Clone)]
+pub enum Shape {
+    /// A value; left out when it is empty.
+    Value(Value),
+    /// Something that is the same each time.
+    Fixed(Json),
+    /// An object; left out when nothing is in it.
+    Object(Vec<(Arc<str>, Self)>),
+    /// A list; what is empty is left out of it.
+    List(Vec<Self>),
+    /// One item for each segment of a name.
+    Each {
+        /// The segment's name.
+        segment: [u8; 3],
+        /// Only those for which this holds.
+        only: Option<Condition>,
+        /// The item.
+        item: Box<Self>,
+    },
+}
+
+/// Deepest nesting of a template.
+const DEPTH_MAX: usize = 32;
+
+impl Produce {
+    /// Compiles `produce:`.
+    pub fn compile(node: &Node, build: &mut Build<'_>) -> Self {
+        let Some(fields) = Fields::read(node, "produce", &["hl7", "json", "text"], build) else {
+            return Self::Same;
+        };
+        let forms = [fields.get("hl7"), fields.get("json"), fields.get("text")];
+        if forms.iter().flatten().count() > 1 {
+            build.error_hint(
+                "E0107",
+                node,
+                "produce makes one thing",
+                "for a second one make a second destination",
+            );
+        }
+        match forms {
+            [Some(hl7), ..] => NewMessage::compile(hl7, build)
+                .map_or(Self::Same, |message| Self::Hl7(Box::new(message))),
+            [_, Some(json), _] if json.text() == Some("hl7") => Self::WholeJson,
+            [_, Some(json), _] => {
+                if json.text().is_some() {
+                    build.error_hint(
+                        "E0103",
+                        json,
+                        "json is `hl7` (the whole message) or a mapping",
+                        "e.g. json: {mrn: PID-3(MR).1}",
+                    );
+                    return Self::Same;
+                }
+                let content_type = match json.get("resourceType") {
+                    Some(_) => ContentType::FhirJson,
+                    None => ContentType::Json,
+                };
+                shape(json, build, 0).map_or(Self::Same, |shape| Self::Json(shape, content_type))
+            }
+            [_, _, Some(text)] => template::text(text, build).map_or(Self::Same, Self::Text),
+            _ => Self::Same,
+        }
+    }
+
+    /// How what is made is to be read; nothing: as the message.
+    #[must_use]
+    pub const fn content_type(&self) -> Option<ContentType> {
+        match self {
+            Self::Same => None,
+            Self::Hl7(_) => Some(ContentType::Hl7v2),
+            Self::WholeJson => Some(ContentType::Json),
+            Self::Json(_, content_type) => Some(*content_type),
+            Self::Text(_) => Some(ContentType::Text),
+        }
+    }
+
+    /// Makes JSON or text; `None` for the forms that make HL7.
+    #[must_use]
+    pub fn make(&self, scope: &Scope<'_>) -> Option<Bytes> {
+        match self {
+            Self::Same | Self::Hl7(_) => None,
+            Self::WholeJson => match scope.message {
+                Message::Hl7(message) => {
+                    Some(json::whole(message, &scope.facts.event).to_string().into())
+                }
+                Message::Json(document) => Some(document.to_string().into()),
+                Message::Opaque => Some(Bytes::from_static(b"null")),
+            },
+            Self::Json(shape, _) => {
+                let made = shape.make(scope).unwrap_or_else(|| Json::Object(Map::new()));
+                Some(made.to_string().into())
+            }
+            Self::Text(text) => Some(text.fill(scope, &|text| Cow::Borrowed(text)).into()),
+        }
+    }
+}
+
+fn shape(node: &Node, build: &mut Build<'_>, depth: usize) -> Option<Shape> {
+    if depth > DEPTH_MAX {
+        build.error("E0315", node, format!("a template is at most {DEPTH_MAX} deep"));
+        return None;
+    }
+    match &node.value {
+        Yaml::Null => Some(Shape::Fixed(Json::Null)),
+        Yaml::Scalar { text, quoted } => match plain_json(text, *quoted) {
+            Some(fixed) => Some(Shape::Fixed(fixed)),
+            None => template::value(node, build).map(Shape::Value),
+        },
+        Yaml::Sequence(items) => {
+            let made: Vec<Option<Shape>> =
+                items.iter().map(|item| shape(item, build, depth + 1)).collect();
+            made.into_iter().collect::<Option<Vec<_>>>().map(Shape::List)
+        }
+        Yaml::Mapping(entries) => {
+            if let Some(each) = node.get("each") {
+                return each_shape(node, each, build, depth);
+            }
+            let mut fields = Some(Vec::new());
+            for (key, value) in entries {
+                match (shape(value, build, depth + 1), &mut fields) {
+                    (Some(made), Some(fields)) => fields.push((key.text.as_str().into(), made)),
+                    _ => fields = None,
+                }
+            }
+            fields.map(Shape::Object)
+        }
+    }
+}
+
+/// `{each: OBX, where: …, code: …}` is a list of objects; `{each: OBX, as: OBX-5}` a list of values.
+fn each_shape(node: &Node, each: &Node, build: &mut Build<'_>, depth: usize) -> Option<Shape> {
+    let name = each.text().unwrap_or_default();
+    let segment = reference::segment(name, 0..name.len());
+    let segment = build.noted(each, segment);
+    let only = match node.get("where") {
+        Some(node) => Some(condition(node, build)?),
+        None => None,
+    };
+    let item = match node.get("as") {
+        Some(item) => {
+            Fields::read(node, "each with `as`", &["each", "where", "as"], build)?;
+            shape(item, build, depth + 1)?
+        }
+        None => {
+            let mut fields = Some(Vec::new());
+            for (key, value) in node.entries() {
+                if key.text == "each" || key.text == "where" {
+                    continue;
+                }
+                match (shape(value, build, depth + 1), &mut fields) {
+                    (Some(made), Some(fields)) => fields.push((key.text.as_str().into(), made)),
+                    _ => fields = None,
+                }
+            }
+            Shape::Object(fields?)
+        }
+    };
+    Some(Shape::Each { segment: segment?, only, item: Box::new(item) })
+}
+
+/// Plain `true`, `false` and numbers are JSON's own; in quotes they are text, and `007` is text too.
+fn plain_json(text: &str, quoted: bool) -> Option<Json> {
+    let number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    if quoted || !(number || matches!(text, "true" | "false" | "null")) {
+        return None;
+    }
+    serde_json::from_str::<Json>(text).ok().filter(|value| !value.is_array())
+}
+
+impl Shape {
+    fn make(&self, scope: &Scope<'_>) -> Option<Json> {
+        match self {
+            Self::Value(value) => value.eval(scope).into_json(),
+            Self::Fixed(fixed) => Some(fixed.clone()),
+            Self::Object(fields) => {
+                let mut made = Map::new();
+                let mut any = false;
+                for (name, field) in fields {
+                    if let Some(value) = field.make(scope) {
+                        any |= !field.is_fixed();
+                        made.insert(name.to_string(), value);
+                    }
+                }
+                let says_something = any || fields.iter().all(|(_, field)| field.is_fixed());
+                says_something.then_some(Json::Object(made))
+            }
+            Self::List(items) => {
+                let made: Vec<Json> = items.iter().filter_map(|item| item.make(scope)).collect();
+                (!made.is_empty()).then_some(Json::Array(made))
+            }
+            Self::Each { segment, only, item } => {
+                let chosen = scope.each(*segment).into_iter();
+                let chosen = chosen.filter(|s| only.as_ref().is_none_or(|only| only.holds(s)));
+                let made: Vec<Json> = chosen.filter_map(|scope| item.make(&scope)).collect();
+                (!made.is_empty()).then_some(Json::Array(made))
+            }
+        }
+    }
+
+    /// An object of fixed parts alone is always there; one whose values are all empty is left out with
+    /// its fixed parts: `{system: mrn, value: PID-3}` without a PID-3 says nothing.
+    fn is_fixed(&self) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Value(value) => value.is_fixed(),
+            Self::Object(fields) => fields.iter().all(|(_, field)| field.is_fixed()),
+            Self::List(items) => items.iter().all(Self::is_fixed),
+            Self::Each { .. } => false,
+        }
+    }
+}
