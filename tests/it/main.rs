@@ -10,6 +10,7 @@
 mod delivery;
 mod destination_file;
 mod destination_mllp;
+mod destination_webhook;
 mod door;
 mod hl7_bad;
 mod hl7_corpus;
@@ -18,4 +19,5 @@ mod source_file;
 mod source_http;
 mod source_mllp;
 mod store;
+mod tls;
 mod views;
