@@ -13,7 +13,7 @@ use crate::channel::expr::parse::condition;
 use crate::channel::expr::{Condition, Value, template};
 use crate::channel::fields::{Fields, choice, duration, one_or_many};
 use crate::channel::input::Input;
-use crate::channel::reference::{self, Reference};
+use crate::channel::reference::Reference;
 use crate::channel::scope::Scope;
 use crate::hl7::dictionary::tables;
 use crate::hl7::path::{Path, Which};
@@ -29,7 +29,7 @@ pub const WITHIN_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Clone, Default)]
 pub struct Accept {
     types: Vec<TypePattern>,
-    require: Vec<Path>,
+    require: Vec<Reference>,
     when: Option<Condition>,
     profile: Option<Box<str>>,
     otherwise: Otherwise,
@@ -96,8 +96,8 @@ impl Accept {
         if let Some(require) = fields.get("require") {
             for node in one_or_many(require) {
                 let text = node.text().unwrap_or_default();
-                let path = reference::path(text, 0..text.len());
-                accept.require.extend(build.noted(node, path));
+                let place = Reference::parse(text, 0..text.len());
+                accept.require.extend(build.noted(node, place));
             }
         }
         accept.when = fields.get("when").and_then(|node| condition(node, build));
@@ -193,13 +193,8 @@ impl Accept {
             problem.location = Some(at(&"MSH-21".parse().ok()?));
             return Some(problem);
         }
-        let missing = self.require.iter().find(|path| scope.value(path).is_empty())?;
-        let mut problem = problem(101, "Required field missing");
-        if missing.field().is_none() {
-            problem = self::problem(100, "Required segment missing");
-        }
-        problem.location = Some(at(missing));
-        Some(problem)
+        let missing = self.require.iter().find(|place| scope.read(place).is_empty())?;
+        Some(missing_problem(missing))
     }
 
     /// How a repeat of this message is recognised.
@@ -246,6 +241,21 @@ impl Accept {
 
 fn problem(code: u16, text: &str) -> Problem {
     Problem { code, location: None, text: text.to_owned(), reject: false }
+}
+
+fn missing_problem(missing: &Reference) -> Problem {
+    match missing {
+        Reference::Hl7(path) => {
+            let (code, text) = match path.field() {
+                Some(_) => (101, "Required field missing"),
+                None => (100, "Required segment missing"),
+            };
+            Problem { location: Some(at(path)), ..problem(code, text) }
+        }
+        Reference::Json(_) | Reference::View(_) => {
+            problem(101, &format!("Required value missing: {missing}"))
+        }
+    }
 }
 
 /// A path as a place in ERR-2.

@@ -146,6 +146,12 @@ impl<'f> Build<'f> {
         Some(bytes)
     }
 
+    /// The files of a folder, for hints.
+    #[must_use]
+    pub fn list(&self, folder: &str) -> Vec<String> {
+        self.files.list(folder)
+    }
+
     /// The table at a path, read once. What is wrong inside it is noted once, at its row.
     ///
     /// # Errors

@@ -143,18 +143,31 @@ fn destination(
         produce: produce.unwrap_or_default(),
         unmapped: own.or_else(|| usual.cloned()).unwrap_or(Unmapped::Hold),
         attributes: attributes(node, build),
+        fixed_attributes: fixed_attributes(node),
     }
+}
+
+/// The text of a transport's key, and where it stands.
+fn text_of<'n>(node: &'n Node, transport: &str, name: &str) -> Option<&'n Node> {
+    let transport = node.get(transport)?;
+    let short = name == "topic" && transport.text().is_some();
+    let found = if short { transport } else { transport.get(name)? };
+    found.text().is_some().then_some(found)
+}
+
+fn fixed_attributes(node: &Node) -> Vec<(Box<str>, Box<str>)> {
+    let all = TEMPLATES.iter().filter_map(|(transport, name, _)| {
+        let text = text_of(node, transport, name)?.text()?;
+        (!text.contains('<')).then(|| ((*name).into(), text.into()))
+    });
+    all.collect()
 }
 
 /// Only texts with values in them: where to send is always today's, unless the message says it.
 fn attributes(node: &Node, build: &mut Build<'_>) -> Vec<Attribute> {
     let mut found = Vec::new();
     for (transport, name, escape) in TEMPLATES {
-        let Some(transport) = node.get(transport) else { continue };
-        let short = name == "topic" && transport.text().is_some();
-        let Some(node) = (if short { Some(transport) } else { transport.get(name) }) else {
-            continue;
-        };
+        let Some(node) = text_of(node, transport, name) else { continue };
         if !node.text().is_some_and(|text| text.contains('<')) {
             continue;
         }

@@ -1,8 +1,9 @@
 //! Paths into JSON: `$.patient.id`, `$.items[0].code`, `$['odd name']`. Indexes count from 0, as JSON does.
 
+use std::fmt;
 use std::ops::Range;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::channel::build::Fault;
 
@@ -76,6 +77,57 @@ impl JsonPath {
     }
 }
 
+impl JsonPath {
+    /// Writes a value where the path leads, making members that are missing; takes it away when there is
+    /// none. Paths with `[*]`, and those through something that is no object or list, change nothing.
+    pub fn write(&self, document: &mut Value, value: Option<Value>) {
+        let Some((last, steps)) = self.steps.split_last() else { return };
+        let mut at = document;
+        for step in steps {
+            let next = match (step, at) {
+                (Step::Key(key), Value::Object(fields)) => {
+                    Some(fields.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())))
+                }
+                (Step::Index(index), Value::Array(items)) => items.get_mut(*index),
+                _ => None,
+            };
+            let Some(next) = next else { return };
+            at = next;
+        }
+        match (last, at, value) {
+            (Step::Key(key), Value::Object(fields), Some(value)) => {
+                fields.insert(key.clone(), value);
+            }
+            (Step::Key(key), Value::Object(fields), None) => {
+                fields.remove(key);
+            }
+            (Step::Index(index), Value::Array(items), Some(value)) => {
+                if let Some(item) = items.get_mut(*index) {
+                    *item = value;
+                }
+            }
+            (Step::Index(index), Value::Array(items), None) if *index < items.len() => {
+                items.remove(*index);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for JsonPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("$")?;
+        for step in &self.steps {
+            match step {
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Every => f.write_str("[*]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 fn bracket(text: &str) -> Option<Step> {
     if text == "*" {
         return Some(Step::Every);
@@ -126,6 +178,17 @@ mod tests {
         for wrong in ["a.b", "$a", "$.", "$.a[", "$.a[x]", "$.a..b"] {
             assert!(JsonPath::parse(wrong, 0..0).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn writes_and_takes_away() {
+        let mut document = document();
+        let path = |text: &str| JsonPath::parse(text, 0..0).unwrap();
+        path("$.a.new.x").write(&mut document, Some("y".into()));
+        path("$.a.b[0]").write(&mut document, None);
+        path("$.a.b[9].c").write(&mut document, Some("y".into()));
+        path("$.a['odd name']").write(&mut document, None);
+        assert_eq!(document, serde_json::json!({"a": {"b": [{"c": "x"}], "new": {"x": "y"}}}));
     }
 
     #[test]

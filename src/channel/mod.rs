@@ -10,6 +10,7 @@
 pub mod accept;
 pub mod build;
 pub mod bundle;
+pub mod cases;
 pub mod compile;
 pub mod expr;
 mod fields;
@@ -90,6 +91,7 @@ struct Destination {
     produce: Produce,
     unmapped: Unmapped,
     attributes: Vec<Attribute>,
+    fixed_attributes: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Channel {
@@ -140,6 +142,12 @@ impl Channel {
             Acceptance::OtherType(_) if self.listen != Listen::Source => Verdict::Pass,
             Acceptance::OtherType(problem) | Acceptance::No(problem) => Verdict::Refuse(problem),
         }
+    }
+
+    /// A text of the transport that is the same for every message, for tests.
+    fn fixed_attribute(&self, destination: &str, name: &str) -> Option<&str> {
+        let found = self.destinations.iter().find(|known| *known.name == *destination)?;
+        found.fixed_attributes.iter().find(|(key, _)| **key == *name).map(|(_, text)| &**text)
     }
 
     fn facts(&self, input: &Input, received_at: Timestamp) -> Facts {

@@ -15,6 +15,7 @@ use crate::channel::new_message::NewMessage;
 use crate::channel::reference;
 use crate::channel::scope::{Message, Scope};
 use crate::message::kind::ContentType;
+use crate::yaml::nearest::nearest;
 use crate::yaml::node::{Node, Value as Yaml};
 
 /// What a destination sends.
@@ -242,6 +243,65 @@ impl Shape {
             Self::Object(fields) => fields.iter().all(|(_, field)| field.is_fixed()),
             Self::List(items) => items.iter().all(Self::is_fixed),
             Self::Each { .. } => false,
+        }
+    }
+}
+
+impl Shape {
+    /// Whether the template can have something at `a.0.b`.
+    ///
+    /// # Errors
+    /// When it cannot: the names there are at the last place that exists, and the path that was probably
+    /// meant.
+    pub fn find(&self, path: &str) -> Result<(), (String, Option<String>)> {
+        let (head, rest) = match path.split_once('.') {
+            Some((head, rest)) => (head, Some(rest)),
+            None => (path, None),
+        };
+        let inner = |shape: &Self| rest.map_or(Ok(()), |rest| shape.find(rest));
+        let deeper = |(known, near): (String, Option<String>)| {
+            (known, near.map(|near| format!("{head}.{near}")))
+        };
+        match self {
+            Self::Object(fields) => match fields.iter().find(|(name, _)| **name == *head) {
+                Some((_, field)) => inner(field).map_err(deeper),
+                None => {
+                    let names = || fields.iter().map(|(name, _)| &**name);
+                    let near = nearest(head, names());
+                    let near = near
+                        .map(|near| rest.map_or(near.to_owned(), |rest| format!("{near}.{rest}")));
+                    Err((names().collect::<Vec<_>>().join(", "), near))
+                }
+            },
+            Self::List(_) | Self::Each { .. } if head.parse::<usize>().is_err() => {
+                Err(("numbers from 0".to_owned(), Some(format!("0.{path}"))))
+            }
+            Self::List(items) => {
+                let any = items.iter().map(inner).find(Result::is_ok);
+                any.unwrap_or_else(|| items.first().map_or(Ok(()), inner)).map_err(deeper)
+            }
+            Self::Each { item, .. } => inner(item).map_err(deeper),
+            Self::Value(Value::Call(function, _)) if function.makes_structure() => Ok(()),
+            Self::Value(_) | Self::Fixed(_) => Err(("a single value".to_owned(), None)),
+        }
+    }
+
+    /// The value that makes what stands at `a.0.b`.
+    #[must_use]
+    pub fn value_at(&self, path: &str) -> Option<&Value> {
+        let (head, rest) = path.split_once('.').unwrap_or((path, ""));
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Object(fields) => {
+                let (_, field) = fields.iter().find(|(name, _)| **name == *head)?;
+                if rest.is_empty() && !matches!(field, Self::Value(_)) {
+                    None
+                } else {
+                    field.value_at(rest)
+                }
+            }
+            Self::List(items) => items.get(head.parse::<usize>().ok()?)?.value_at(rest),
+            Self::Fixed(_) | Self::Each { .. } => None,
         }
     }
 }

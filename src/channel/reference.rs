@@ -1,6 +1,7 @@
 //! Names of places in a message, checked when the channel is compiled: HL7 paths against the dictionary,
 //! view names against the views, JSON paths by their form.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::channel::build::Fault;
@@ -57,6 +58,16 @@ impl Reference {
     /// The names of all views' fields.
     pub fn view_names() -> impl Iterator<Item = &'static str> {
         view::FIELDS.iter().map(|(name, _)| *name)
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hl7(path) => path.fmt(f),
+            Self::Json(path) => path.fmt(f),
+            Self::View(name) => f.write_str(name),
+        }
     }
 }
 

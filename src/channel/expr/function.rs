@@ -45,6 +45,17 @@ pub enum Function {
     Codeable,
 }
 
+impl Function {
+    /// Whether what it gives has a structure of its own, for JSON.
+    #[must_use]
+    pub const fn makes_structure(self) -> bool {
+        matches!(
+            self,
+            Self::Identifiers | Self::HumanName | Self::Address | Self::Telecom | Self::Codeable
+        )
+    }
+}
+
 /// How a function is called.
 #[derive(Debug)]
 pub struct Signature {

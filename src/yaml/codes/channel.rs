@@ -193,4 +193,34 @@ pub(super) const CODES: &[Explanation] = &[
         wrong: "unit: \"lookup(OBX-6.1, tables/units.csv, ucun)\"",
         right: "unit: \"lookup(OBX-6.1, tables/units.csv, ucum)\"",
     },
+    Explanation {
+        code: "E0350",
+        title: "a test sends too little or too much",
+        text: "A test sends 1 to 1,000 messages.",
+        wrong: "send: []",
+        right: "send: [samples/a01.hl7]",
+    },
+    Explanation {
+        code: "E0351",
+        title: "a sample cannot be used",
+        text: "Samples are files beside the channel's file, or the message itself. `with` and `without` change \
+               HL7 messages by paths and JSON by paths that start with $.",
+        wrong: "send: samples/a10.hl7",
+        right: "send: samples/a01.hl7",
+    },
+    Explanation {
+        code: "E0352",
+        title: "a test names a destination that the channel does not have",
+        text: "Under `expect` stand ack, error_at, and the names under `to`.",
+        wrong: "expect: {ack: AA, liss: nothing}",
+        right: "expect: {ack: AA, lis: nothing}",
+    },
+    Explanation {
+        code: "E0353",
+        title: "a test asks for a place that is never there",
+        text: "HL7 is asked by paths, JSON by names joined with dots (identifier.0.value), which the template \
+               must have. Besides: url, name, folder, topic, routing_key, body, same, count, attempts, outcome.",
+        wrong: "expect: {emr: {gendr: female}}",
+        right: "expect: {emr: {gender: female}}",
+    },
 ];
