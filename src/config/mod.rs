@@ -3,6 +3,8 @@
 pub mod engine;
 pub mod from;
 mod read;
+pub mod reference;
+pub mod schema;
 pub mod secrets;
 pub mod shapes;
 pub mod to;
