@@ -1,0 +1,268 @@
+//! What must fit between files: names, ports, topics, TLS profiles, the outbound allow-list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use crate::config::engine::EngineConfig;
+use crate::config::load::File;
+use crate::config::outbound;
+use crate::message::kind::Kind;
+use crate::tls::{ClientTls, ServerTls, TlsProfile};
+use crate::yaml::decode;
+use crate::yaml::finding::Finding;
+use crate::yaml::nearest::nearest;
+use crate::yaml::node::{Node, Value};
+
+/// Checks all files against each other; findings go to the file they are about.
+pub(super) fn check(
+    engine: &EngineConfig,
+    engine_root: Option<&Node>,
+    files: &mut [File],
+    findings: &mut Vec<Finding>,
+) {
+    names(files);
+    ports(engine, engine_root, files);
+    topics(files);
+    tls(engine, engine_root, files, findings);
+    outbound::check(engine, engine_root, files, findings);
+}
+
+/// Two channels of one name; a name that differs from its file's.
+fn names(files: &mut [File]) {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for file in files {
+        let Some(node) = file.parsed.root.as_ref().and_then(|root| root.get("channel")) else {
+            continue;
+        };
+        let Some(name) = node.text() else { continue };
+        if let Some(first) = seen.get(name) {
+            let finding = Finding::error("E0404", node, format!("the channel `{name}` is there twice"))
+                .label(format!("first in {first}"))
+                .hint("give one of them another name");
+            file.parsed.findings.push(finding);
+            continue;
+        }
+        seen.insert(name.to_owned(), file.source.name.clone());
+        let stem = file.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if stem != name && decode::is_name(name) {
+            let said = format!("the channel `{name}` stands in a file called `{stem}`");
+            let finding = Finding::error("E0405", node, said)
+                .hint(format!("call the file {name}.yaml, so that people find it"))
+                .warning();
+            file.parsed.findings.push(finding);
+        }
+    }
+}
+
+/// An address that something listens on.
+struct Listener {
+    address: SocketAddr,
+    who: String,
+}
+
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let any = |address: IpAddr| address.is_unspecified();
+    a.port() == b.port()
+        && a.port() != 0
+        && (a.ip() == b.ip() || any(a.ip()) || any(b.ip()))
+}
+
+/// Two listeners on one address and port.
+fn ports(engine: &EngineConfig, engine_root: Option<&Node>, files: &mut [File]) {
+    let admin = engine_root.and_then(|root| root.get("admin")?.get("listen"));
+    let place = if admin.is_some() { "engine.yaml" } else { "engine.yaml, by default" };
+    let mut taken =
+        vec![Listener { address: engine.admin.listen, who: format!("the admin API ({place})") }];
+    for file in files {
+        let Some(from) = file.parsed.root.as_ref().and_then(|root| root.get("from")) else { continue };
+        let node = ["mllp", "http"].iter().find_map(|key| from.get(key)?.get("listen"));
+        let Some((node, address)) =
+            node.and_then(|node| Some((node, decode::address(node.text()?).ok()?)))
+        else {
+            continue;
+        };
+        if let Some(other) = taken.iter().find(|other| clash(other.address, address)) {
+            let finding =
+                Finding::error("E0406", node, format!("port {} is taken", address.port()))
+                    .label(format!("by {}", other.who))
+                    .hint("give one of them another port");
+            file.parsed.findings.push(finding);
+        } else {
+            let (line, _) = node.source.line_column(node.span.start);
+            taken.push(Listener { address, who: format!("{}:{line}", node.source.name) });
+        }
+    }
+}
+
+/// The topics a channel's destinations publish; `None` among them: one that comes from the message.
+fn published(root: &Node) -> Vec<Option<&str>> {
+    let destinations = root.get("to").map(Node::entries).unwrap_or_default();
+    let topics = destinations.iter().filter_map(|(_, node)| {
+        let node = node.get("channel")?;
+        node.text().or_else(|| node.get("topic")?.text())
+    });
+    topics.map(|topic| (!topic.contains('<')).then_some(topic)).collect()
+}
+
+/// Topics nobody publishes: a warning, since a channel of another time may.
+fn topics(files: &mut [File]) {
+    let mut known = BTreeSet::new();
+    let mut open = false;
+    for root in files.iter().filter_map(|file| file.parsed.root.as_ref()) {
+        for topic in published(root) {
+            open |= topic.is_none();
+            known.extend(topic.map(str::to_owned));
+        }
+    }
+    for file in files {
+        let Some(topic) = file.parsed.root.as_ref().and_then(|root| root.get("from")?.get("topic"))
+        else {
+            continue;
+        };
+        let nodes: Vec<&Node> = match &topic.value {
+            Value::Sequence(items) => items.iter().collect(),
+            _ => vec![topic],
+        };
+        let mut found = Vec::new();
+        for node in nodes {
+            let Some(name) = node.text() else { continue };
+            if open || known.contains(name) || Kind::from_name(name).is_some() || is_event(name) {
+                continue;
+            }
+            let finding = Finding::error("E0407", node, format!("nobody publishes the topic `{name}`"));
+            let kinds = Kind::ALL.map(Kind::name);
+            let candidates = known.iter().map(String::as_str).chain(kinds);
+            found.push(match nearest(name, candidates) {
+                Some(near) => finding.hint(format!("did you mean `{near}`?")).fix(near),
+                None => finding
+                    .hint(format!(
+                        "a destination publishes it with `channel: {{topic: {name}}}`; kinds are: {}",
+                        kinds.join(", ")
+                    ))
+                    .warning(),
+            });
+        }
+        file.parsed.findings.extend(found);
+    }
+}
+
+/// `ADT`, `ADT^*`, `ADT^A01`.
+fn is_event(topic: &str) -> bool {
+    let code = |text: &str| {
+        text.len() == 3 && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+    };
+    match topic.split_once('^') {
+        Some((kind, event)) => code(kind) && (event == "*" || code(event)),
+        None => code(topic),
+    }
+}
+
+/// Profiles that are named must be there, and profiles that are there must load.
+fn tls(
+    engine: &EngineConfig,
+    engine_root: Option<&Node>,
+    files: &mut [File],
+    findings: &mut Vec<Finding>,
+) {
+    let (mut listen, mut send) = (BTreeSet::new(), BTreeSet::new());
+    for file in files.iter_mut() {
+        let Some(root) = &file.parsed.root else { continue };
+        let mut found = Vec::new();
+        let from = root.get("from");
+        for node in ["mllp", "http"].iter().filter_map(|key| from?.get(key)?.get("tls")) {
+            let connects = from.and_then(|from| from.get("mllp")?.get("connect")).is_some();
+            named(engine, node, if connects { &mut send } else { &mut listen }, &mut found);
+        }
+        for (_, node) in root.get("to").map(Node::entries).unwrap_or_default() {
+            for node in ["mllp", "webhook"].iter().filter_map(|key| node.get(key)?.get("tls")) {
+                named(engine, node, &mut send, &mut found);
+            }
+        }
+        file.parsed.findings.extend(found);
+    }
+    if let Some(node) = engine_root.and_then(|root| root.get("admin")?.get("tls")) {
+        named(engine, node, &mut listen, findings);
+    }
+    let profiles = engine_root.and_then(|root| root.get("tls")).map(Node::entries);
+    for (name, node) in profiles.unwrap_or_default() {
+        let Some(profile) = engine.tls.get(&name.text) else { continue };
+        let missing = missing_files(node, profile);
+        if !missing.is_empty() {
+            findings.extend(missing);
+            continue;
+        }
+        if listen.contains(&name.text)
+            && let Err(error) = ServerTls::load(profile)
+        {
+            findings.push(unusable(node, &name.text, "listen", &error.to_string()));
+        }
+        if send.contains(&name.text)
+            && let Err(error) = ClientTls::load(profile)
+        {
+            findings.push(unusable(node, &name.text, "send", &error.to_string()));
+        }
+    }
+}
+
+fn unusable(node: &Node, name: &str, what: &str, error: &str) -> Finding {
+    Finding::error("E0415", node, format!("the TLS profile `{name}` cannot be used to {what}: {error}"))
+        .hint("mend the file it names, or the profile")
+}
+
+fn named(
+    engine: &EngineConfig,
+    node: &Node,
+    used: &mut BTreeSet<String>,
+    found: &mut Vec<Finding>,
+) {
+    let Some(name) = node.text() else { return };
+    if engine.tls.contains_key(name) {
+        used.insert(name.to_owned());
+        return;
+    }
+    let finding = Finding::error("E0413", node, format!("there is no TLS profile `{name}`"));
+    found.push(match nearest(name, engine.tls.keys().map(String::as_str)) {
+        Some(near) => finding.hint(format!("did you mean `{near}`?")).fix(near),
+        None if engine.tls.is_empty() => {
+            finding.hint(format!("add it to engine.yaml: tls: {{{name}: {{ca: tls/ca.pem}}}}"))
+        }
+        None => {
+            let names: Vec<_> = engine.tls.keys().map(String::as_str).collect();
+            finding.hint(format!("engine.yaml has: {}", names.join(", ")))
+        }
+    });
+}
+
+/// Files of a profile that are not there.
+fn missing_files(node: &Node, profile: &TlsProfile) -> Vec<Finding> {
+    let files = [
+        ("certificate", &profile.certificate),
+        ("private_key", &profile.private_key),
+        ("ca", &profile.ca),
+        ("client_ca", &profile.client_ca),
+        ("revoked", &profile.revoked),
+    ];
+    let mut missing = Vec::new();
+    for (key, path) in files {
+        let (Some(node), Some(path)) = (node.get(key), path) else { continue };
+        if path.is_file() {
+            continue;
+        }
+        let finding = Finding::error("E0414", node, format!("there is no file {}", path.display()));
+        let beside = beside(path);
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        missing.push(match nearest(name, beside.iter().map(String::as_str)) {
+            Some(near) => finding.hint(format!("did you mean {near}?")),
+            None => finding.hint("paths are relative to engine.yaml"),
+        });
+    }
+    missing
+}
+
+/// The names of the files beside a path.
+fn beside(path: &Path) -> Vec<String> {
+    let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let entries = entries.into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
