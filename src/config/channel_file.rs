@@ -81,7 +81,10 @@ pub(super) fn read(
     let from = root.get("from");
     let source_options = from.and_then(|node| from::read(node, folder, secrets, &mut findings));
     let entries = root.get("to").map(Node::entries).unwrap_or_default();
-    if let Some(to) = root.get("to").filter(|to| matches!(&to.value, crate::yaml::node::Value::Mapping(all) if all.is_empty())) {
+    if let Some(to) = root
+        .get("to")
+        .filter(|to| matches!(&to.value, crate::yaml::node::Value::Mapping(all) if all.is_empty()))
+    {
         findings.push(
             Finding::error("E0102", to, "`to` names no destination")
                 .hint("add e.g. `lis: {mllp: {host: lis.hospital.example, port: 2575}}`"),

@@ -37,9 +37,10 @@ fn names(files: &mut [File]) {
         };
         let Some(name) = node.text() else { continue };
         if let Some(first) = seen.get(name) {
-            let finding = Finding::error("E0404", node, format!("the channel `{name}` is there twice"))
-                .label(format!("first in {first}"))
-                .hint("give one of them another name");
+            let finding =
+                Finding::error("E0404", node, format!("the channel `{name}` is there twice"))
+                    .label(format!("first in {first}"))
+                    .hint("give one of them another name");
             file.parsed.findings.push(finding);
             continue;
         }
@@ -63,9 +64,7 @@ struct Listener {
 
 fn clash(a: SocketAddr, b: SocketAddr) -> bool {
     let any = |address: IpAddr| address.is_unspecified();
-    a.port() == b.port()
-        && a.port() != 0
-        && (a.ip() == b.ip() || any(a.ip()) || any(b.ip()))
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || any(a.ip()) || any(b.ip()))
 }
 
 /// Two listeners on one address and port.
@@ -75,7 +74,9 @@ fn ports(engine: &EngineConfig, engine_root: Option<&Node>, files: &mut [File]) 
     let mut taken =
         vec![Listener { address: engine.admin.listen, who: format!("the admin API ({place})") }];
     for file in files {
-        let Some(from) = file.parsed.root.as_ref().and_then(|root| root.get("from")) else { continue };
+        let Some(from) = file.parsed.root.as_ref().and_then(|root| root.get("from")) else {
+            continue;
+        };
         let node = ["mllp", "http"].iter().find_map(|key| from.get(key)?.get("listen"));
         let Some((node, address)) =
             node.and_then(|node| Some((node, decode::address(node.text()?).ok()?)))
@@ -130,7 +131,8 @@ fn topics(files: &mut [File]) {
             if open || known.contains(name) || Kind::from_name(name).is_some() || is_event(name) {
                 continue;
             }
-            let finding = Finding::error("E0407", node, format!("nobody publishes the topic `{name}`"));
+            let finding =
+                Finding::error("E0407", node, format!("nobody publishes the topic `{name}`"));
             let kinds = Kind::ALL.map(Kind::name);
             let candidates = known.iter().map(String::as_str).chain(kinds);
             found.push(match nearest(name, candidates) {
@@ -206,8 +208,12 @@ fn tls(
 }
 
 fn unusable(node: &Node, name: &str, what: &str, error: &str) -> Finding {
-    Finding::error("E0415", node, format!("the TLS profile `{name}` cannot be used to {what}: {error}"))
-        .hint("mend the file it names, or the profile")
+    Finding::error(
+        "E0415",
+        node,
+        format!("the TLS profile `{name}` cannot be used to {what}: {error}"),
+    )
+    .hint("mend the file it names, or the profile")
 }
 
 fn named(

@@ -9,6 +9,7 @@ use crate::config::channel_file::{self, ChannelConfig, Folder, Parsed};
 use crate::config::cross;
 use crate::config::engine::{self, EngineConfig};
 use crate::config::secrets::MissingSecrets;
+use crate::config::to::TransportOptions;
 use crate::yaml::finding::{Finding, Severity};
 use crate::yaml::node::Source;
 use crate::yaml::parse::{TEXT_BYTES_MAX, parse};
@@ -113,7 +114,10 @@ fn collect(engine: EngineConfig, files: Vec<File>, mut findings: Vec<Finding>) -
         found.sort_by_key(|finding| (finding.source.name != file.source.name, finding.span.start));
         findings.extend(found);
         match config.filter(|_| !failed) {
-            Some(config) => channels.push(config),
+            Some(mut config) => {
+                inherit_allow(&engine, &mut config);
+                channels.push(config);
+            }
             None => {
                 let name = root.and_then(|root| Some(root.get("channel")?.text()?.to_owned()));
                 refused.push((file.path, name));
@@ -121,6 +125,18 @@ fn collect(engine: EngineConfig, files: Vec<File>, mut findings: Vec<Finding>) -
         }
     }
     Loaded { engine, channels, refused, findings }
+}
+
+/// A webhook without a list of its own may reach what the engine may.
+fn inherit_allow(engine: &EngineConfig, config: &mut ChannelConfig) {
+    let Some(allow) = &engine.outbound_allow else { return };
+    for destination in &mut config.destinations {
+        if let TransportOptions::Webhook(webhook) = &mut destination.transport
+            && webhook.allow.is_empty()
+        {
+            webhook.allow.clone_from(allow);
+        }
+    }
 }
 
 enum Read {
@@ -137,11 +153,15 @@ fn read_text(path: &Path) -> Read {
     match std::fs::metadata(path) {
         Err(error) => {
             let said = format!("{name} cannot be read: {error}");
-            return Read::Missing(finding("E0401", said).hint("check the path and who may read it"));
+            return Read::Missing(
+                finding("E0401", said).hint("check the path and who may read it"),
+            );
         }
         Ok(found) if found.len() > u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX) => {
             let said = format!("{name} has {} bytes, the most is {TEXT_BYTES_MAX}", found.len());
-            return Read::Bad(finding("E0007", said).hint("keep samples and tables in files of their own"));
+            return Read::Bad(
+                finding("E0007", said).hint("keep samples and tables in files of their own"),
+            );
         }
         Ok(_) => {}
     }
@@ -197,7 +217,9 @@ fn channel_paths(directory: &Path, findings: &mut Vec<Finding>) -> Vec<PathBuf> 
     }
     if paths.len() > CHANNELS_MAX {
         let said = format!("{name} holds more than {CHANNELS_MAX} channel files");
-        findings.push(channel_file::whole(&place, "E0403", said).hint("divide them over several engines"));
+        findings.push(
+            channel_file::whole(&place, "E0403", said).hint("divide them over several engines"),
+        );
         paths.truncate(CHANNELS_MAX);
     }
     paths

@@ -16,3 +16,6 @@ pub mod schema;
 pub mod secrets;
 pub mod shapes;
 pub mod to;
+
+#[cfg(test)]
+mod tests;

@@ -99,8 +99,7 @@ pub(super) fn check(
             let own = node.get("webhook").and_then(|webhook| webhook.get("allow"));
             let own = own.map(|node| rules(node, &mut found));
             for (place, host, port) in targets(node) {
-                let reachable =
-                    |rules: &[Rule]| rules.iter().any(|rule| rule.allows(&host, port));
+                let reachable = |rules: &[Rule]| rules.iter().any(|rule| rule.allows(&host, port));
                 let list = match (&allowed, &own) {
                     (Some(rules), _) if !reachable(rules) => "outbound.allow of engine.yaml",
                     (_, Some(rules)) if !reachable(rules) => "this destination's allow",

@@ -72,7 +72,8 @@ pub(super) fn read(
         let topic = node.text().or_else(|| node.get("topic").and_then(Node::text));
         TransportOptions::Topic(TopicOptions {
             topic: topic.unwrap_or_default().to_owned(),
-            ..TopicOptions::default()
+            stored_within: Fields::of(Some(node))
+                .duration("stored_within", TopicOptions::default().stored_within),
         })
     };
     Some(DestinationConfig { name: name.text.clone(), transport, delivery })
@@ -320,31 +321,20 @@ fn authorization(
     secrets: &Secrets,
     findings: &mut Vec<Finding>,
 ) -> Authorization {
-    let (user, password) = (fields.node("user"), fields.node("password"));
-    if let (Some(token), true) = (fields.node("token"), user.is_some() || password.is_some()) {
+    let basic = fields.node("basic");
+    if let (Some(_), Some(basic)) = (fields.node("token"), basic) {
         findings.push(
-            Finding::error("E0107", token, "`token` and `user`/`password` exclude each other")
+            Finding::error("E0107", basic, "`token` and `basic` exclude each other")
                 .hint("keep what the receiver asks for"),
         );
     }
     if let Some(token) = fields.node("token") {
         return secrets.read(token, findings).map_or(Authorization::None, Authorization::Bearer);
     }
-    match (user, password) {
-        (Some(user), Some(password)) => {
-            let secret = secrets.read(password, findings);
-            let user = user.text().unwrap_or_default().to_owned();
-            secret.map_or(Authorization::None, |password| Authorization::Basic { user, password })
-        }
-        (Some(alone), None) | (None, Some(alone)) => {
-            findings.push(
-                Finding::error("E0102", alone, "`user` and `password` go together")
-                    .hint("add the other one"),
-            );
-            Authorization::None
-        }
-        (None, None) => Authorization::None,
-    }
+    let user = basic.and_then(|basic| basic.get("user")?.text()).unwrap_or_default().to_owned();
+    let password = basic.and_then(|basic| basic.get("password"));
+    let password = password.and_then(|node| secrets.read(node, findings));
+    password.map_or(Authorization::None, |password| Authorization::Basic { user, password })
 }
 
 /// Headers that the transport sets itself.
@@ -404,6 +394,6 @@ fn file(node: &Node, folder: &Path) -> FileDestinationOptions {
             usual.if_exists,
         ),
         files_max: fields.integer("max_files", usual.files_max),
-        ..usual
+        write_within: fields.duration("write_within", usual.write_within),
     }
 }

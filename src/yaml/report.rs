@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthChar;
 
 use crate::yaml::codes;
 use crate::yaml::finding::{Finding, Severity};
@@ -119,9 +119,18 @@ fn marked_line(finding: &Finding) -> (String, usize, usize) {
     let to = finding.span.end.saturating_sub(start).clamp(from, line.len());
     let before = columns(line.get(..from).unwrap_or_default());
     let marked = columns(line.get(from..to).unwrap_or_default());
-    let shown: String =
-        line.chars().map(|c| if c == '\t' { "    ".into() } else { c.to_string() }).collect();
-    debug_assert!(shown.contains('\u{1b}') || shown.width() >= before);
+    let shown = |text: &str| text.replace('\t', "    ");
+    let place = match finding.code {
+        // A secret is not repeated in a log.
+        "E0109" => "*".repeat(marked),
+        _ => shown(line.get(from..to).unwrap_or_default()),
+    };
+    let shown = [
+        shown(line.get(..from).unwrap_or_default()),
+        place,
+        shown(line.get(to..).unwrap_or_default()),
+    ];
+    let shown = shown.concat();
     (shown, before, marked.max(1))
 }
 

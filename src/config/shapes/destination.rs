@@ -429,12 +429,11 @@ static WEBHOOK: MapShape = MapShape::new(
             "secret/emr-token",
             "Sent as Authorization: Bearer.",
         ),
-        Field::optional("user", Shape::Text, "medway", "With `password`: Authorization: Basic."),
         Field::optional(
-            "password",
-            Shape::Secret,
-            "secret/emr-password",
-            "With `user`: Authorization: Basic.",
+            "basic",
+            Shape::Map(&BASIC),
+            "{user: medway, password: secret/emr-password}",
+            "Sent as Authorization: Basic. Not together with `token`.",
         ),
         Field::optional(
             "headers",
@@ -480,6 +479,15 @@ static WEBHOOK: MapShape = MapShape::new(
             "24h",
             "A longer Retry-After is cut to this. Default 24h.",
         ),
+    ],
+);
+
+static BASIC: MapShape = MapShape::new(
+    "basic",
+    "User and password.",
+    &[
+        Field::required("user", Shape::Text, "medway", "The user."),
+        Field::required("password", Shape::Secret, "secret/emr-password", "The password."),
     ],
 );
 
@@ -531,6 +539,12 @@ static FILE: MapShape = MapShape::new(
             "100000",
             "Most files in one directory; above, sending fails. Default 100000.",
         ),
+        Field::optional(
+            "write_within",
+            Shape::Duration,
+            "30s",
+            "Longest wait for the disk. Default 30s.",
+        ),
     ],
 );
 
@@ -540,10 +554,18 @@ static CHANNEL: Shape =
 static CHANNEL_MAP: MapShape = MapShape::new(
     "to_channel",
     "Publishes to a topic of this engine.",
-    &[Field::required(
-        "topic",
-        Shape::Template,
-        "lab-critical",
-        "The topic; other channels listen to it with `from: {topic: …}`.",
-    )],
+    &[
+        Field::required(
+            "topic",
+            Shape::Template,
+            "lab-critical",
+            "The topic; other channels listen to it with `from: {topic: …}`.",
+        ),
+        Field::optional(
+            "stored_within",
+            Shape::Duration,
+            "30s",
+            "Longest wait for the message to be stored. Default 30s.",
+        ),
+    ],
 );

@@ -243,10 +243,10 @@ static MLLP: MapShape = MapShape {
                 "frame_end",
                 Shape::Choice(&[
                     ("strict", "1C 0D."),
-                    ("lenient", "1C is enough before another frame or a pause."),
+                    ("lenient", "1C is enough before LF, another frame or a pause."),
                 ]),
                 "strict",
-                "How a frame must end. Default strict.",
+                "How a frame must end. Default lenient.",
             ),
             Field::optional(
                 "frames_in_flight",
