@@ -101,7 +101,8 @@ impl Runner {
         info!(destination = %shared.name, "delivery started");
         self.count_backlog();
         if AssertUnwindSafe(self.work()).catch_unwind().await.is_err() {
-            error!(destination = %shared.name, "delivery crashed; restart the engine");
+            error!(destination = %shared.name, "delivery crashed; stop and start the destination");
+            shared.crashed.store(true, Ordering::Release);
         }
         self.shared.abandon_waiters();
         info!(destination = %shared.name, "delivery stopped");
@@ -523,7 +524,8 @@ async fn send(
 ) -> Ended {
     let sent_hash = xxhash_rust::xxh3::xxh3_64(&outbound.body);
     let start = Instant::now();
-    let sending = AssertUnwindSafe(destination.send(&outbound, &cut)).catch_unwind().await;
+    let sending = async { destination.send(&outbound, &cut).await };
+    let sending = AssertUnwindSafe(sending).catch_unwind().await;
     let conclusion = match sending {
         Ok(outcome) => Conclusion::Sent { outcome, began, duration: start.elapsed(), sent_hash },
         Err(_) => Conclusion::Panicked,

@@ -1,6 +1,6 @@
 //! What a runner, the dispatcher and the facade hold together about one destination.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// The runner ended.
     pub(super) ended: CancellationToken,
+    /// The runner ended by a fault of its own.
+    pub(super) crashed: AtomicBool,
     lost_to: AtomicI64,
     unread: AtomicI64,
     pub(super) fed_bytes: AtomicUsize,
@@ -74,6 +76,7 @@ impl Shared {
             wake: Notify::new(),
             stop,
             ended: CancellationToken::new(),
+            crashed: AtomicBool::new(false),
             lost_to: AtomicI64::new(0),
             unread: AtomicI64::new(0),
             fed_bytes: AtomicUsize::new(0),
@@ -131,7 +134,12 @@ impl Shared {
         let queue = self.queue();
         let lagging = queue.read_to() < self.lost_to();
         let status = queue.view(self.unread(), now);
-        RunnerStatus { lagging: lagging || status.lagging, ..status }
+        let stalled = if self.crashed.load(Ordering::Acquire) {
+            Some("its delivery crashed; stop and start the destination".to_owned())
+        } else {
+            status.stalled
+        };
+        RunnerStatus { lagging: lagging || status.lagging, stalled, ..status }
     }
 
     /// Waits for a mark of the queue.

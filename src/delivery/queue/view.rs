@@ -115,6 +115,9 @@ impl Queue {
         if let Some(error) = &self.store_error {
             return Some(format!("outcomes are not recorded: {error}"));
         }
+        if self.unrecorded() >= self.options.unrecorded_max {
+            return Some(format!("{} outcomes wait for the disk", self.unrecorded()));
+        }
         if let Some(pause) = &self.paused {
             return Some(format!("paused by {}: {}", pause.by, pause.reason));
         }
