@@ -261,7 +261,7 @@ fn http(fields: Fields<'_>, secrets: &Secrets, findings: &mut Vec<Finding>) -> H
         tokens,
         content_type: fields.choice("content", &contents, usual.content_type),
         body_bytes_max: fields.size("max_message", usual.body_bytes_max),
-        batch_messages_max: usual.batch_messages_max,
+        batch_messages_max: fields.integer("max_batch", usual.batch_messages_max),
         connections_max: fields.integer("max_connections", usual.connections_max),
         connections_per_peer_max: fields
             .integer("max_connections_per_peer", usual.connections_per_peer_max),

@@ -1,231 +1,136 @@
-//! HL7 v2 batches: `[FHS] { [BHS] { MSH … } [BTS] } [FTS]` (HL7 v2.5.1 §2.10.3) divided into messages.
-//!
-//! Messages are slices of what came, byte for byte; headers and trailers are context and are checked.
-
-use std::ops::Range;
+//! A received batch as the messages it holds, each with its place as context.
 
 use bytes::Bytes;
 
+use crate::hl7::batch::{self, Envelope, Form};
+use crate::hl7::raw::SegmentEnds;
 use crate::message::payload::Payload;
+use crate::message::verdict::Problem;
 use crate::source::intake::Received;
 
 /// Whether several messages need a batch header to be a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Headers {
-    /// Only what begins with FHS or BHS is a batch (a frame).
+    /// Only what has FHS or BHS is a batch: in a frame, loose messages are a fault of framing.
     Needed,
-    /// Several MSH one after another are one too (a file).
+    /// Several MSH one after another are one too: usual in files.
     Optional,
 }
 
-/// A batch, divided.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Batch {
-    /// Its messages, with their segment ends.
-    pub(crate) messages: Vec<Bytes>,
-    /// The first BHS, or the FHS when there is none; empty without either.
-    pub(crate) header: Bytes,
-    /// What is wrong with it as a whole, in words without content.
-    pub(crate) fault: Option<String>,
+/// What bytes are.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// One message, or nothing that could be divided.
+    One,
+    /// A batch.
+    Batch(batch::Batch),
+    /// A batch by its header that cannot be divided: the reason is the sender's answer.
+    Broken(Problem),
 }
 
-#[derive(Default)]
-struct Reading {
-    /// Where the open message begins.
-    open: Option<usize>,
-    messages: Vec<Range<usize>>,
-    file_header: Range<usize>,
-    batch_header: Range<usize>,
-    batches: usize,
-    in_batch: usize,
-    fault: Option<String>,
+/// Divides `bytes`.
+pub(crate) fn read(bytes: &Bytes, headers: Headers) -> Read {
+    let start = bytes.iter().position(|byte| byte.is_ascii_uppercase());
+    let first = start.and_then(|start| bytes.get(start..)).and_then(<[u8]>::first_chunk::<3>);
+    let has_header = matches!(first, Some(b"FHS" | b"BHS"));
+    // A frame with one message, the usual case, is not scanned for others.
+    if headers == Headers::Needed && !has_header {
+        return Read::One;
+    }
+    match batch::Batch::split(bytes, SegmentEnds::Lenient) {
+        Ok(batch) if batch.form != Form::Single => Read::Batch(batch),
+        Err(error) if has_header => Read::Broken(error.problem()),
+        Ok(_) | Err(_) => Read::One,
+    }
 }
 
-impl Batch {
-    /// Divides `bytes`; `None` when they are no batch.
-    pub(crate) fn read(bytes: &Bytes, headers: Headers) -> Option<Self> {
-        let first = lines(bytes).find(|line| !line.is_empty()).and_then(|line| id(bytes, &line));
-        match (first, headers) {
-            (Some(b"FHS" | b"BHS"), _) => {}
-            (Some(b"MSH"), Headers::Optional) => {
-                let is_header = |line: &Range<usize>| id(bytes, line) == Some(b"MSH");
-                lines(bytes).filter(is_header).nth(1)?;
-            }
-            _ => return None,
-        }
-        let mut reading = Reading::default();
-        for line in lines(bytes) {
-            reading.take(bytes, &line);
-        }
-        reading.close(bytes.len());
-        let header = match &reading.batch_header {
-            none if none.is_empty() => reading.file_header.clone(),
-            header => header.clone(),
+/// What is wrong with the batch as a whole, in words without content.
+pub(crate) fn fault(batch: &batch::Batch, messages_max: usize) -> Option<String> {
+    if batch.messages.len() > messages_max {
+        return Some(format!("the batch has more than {messages_max} messages"));
+    }
+    let empty = || batch.messages.is_empty().then(|| "the batch holds no message".to_owned());
+    batch.faults.first().map(ToString::to_string).or_else(empty)
+}
+
+/// The header that names the batch: its first BHS, or FHS where there is none.
+pub(crate) fn header(batch: &batch::Batch) -> Option<&Envelope> {
+    batch.groups.iter().find_map(|group| group.header.as_ref()).or(batch.file.as_ref())
+}
+
+/// The messages, each like `whole`, with their places in the batch.
+pub(crate) fn received(batch: &batch::Batch, whole: &Received) -> Vec<Received> {
+    let id = |group: usize| {
+        let own = batch.groups.get(group).and_then(|group| group.header.as_ref());
+        own.or(batch.file.as_ref()).map(Envelope::control_id).unwrap_or_default()
+    };
+    let message = |(index, member): (usize, &batch::Member)| {
+        let mut received = whole.clone();
+        received.payload = Payload::new(member.bytes.clone());
+        let mut say = |name: &str, value: &str| {
+            received.attributes.push((name.into(), value.into()));
         };
-        if reading.messages.is_empty() && reading.fault.is_none() {
-            reading.fault = Some("the batch holds no message".to_owned());
-        }
-        let messages = reading.messages.into_iter().map(|range| bytes.slice(range)).collect();
-        Some(Self { messages, header: bytes.slice(header), fault: reading.fault })
-    }
-
-    /// BHS-11 (or FHS-11): what the sender calls the batch.
-    pub(crate) fn control_id(&self) -> &[u8] {
-        field(&self.header, 11)
-    }
-
-    /// The messages as received: each like `whole`, with its place in the batch.
-    pub(crate) fn received(&self, whole: &Received) -> Vec<Received> {
-        let id: Box<str> = String::from_utf8_lossy(self.control_id()).into();
-        let place = |index: usize| {
-            let mut attributes = whole.attributes.clone();
-            attributes.push(("batch.id".into(), id.clone()));
-            attributes.push(("batch.index".into(), (index + 1).to_string().into()));
-            attributes.push(("batch.count".into(), self.messages.len().to_string().into()));
-            attributes
-        };
-        let message = |(index, bytes): (usize, &Bytes)| Received {
-            payload: Payload::new(bytes.clone()),
-            attributes: place(index),
-            ..whole.clone()
-        };
-        self.messages.iter().enumerate().map(message).collect()
-    }
-}
-
-impl Reading {
-    fn take(&mut self, bytes: &Bytes, line: &Range<usize>) {
-        let text = bytes.get(line.clone()).unwrap_or_default();
-        match id(bytes, line) {
-            Some(b"MSH") => {
-                self.close(line.start);
-                self.open = Some(line.start);
-                self.in_batch += 1;
-            }
-            Some(b"FHS") => {
-                self.close(line.start);
-                self.file_header = line.clone();
-            }
-            Some(b"BHS") => {
-                self.close(line.start);
-                if self.batch_header.is_empty() {
-                    self.batch_header = line.clone();
-                }
-                self.batches += 1;
-                self.in_batch = 0;
-            }
-            Some(b"BTS") => {
-                self.close(line.start);
-                self.compare(field(text, 1), self.in_batch, "BTS-1", "messages");
-                self.in_batch = 0;
-            }
-            Some(b"FTS") => {
-                self.close(line.start);
-                self.compare(field(text, 1), self.batches, "FTS-1", "batches");
-            }
-            _ if self.open.is_none() && !text.iter().all(u8::is_ascii_whitespace) => {
-                self.fault.get_or_insert_with(|| {
-                    format!("a segment at byte {} belongs to no message of the batch", line.start)
-                });
-            }
-            _ => {}
-        }
-    }
-
-    fn close(&mut self, end: usize) {
-        if let Some(start) = self.open.take() {
-            self.messages.push(start..end);
-        }
-    }
-
-    /// A trailer's count must be that of what came; an empty one says nothing.
-    fn compare(&mut self, said: &[u8], found: usize, place: &str, what: &str) {
-        let said = String::from_utf8_lossy(said);
-        let said = said.trim();
-        if !said.is_empty() && said.parse() != Ok(found) {
-            self.fault.get_or_insert_with(|| {
-                format!("{place} does not say {found}, the number of {what} that came")
-            });
-        }
-    }
-}
-
-/// The lines of `bytes`, without their ends.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
-        let end = memchr::memchr2(b'\r', b'\n', rest).map_or(bytes.len(), |found| at + found);
-        let line = at..end;
-        at = end.saturating_add(1);
-        Some(line)
-    })
-}
-
-fn id<'b>(bytes: &'b [u8], line: &Range<usize>) -> Option<&'b [u8; 3]> {
-    bytes.get(line.clone()).and_then(|line| line.first_chunk())
-}
-
-/// A field of a header or trailer, which is divided by the byte behind its name.
-pub(crate) fn field(segment: &[u8], number: usize) -> &[u8] {
-    let Some(separator) = segment.get(3) else { return &[] };
-    // Of a header the separator itself is field 1.
-    let is_header = matches!(segment.first_chunk(), Some(b"FHS" | b"BHS" | b"MSH"));
-    let nth = if is_header { number.saturating_sub(1) } else { number };
-    segment.split(|byte| byte == separator).nth(nth).unwrap_or_default()
+        say("batch.id", &String::from_utf8_lossy(id(member.group)));
+        say("batch.index", &(index + 1).to_string());
+        say("batch.count", &batch.messages.len().to_string());
+        received
+    };
+    batch.messages.iter().enumerate().map(message).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::time::Timestamp;
 
     fn check(text: &str, headers: Headers, expected: Option<(&[&str], &str)>) {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        let found = Batch::read(&bytes, headers).map(|batch| {
-            let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-            let messages: Vec<_> = batch.messages.iter().map(text).collect();
-            (messages, batch.fault.unwrap_or_default())
+        let whole =
+            Received::new("adt".into(), Payload::new(bytes.clone()), Timestamp(1), String::new());
+        let found = match read(&bytes, headers) {
+            Read::Batch(batch) => Some(batch),
+            Read::One => None,
+            Read::Broken(problem) => panic!("{}", problem.text),
+        };
+        let found = found.map(|batch| {
+            let place = |one: &Received| {
+                ["batch.id", "batch.index", "batch.count"]
+                    .map(|name| one.attribute(name).unwrap_or_default().to_owned())
+                    .join(" ")
+            };
+            let places: Vec<_> = received(&batch, &whole).iter().map(place).collect();
+            (places, fault(&batch, 3).unwrap_or_default())
         });
-        let expected = expected.map(|(messages, fault)| {
-            (messages.iter().map(|&one| one.to_owned()).collect(), fault.to_owned())
+        let expected = expected.map(|(places, fault)| {
+            (places.iter().map(|&one| one.to_owned()).collect(), fault.to_owned())
         });
         assert_eq!(found, expected, "{text:?}");
     }
 
     #[test]
-    fn a_batch_is_divided_at_its_messages() {
-        let both = "FHS|^~\\&\rBHS|^~\\&\rMSH|1\rPID|a\rMSH|2\rBTS|2\rFTS|1\r";
-        check(both, Headers::Needed, Some((&["MSH|1\rPID|a\r", "MSH|2\r"], "")));
-        check("BHS|^~\\&\nMSH|1\nBTS\n", Headers::Needed, Some((&["MSH|1\n"], "")));
-        check("\r\nBHS|\r\nMSH|1\r\nBTS|1", Headers::Needed, Some((&["MSH|1\r\n"], "")));
-        let two = "FHS|\rBHS|\rMSH|1\rBTS|1\rBHS|\rMSH|2\rMSH|3\rBTS|2\rFTS|2";
-        check(two, Headers::Needed, Some((&["MSH|1\r", "MSH|2\r", "MSH|3\r"], "")));
-        check("MSH|1\rPID|MSH\r", Headers::Optional, None);
-        check("MSH|1\rMSH|2\r", Headers::Optional, Some((&["MSH|1\r", "MSH|2\r"], "")));
-        check("MSH|1\rMSH|2\r", Headers::Needed, None);
-        check("PID|1\rMSH|2\r", Headers::Optional, None);
-        check("", Headers::Optional, None);
+    fn messages_know_their_place_and_batches_their_faults() {
+        let msh = "MSH|^~\\&|1\r";
+        let bhs = "BHS|^~\\&|A|B|||2026||||B7\r";
+        let two = format!("{bhs}{msh}{msh}BTS|2\r");
+        check(&two, Headers::Needed, Some((&["B7 1 2", "B7 2 2"], "")));
+        check(msh, Headers::Optional, None);
+        let loose = [msh, msh].concat();
+        check(&loose, Headers::Needed, None);
+        check(&loose, Headers::Optional, Some((&[" 1 2", " 2 2"], "")));
+        let cut = format!("{bhs}{msh}");
+        let words = "the batch or file has no trailer; it may have been cut off";
+        check(&cut, Headers::Needed, Some((&["B7 1 1"], words)));
+        let empty = format!("{bhs}BTS|0\r");
+        check(&empty, Headers::Needed, Some((&[], "the batch holds no message")));
+        let four = format!("{bhs}{}BTS|4\r", msh.repeat(4));
+        let places: &[&str] = &["B7 1 4", "B7 2 4", "B7 3 4", "B7 4 4"];
+        check(&four, Headers::Needed, Some((places, "the batch has more than 3 messages")));
     }
 
     #[test]
-    fn counts_and_strays_are_faults() {
-        let fault = |text: &str, messages: &[&str], words: &str| {
-            check(text, Headers::Needed, Some((messages, words)));
-        };
-        let wrong = "BTS-1 does not say 1, the number of messages that came";
-        fault("BHS|\rMSH|1\rBTS|2\r", &["MSH|1\r"], wrong);
-        let wrong = "FTS-1 does not say 1, the number of batches that came";
-        fault("FHS|\rBHS|\rMSH|1\rBTS|1\rFTS|x\r", &["MSH|1\r"], wrong);
-        fault("BHS|\rBTS|0\r", &[], "the batch holds no message");
-        let stray = "a segment at byte 5 belongs to no message of the batch";
-        fault("BHS|\rPID|1\rMSH|1\r", &["MSH|1\r"], stray);
-    }
-
-    #[test]
-    fn a_batch_has_a_name_in_its_own_delimiters() {
-        let bytes = Bytes::from_static(b"BHS#*!%$#A#B#C#D#2026####B77#\rMSH#1\r");
-        let batch = Batch::read(&bytes, Headers::Needed).unwrap();
-        assert_eq!(batch.control_id(), b"B77");
-        assert_eq!(field(&batch.header, 3), b"A");
+    fn a_batch_whose_delimiters_cannot_be_used_is_no_single_message() {
+        let bytes = Bytes::from_static(b"BHS|^~\\&|A\rMSH|^^\\&|1\rBTS|1\r");
+        let Read::Broken(problem) = read(&bytes, Headers::Needed) else { panic!("it was read") };
+        assert!(problem.reject, "{}", problem.text);
     }
 }

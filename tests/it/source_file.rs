@@ -205,7 +205,7 @@ async fn what_cannot_be_watched_is_said_at_start() {
 async fn a_batch_file_is_taken_whole_or_not_at_all() {
     let directory = TempDir::new().unwrap();
     let batch = |messages: &[String], count: usize| {
-        format!("BHS|^~\\&\r{}BTS|{count}\r", messages.concat())
+        format!("BHS|^~\\&|HIS\r{}BTS|{count}\r", messages.concat())
     };
     let write = |name: &str, text: String| fs::write(directory.path().join(name), text).unwrap();
     write("a.hl7", batch(&[adt("1"), adt("2")], 2));
@@ -218,6 +218,6 @@ async fn a_batch_file_is_taken_whole_or_not_at_all() {
     assert_eq!(running.in_folder("done"), ["a.hl7", "d.hl7"]);
     assert_eq!(running.store.control_ids(), ["1", "2", "6", "7"]);
     let reason = running.directory.path().join("failed/c.hl7.reason.txt");
-    assert!(fs::read_to_string(reason).unwrap().contains("BTS-1 does not say 1"));
+    assert!(fs::read_to_string(reason).unwrap().contains("declares 2 where 1 came"));
     running.end().await;
 }

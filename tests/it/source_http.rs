@@ -225,14 +225,16 @@ async fn a_taken_port_is_said_at_start() {
 async fn a_batch_is_answered_message_by_message() {
     let running = start(options()).await;
     let second = ADT.replace("C1", "C2");
-    let good = format!("BHS|^~\\&\r{ADT}{second}BTS|2\r");
+    let good = format!("BHS|^~\\&|HIS\r{ADT}{second}BTS|2\r");
     let answer = running.check(&post(HL7, &good), "201", &["\"messages\""]).await;
     assert_eq!(answer.matches("received_at").count(), 2);
     let bad = format!("{ADT}{}", second.replace("||77", "||REFUSE"));
     let answer = running.check(&post(HL7, &bad), "422", &["\"code\":101"]).await;
     assert_eq!(answer.matches("received_at").count(), 1);
     let miscounted = good.replace("BTS|2", "BTS|3");
-    running.check(&post(HL7, &miscounted), "422", &["BTS-1"]).await;
+    running.check(&post(HL7, &miscounted), "422", &["declares 3"]).await;
+    let broken = good.replace("MSH|^~", "MSH|^^");
+    running.check(&post(HL7, &broken), "400", &[]).await;
     assert_eq!(running.store.control_ids(), ["C1", "C2"]);
     running.end().await;
 }

@@ -388,6 +388,12 @@ static HTTP: MapShape = MapShape::new(
             "2MiB",
             "Largest body; a larger one gets 413. Default 10MiB.",
         ),
+        Field::optional(
+            "max_batch",
+            COUNT,
+            "10000",
+            "Messages in one HL7 batch; a larger one gets 422. Default 10000.",
+        ),
         Field::optional("max_connections", COUNT, "512", "Connections open at once. Default 512."),
         Field::optional(
             "max_connections_per_peer",

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::verdict::{DuplicateRule, IfChanged};
-use crate::source::batch::{Batch, Headers};
+use crate::source::batch::{self, Headers, Read};
 use crate::source::file::directory::Found;
 use crate::source::file::options::FileSourceOptions;
 use crate::source::intake::Received;
@@ -70,16 +70,14 @@ fn divide(whole: Received, options: &FileSourceOptions) -> Result<Vec<Received>,
     if options.content_type != ContentType::Hl7v2 {
         return Ok(vec![whole]);
     }
-    let Some(batch) = Batch::read(whole.payload.expose(), Headers::Optional) else {
-        return Ok(vec![whole]);
+    let batch = match batch::read(whole.payload.expose(), Headers::Optional) {
+        Read::Batch(batch) => batch,
+        Read::One => return Ok(vec![whole]),
+        Read::Broken(problem) => return Err(Some(format!("{} {}\n", problem.code, problem.text))),
     };
-    let most = options.batch_messages_max;
-    match batch.fault {
-        _ if batch.messages.len() > most => {
-            Err(Some(format!("the file has more than {most} messages\n")))
-        }
+    match batch::fault(&batch, options.batch_messages_max) {
         Some(fault) => Err(Some(format!("{fault}\n"))),
-        None => Ok(batch.received(&whole)),
+        None => Ok(batch::received(&batch, &whole)),
     }
 }
 

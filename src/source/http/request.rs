@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::verdict::{DuplicateRule, IfChanged};
-use crate::source::batch::{Batch, Headers};
+use crate::source::batch::{self, Headers, Read};
 use crate::source::http::answer::{self, Answer};
 use crate::source::http::options::HttpSourceOptions;
 use crate::source::intake::{Intake, Received, Reply};
@@ -64,27 +64,30 @@ impl Desk {
 
     async fn receive(&self, received: Received) -> Answer {
         let (at, retry_after) = (received.at, self.options.retry_after);
-        let batch = match received.content_type {
-            Some(ContentType::Hl7v2) => Batch::read(received.payload.expose(), Headers::Optional),
-            _ => None,
+        let divided = match received.content_type {
+            Some(ContentType::Hl7v2) => batch::read(received.payload.expose(), Headers::Optional),
+            _ => Read::One,
         };
-        let Some(batch) = batch else {
-            let reply = self.take(vec![received]).await.pop();
-            let lost = || Reply::Unavailable { reason: "no answer".to_owned() };
-            let reply = reply.unwrap_or_else(lost);
-            self.note(&reply, at);
-            return answer::of_reply(&reply, retry_after);
+        let batch = match divided {
+            Read::Batch(batch) => batch,
+            Read::One => {
+                let lost = || Reply::Unavailable { reason: "no answer".to_owned() };
+                let reply = self.take(vec![received]).await.pop().unwrap_or_else(lost);
+                self.note(&reply, at);
+                return answer::of_reply(&reply, retry_after);
+            }
+            Read::Broken(problem) => {
+                let reply = Reply::Refused(problem);
+                self.note(&reply, at);
+                self.intake.keep(&received, "batch: it cannot be divided".to_owned()).await;
+                return answer::of_reply(&reply, retry_after);
+            }
         };
-        let most = self.options.batch_messages_max;
-        let fault = match &batch.fault {
-            _ if batch.messages.len() > most => Some(format!("more than {most} messages")),
-            fault => fault.clone(),
-        };
-        if let Some(fault) = fault {
+        if let Some(fault) = batch::fault(&batch, self.options.batch_messages_max) {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return self.turn_away(&Turned { status, reason: "batch", detail: fault });
         }
-        let mut messages = batch.received(&received);
+        let mut messages = batch::received(&batch, &received);
         for (index, message) in messages.iter_mut().enumerate() {
             if let Some(rule) = &mut message.duplicate {
                 rule.identity = rule.identity.wrapping_add(u64::try_from(index).unwrap_or(0));

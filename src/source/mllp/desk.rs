@@ -17,13 +17,14 @@ use tracing::warn;
 
 use crate::clock::Clock;
 use crate::hl7::ack::{self, AckCode};
+use crate::hl7::batch::Batch;
 use crate::hl7::header::Header;
 use crate::hl7::mllp::{self, Options as Decoding};
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::verdict::Problem;
-use crate::source::batch::{Batch, Headers};
+use crate::source::batch::{self as batches, Headers, Read};
 use crate::source::gate::Gate;
 use crate::source::intake::{Intake, Received, Reply, Unit, problem};
 use crate::source::mllp::answer::{Due, build, due};
@@ -174,14 +175,20 @@ impl Desk {
         let mut works: Vec<Work> = Vec::new();
         for frame in frames {
             let bytes = frame.len();
-            if let Some(batch) = Batch::read(&frame, Headers::Needed) {
-                let whole = self.received(frame, sender);
-                let parts = batch.received(&whole);
-                let items = parts.into_iter().map(|part| self.judge(part, sender)).collect();
-                works.push(Work { bytes, items, batch: Some((whole, batch)), ..Work::new() });
-                continue;
-            }
-            let item = self.judge(self.received(frame, sender), sender);
+            let divided = batches::read(&frame, Headers::Needed);
+            let whole = self.received(frame, sender);
+            let item = match divided {
+                Read::Batch(batch) => {
+                    let parts = batches::received(&batch, &whole);
+                    let items = parts.into_iter().map(|part| self.judge(part, sender)).collect();
+                    works.push(Work { bytes, items, batch: Some((whole, batch)), ..Work::new() });
+                    continue;
+                }
+                Read::Broken(problem) => {
+                    Item { received: whole, what: What::Refused { problem, reason: "batch" } }
+                }
+                Read::One => self.judge(whole, sender),
+            };
             match works.last_mut().filter(|work| work.batch.is_none()) {
                 Some(work) => {
                     work.frames += 1;
@@ -271,15 +278,9 @@ impl Desk {
 
     async fn answer_batch(&self, whole: Received, batch: &Batch, items: Vec<Item>) -> Due {
         let ack = &self.options.ack;
-        let too_many = batch.messages.len() > ack.batch_messages_max;
-        let fault = match &batch.fault {
-            _ if too_many => {
-                Some(format!("the batch has more than {} messages", ack.batch_messages_max))
-            }
-            fault => fault.clone(),
-        };
-        if let Some(text) = fault {
-            if too_many || ack.batch_unit == BatchUnit::Whole || items.is_empty() {
+        if let Some(text) = batches::fault(batch, ack.batch_messages_max) {
+            let unusable = items.is_empty() || items.len() > ack.batch_messages_max;
+            if unusable || ack.batch_unit == BatchUnit::Whole {
                 self.keep(&whole, "batch", &format!("207 {text}")).await;
                 return batch::refusal(batch, &whole, problem(207, &text, false), ack);
             }

@@ -195,7 +195,7 @@ pub enum ApplicationAck {
 pub enum BatchReply {
     /// One batch (BHS … BTS) with an ACK for each message.
     Individual,
-    /// One batch with the ACKs that are not positive; empty when all are.
+    /// One batch with the ACKs that are not positive; a single positive one when all are.
     ErrorsOnly,
     /// One ACK for the whole batch, its MSA-2 the batch's control id.
     Single,

@@ -19,7 +19,7 @@ fn batch(messages: &[String]) -> String {
 /// MSA-1 and MSA-2 of each acknowledgement of a batch, and BTS-1.
 fn parts(answer: &str) -> (Vec<String>, String) {
     let acks = answer.split("MSH|").skip(1).map(told).collect();
-    let trailer = answer.split("BTS|").nth(1).unwrap().trim().to_owned();
+    let trailer = answer.split("BTS|").nth(1).unwrap().split('\r').next().unwrap().to_owned();
     (acks, trailer)
 }
 
@@ -33,8 +33,8 @@ async fn each_message_of_a_batch_gets_its_acknowledgement_after_one_commit() {
     let mut peer = running.connect().await;
     let sent = batch(&[adt("1"), refused("2"), adt("3")]);
     let answer = peer.ask(&sent).await;
-    assert!(answer.starts_with("BHS|^~\\&|MED|M|HIS|H|"), "{answer}");
-    assert!(answer.lines().next().unwrap().split('\r').next().unwrap().ends_with("|B7"));
+    assert!(answer.contains("\rBHS|^~\\&|MED|M|HIS|H|"), "{answer}");
+    assert!(answer.contains("|B7\rMSH|"), "{answer}");
     assert_eq!(parts(&answer), (vec!["AA 1".into(), "AE 2".into(), "AA 3".into()], "3".into()));
     assert_eq!(running.store.appends(), 1);
     assert_eq!(running.store.bodies(), [adt("1").as_bytes(), adt("3").as_bytes()]);
@@ -53,7 +53,7 @@ async fn only_errors_or_a_single_acknowledgement_where_that_is_chosen() {
     let mut peer = running.connect().await;
     let answer = peer.ask(&batch(&[adt("1"), refused("2")])).await;
     assert_eq!(parts(&answer), (vec!["AE 2".into()], "1".into()));
-    assert_eq!(parts(&peer.ask(&batch(&[adt("3")])).await), (vec![], "0".into()));
+    assert_eq!(told(&peer.ask(&batch(&[adt("3")])).await), "AA B7");
     running.end().await;
 
     let single = AckOptions { batch_reply: BatchReply::Single, ..Default::default() };
@@ -79,7 +79,7 @@ async fn a_whole_batch_is_taken_or_refused_together() {
     let miscounted = batch(&[adt("1"), adt("2")]).replace("BTS|2", "BTS|3");
     let answer = peer.ask(&miscounted).await;
     assert_eq!(told(&answer), "AE B7");
-    assert!(answer.contains("BTS-1 does not say 2"), "{answer}");
+    assert!(answer.contains("declares 3 where 2 came"), "{answer}");
     assert_eq!(running.store.bodies().len(), 0);
     let good = batch(&[adt("1"), adt("2")]);
     assert_eq!(parts(&peer.ask(&good).await).0, ["AA 1", "AA 2"]);
