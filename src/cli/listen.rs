@@ -46,7 +46,7 @@ pub struct ListenArguments {
 }
 
 /// What is spoken on the port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Protocol {
     /// HL7 v2 over MLLP.
     Mllp,

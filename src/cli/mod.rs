@@ -1,13 +1,23 @@
 //! The commands. Data on stdout, notices on stderr; exit codes: 0 done, 1 findings or refusals, 2 usage,
 //! 69 the engine cannot be reached, 70 a fault, 78 configuration that cannot be read.
 
+pub mod api;
+pub mod check;
 mod client;
+mod config;
+pub mod dead;
+pub mod demo;
+pub mod destinations;
+pub mod doctor;
 pub mod exit;
 mod http_sink;
 pub mod listen;
+pub mod messages;
 pub mod send;
+pub mod serve;
 pub mod simulate;
 pub mod terminal;
+pub mod test;
 
 use std::process::ExitCode;
 
@@ -29,6 +39,30 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the engine until it is told to stop.
+    Serve(serve::ServeArguments),
+    /// Checks channel files and `engine.yaml`: what passes, starts.
+    Check(check::CheckArguments),
+    /// Runs the tests inside channel files; no network.
+    Test(test::TestArguments),
+    /// Tells more about a finding's code.
+    Explain(check::ExplainArguments),
+    /// Prints the JSON Schema of channel files or `engine.yaml`.
+    Schema(check::SchemaArguments),
+    /// Finds messages by the hospital's keys; shows where one went and why not.
+    Messages(messages::MessagesArguments),
+    /// Lists what was set aside, held or waits; retries, releases, skips, cancels.
+    Dead(dead::DeadArguments),
+    /// Sends stored messages again, with a reason.
+    Replay(dead::ReplayArguments),
+    /// Shows what waits where and why; pauses and resumes.
+    Destinations(destinations::DestinationsArguments),
+    /// Has a running engine read its channel files again.
+    Reload(destinations::ReloadArguments),
+    /// Checks machine, configuration and store.
+    Doctor(doctor::DoctorArguments),
+    /// Runs the engine with the example channels and a made-up hospital.
+    Demo(demo::DemoArguments),
     /// Sends HL7 v2 messages from files over MLLP and shows the acknowledgements.
     Send(send::SendArguments),
     /// Listens as a receiving system that can misbehave on request.
@@ -55,7 +89,20 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
+    crate::tls::install_provider();
     match command {
+        Command::Serve(arguments) => block_on(serve::run(arguments, terminal)),
+        Command::Check(arguments) => check::run(&arguments, terminal),
+        Command::Test(arguments) => test::run(&arguments, terminal),
+        Command::Explain(arguments) => check::explain(&arguments, terminal),
+        Command::Schema(arguments) => check::schema(&arguments, terminal),
+        Command::Messages(arguments) => block_on(messages::run(arguments, terminal)),
+        Command::Dead(arguments) => block_on(dead::run(arguments, terminal)),
+        Command::Replay(arguments) => block_on(dead::replay(arguments, terminal)),
+        Command::Destinations(arguments) => block_on(destinations::run(arguments, terminal)),
+        Command::Reload(arguments) => block_on(destinations::reload(arguments, terminal)),
+        Command::Doctor(arguments) => block_on(doctor::run(arguments, terminal)),
+        Command::Demo(arguments) => block_on(demo::run(arguments, terminal)),
         Command::Send(arguments) => block_on(send::run(arguments, terminal)),
         Command::Listen(arguments) => block_on(listen::run(arguments, terminal)),
         Command::Simulate(arguments) => block_on(simulate::run(arguments, terminal)),

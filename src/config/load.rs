@@ -24,6 +24,10 @@ pub struct LoadOptions {
     pub files: Vec<PathBuf>,
     /// `engine.yaml` itself, when it does not stand in the directory.
     pub engine_file: Option<PathBuf>,
+    /// The directory of channel files, instead of the one in `engine.yaml`.
+    pub channels: Option<PathBuf>,
+    /// The data directory, instead of the one in `engine.yaml`.
+    pub data: Option<PathBuf>,
     /// What becomes of a secret that cannot be found.
     pub missing_secrets: MissingSecrets,
     /// The environment, for secrets; usually `std::env::vars()`.
@@ -80,8 +84,14 @@ pub fn load(directory: &Path, options: &LoadOptions) -> Loaded {
     };
     let folder = engine_path.parent().unwrap_or(directory);
     let environment = options.environment.clone();
-    let engine =
+    let mut engine =
         engine::read(root.as_ref(), folder, options.missing_secrets, environment, &mut findings);
+    if let Some(channels) = &options.channels {
+        engine.channels.clone_from(channels);
+    }
+    if let Some(data) = &options.data {
+        engine.data.clone_from(data);
+    }
     let paths = if options.files.is_empty() {
         channel_paths(&engine.channels, &mut findings)
     } else {

@@ -1,1 +1,266 @@
 //! Builds channels from config; starts, supervises, reloads and stops them.
+//!
+//! ```text
+//! start: store → versions, destinations (numbers) → runners → registry → sources → admin
+//! stop:  not ready → sources close → runners drain → store closes
+//! ```
+
+pub mod build;
+pub mod live;
+pub mod publish;
+pub mod registry;
+pub mod reload;
+pub mod replay;
+pub mod retention;
+pub mod show;
+pub mod versions;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::config::channel_file::ChannelConfig;
+use crate::config::load::Loaded;
+use crate::delivery::Deliveries;
+use crate::delivery::render::Render;
+use crate::destination::Destination;
+use crate::engine::build::Parts;
+use crate::engine::live::LiveSource;
+use crate::engine::registry::Registry;
+use crate::engine::replay::{ReplayError, ReplayRequest, Replayed};
+use crate::engine::versions::Versions;
+use crate::message::id::DestinationId;
+use crate::source::intake::{Admit, Intake};
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::{STORE_HEAD, STORE_SIZE_BYTES};
+
+/// Why the engine does not start.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The store cannot be opened or used.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    /// A part of a channel cannot be built: a port, a directory, a TLS profile.
+    #[error("channel {channel}: {reason}")]
+    Channel {
+        /// Which.
+        channel: String,
+        /// What is wrong, and how to mend it.
+        reason: String,
+    },
+}
+
+/// Reads the configuration anew, for a reload.
+pub type Loader = Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>;
+
+/// A running engine.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    registry: Arc<Registry>,
+    versions: Arc<Versions>,
+    deliveries: Arc<Deliveries>,
+    intake: Intake,
+    parts: Parts,
+    names: RwLock<BTreeMap<DestinationId, String>>,
+    sources: RwLock<BTreeMap<String, LiveSource>>,
+    transports: RwLock<BTreeMap<DestinationId, Arc<dyn Destination>>>,
+    applied: RwLock<BTreeMap<String, ChannelConfig>>,
+    refused: RwLock<Vec<Value>>,
+    loader: Loader,
+    stopping: AtomicBool,
+    tracker: TaskTracker,
+    stop_sources: CancellationToken,
+    stop_deliveries: CancellationToken,
+    reload_lock: tokio::sync::Mutex<()>,
+}
+
+impl Engine {
+    /// Starts everything that `loaded` asks for, on `store`.
+    ///
+    /// # Errors
+    /// When a part cannot be built or a listener cannot be bound: nothing runs then.
+    pub async fn start(
+        loaded: &Loaded,
+        loader: Loader,
+        store: Arc<dyn Store>,
+        clock: Clock,
+    ) -> Result<Arc<Self>, EngineError> {
+        let tracker = TaskTracker::new();
+        let (stop_sources, stop_deliveries) = (CancellationToken::new(), CancellationToken::new());
+        let registry = Arc::new(Registry::default());
+        let versions = Arc::new(Versions::new(Arc::clone(&store)));
+        let render: Arc<dyn Render> = versions.clone();
+        let admit: Arc<dyn Admit> = registry.clone();
+        let deliveries = Arc::new(Deliveries::new(
+            Arc::clone(&store),
+            render,
+            clock.clone(),
+            tracker.clone(),
+            stop_deliveries.clone(),
+        ));
+        let intake = Intake::with_limits(Arc::clone(&store), admit, loaded.engine.intake);
+        let parts = Parts::new(&loaded.engine, &store, &registry, &clock);
+        tracker.spawn(retention::keep_pruning(
+            Arc::clone(&store),
+            loaded.engine.retention.clone(),
+            loaded.engine.retention_every,
+            clock.clone(),
+            stop_sources.clone(),
+        ));
+        let engine = Arc::new(Self {
+            store,
+            clock,
+            registry,
+            versions,
+            deliveries,
+            intake,
+            parts,
+            names: RwLock::default(),
+            sources: RwLock::default(),
+            transports: RwLock::default(),
+            applied: RwLock::default(),
+            refused: RwLock::default(),
+            loader,
+            stopping: AtomicBool::new(false),
+            tracker,
+            stop_sources,
+            stop_deliveries,
+            reload_lock: tokio::sync::Mutex::default(),
+        });
+        engine.know_destinations().await?;
+        engine.apply_all(loaded).await?;
+        Ok(engine)
+    }
+
+    /// Remembers the names of all destinations the store ever numbered, configured today or not.
+    async fn know_destinations(&self) -> Result<(), StoreError> {
+        let known = self.store.destinations().await?;
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, channel, name) in known {
+            self.versions.name(id, &name);
+            names.insert(id, format!("{channel}/{name}"));
+        }
+        Ok(())
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The runners.
+    #[must_use]
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
+    }
+
+    /// The channels in force.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Compiled versions.
+    #[must_use]
+    pub fn versions(&self) -> &Versions {
+        &self.versions
+    }
+
+    /// The engine's tasks, for what runs beside it.
+    #[must_use]
+    pub const fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
+    /// `channel/destination` of a number; the number itself when it is unknown.
+    #[must_use]
+    pub fn destination_name(&self, id: DestinationId) -> String {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// The number of `channel/destination`.
+    #[must_use]
+    pub fn destination_id(&self, name: &str) -> Option<DestinationId> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.iter().find(|(_, known)| known.as_str() == name).map(|(id, _)| *id)
+    }
+
+    /// Every destination ever numbered, in the order of its number.
+    #[must_use]
+    pub fn destination_ids(&self) -> Vec<DestinationId> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Why no message is taken now; empty when ready.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.stopping.load(Ordering::Relaxed) {
+            reasons.push("the engine is stopping".to_owned());
+        }
+        if let Some(reason) = self.store.status().failing {
+            reasons.push(format!("the store fails: {reason}"));
+        }
+        reasons
+    }
+
+    /// Brings gauges up to date before they are read.
+    pub fn measure(&self) {
+        let status = self.store.status();
+        // Gauges are floating point numbers; both stay far below 2^52.
+        metrics::gauge!(STORE_HEAD).set(u32_parts(status.head.0.unsigned_abs()));
+        metrics::gauge!(STORE_SIZE_BYTES).set(u32_parts(status.size_bytes));
+    }
+
+    /// Makes new deliveries from a stored message.
+    ///
+    /// # Errors
+    /// See [`ReplayError`].
+    pub async fn replay(&self, request: ReplayRequest) -> Result<Replayed, ReplayError> {
+        replay::replay(&self.store, &self.registry, &self.clock, request).await
+    }
+
+    /// Stops taking messages, lets what is in flight end, writes outcomes, closes the store.
+    pub async fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.intake.drain();
+        self.stop_sources.cancel();
+        self.stop_deliveries.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.store.close().await;
+    }
+
+    /// Whether the disk failed under the store: nothing more can be promised then but a restart.
+    #[must_use]
+    pub fn disk_failed(&self) -> bool {
+        self.store.status().fatal
+    }
+
+    /// Takes certificates from disk that are newer than those in use.
+    pub fn renew_certificates(&self) {
+        self.parts.renew_certificates();
+    }
+
+    /// Files that were refused at the last reload, with their findings.
+    #[must_use]
+    pub fn refused_files(&self) -> Value {
+        json!(*self.refused.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A whole number as a gauge's value.
+fn u32_parts(number: u64) -> f64 {
+    let high = u32::try_from(number >> 32).unwrap_or(u32::MAX);
+    let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+    f64::from(high).mul_add(4_294_967_296.0, f64::from(low))
+}

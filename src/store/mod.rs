@@ -327,6 +327,8 @@ pub struct StoreStatus {
     pub size_bytes: u64,
     /// Set while commits fail, with the reason in words (disk full, read-only …).
     pub failing: Option<String>,
+    /// The disk failed: nothing more is stored until the process starts again and recovers.
+    pub fatal: bool,
     /// Commits so far.
     pub commits: u64,
 }

@@ -2,6 +2,10 @@
 
 /// Counter `{version}`, always 1: which build runs.
 pub const BUILD_INFO: &str = "medway_build_info";
+/// Gauge: the last place in the log.
+pub const STORE_HEAD: &str = "medway_store_head";
+/// Gauge: size of the database and its write-ahead log, in bytes.
+pub const STORE_SIZE_BYTES: &str = "medway_store_size_bytes";
 /// Counter `{channel}`: messages stored, repeats not counted.
 pub const MESSAGES_RECEIVED: &str = "medway_messages_received_total";
 /// Counter `{channel}`: messages recognised as repeats and answered again, not stored again.

@@ -2,7 +2,7 @@
 //! bedside monitors at a chosen rate, with made-up people.
 
 mod messages;
-mod people;
+pub(crate) mod people;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,7 +157,7 @@ pub(crate) async fn hospital(
             target,
             rate: arguments.rate * share / whole,
             seed: seed.wrapping_add(u64::try_from(number).unwrap_or(0)),
-            run: format!("{seed:x}"),
+            run: format!("{:x}", seed & 0x00ff_ffff),
             arguments: arguments.clone(),
             sent: Arc::clone(&sent),
             left: Arc::clone(&left),

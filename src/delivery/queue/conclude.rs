@@ -103,6 +103,7 @@ impl Queue {
         let answered_before = self.breaker.answers();
         self.tell_breaker(seq, probe, &outcome, now);
         if reaction == Reaction::Accept {
+            self.delivered += 1;
             self.settle(seq, outcome, evidence, now);
             return;
         }

@@ -73,6 +73,7 @@ pub struct Queue {
     clogged: bool,
     flying: u32,
     dead: u64,
+    delivered: u64,
     last_error: Option<Box<str>>,
     store_error: Option<Box<str>>,
     suspects: restore::Suspects,

@@ -121,6 +121,7 @@ impl Queue {
             clogged: false,
             flying: 0,
             dead,
+            delivered: 0,
             last_error: None,
             store_error: None,
             suspects: Suspects { left: options.parallel.max(1), to: head, ..Suspects::default() },

@@ -24,6 +24,8 @@ pub struct RunnerStatus {
     pub behind: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Delivered since the start.
+    pub delivered: u64,
     /// How long the oldest that is pending, being sent or in retry has waited.
     pub oldest: Option<Duration>,
     /// The circuit breaker in words.
@@ -77,6 +79,7 @@ impl Queue {
             held: count(self.rows.held),
             behind: count(self.rows.behind).saturating_sub(flying_rows(ExceptionState::Behind)),
             dead: self.dead,
+            delivered: self.delivered,
             oldest: self.oldest(now),
             breaker: self.breaker.words(),
             last_error: self.last_error.as_deref().map(str::to_owned),

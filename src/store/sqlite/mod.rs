@@ -15,6 +15,7 @@ mod codec;
 mod committer;
 mod conservation;
 mod dictionary;
+pub mod doctor;
 mod duplicates;
 mod error;
 mod helper;

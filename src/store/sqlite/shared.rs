@@ -104,6 +104,7 @@ impl Shared {
             first: Seq(self.first.load(Ordering::Acquire)),
             size_bytes: size_of(&self.path) + size_of(&beside(&self.path, "-wal")),
             failing: lock(&self.failing).clone(),
+            fatal: lock(&self.broken).is_some(),
             commits: self.commits.load(Ordering::Acquire),
         }
     }

@@ -1,0 +1,175 @@
+//! Deliveries that left the straight path, and what a person may do with them and with destinations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::admin::problem::Problem;
+use crate::delivery::CommandError;
+use crate::delivery::queue::{Act, state_name};
+use crate::engine::Engine;
+use crate::message::id::{DestinationId, MessageId, Seq};
+use crate::store::{Exception, ExceptionQuery, ExceptionState};
+
+/// Who acts, on record: until there are users, whoever holds the token.
+const BY: &str = "token";
+
+/// Most rows a page.
+const PAGE_MAX: u32 = 500;
+
+/// An exception row's fields, as the delivery of a message and the lists show them.
+pub(crate) fn exception(exception: &Exception) -> Value {
+    json!({
+        "state": state_name(exception.state),
+        "cause": &*exception.cause,
+        "attempts_made": exception.attempts,
+        "since": exception.since.to_string(),
+        "due": exception.due.to_string(),
+        "code": &*exception.answer.code,
+        "text": &*exception.answer.text,
+    })
+}
+
+fn state_of(name: &str) -> Result<ExceptionState, Problem> {
+    [
+        ExceptionState::Retry,
+        ExceptionState::Held,
+        ExceptionState::Behind,
+        ExceptionState::Dead,
+        ExceptionState::Cancelled,
+    ]
+    .into_iter()
+    .find(|state| state_name(*state) == name)
+    .ok_or_else(|| {
+        Problem::bad("bad_state", "a state is one of retry, held, behind, dead, cancelled")
+    })
+}
+
+/// Which rows.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Search {
+    state: Option<String>,
+    /// `channel/destination`.
+    destination: Option<String>,
+    /// `next` of the page before.
+    after: Option<(u32, i64)>,
+    limit: Option<u32>,
+}
+
+/// Lists deliveries that left the straight path.
+pub(crate) async fn exceptions(
+    State(engine): State<Arc<Engine>>,
+    Json(search): Json<Search>,
+) -> Result<Json<Value>, Problem> {
+    let limit = search.limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let destination = match &search.destination {
+        None => None,
+        Some(name) => {
+            Some(engine.destination_id(name).ok_or_else(|| Problem::missing("destination"))?)
+        }
+    };
+    let query = ExceptionQuery {
+        destination,
+        state: search.state.as_deref().map(state_of).transpose()?,
+        after: search.after.map(|(destination, seq)| (DestinationId(destination), Seq(seq))),
+        limit,
+        ..ExceptionQuery::default()
+    };
+    let rows = engine.store().exceptions(query).await?;
+    let full = u32::try_from(rows.len()).is_ok_and(|count| count >= limit);
+    let next = rows.last().filter(|_| full).map(|row| (row.destination.0, row.seq.0));
+    let seqs: Vec<Seq> = rows.iter().map(|row| row.seq).collect();
+    let messages = engine.store().messages(&seqs).await?;
+    let mut list = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let message = messages.iter().find(|message| message.seq == row.seq);
+        let mut value = exception(row);
+        if let Some(object) = value.as_object_mut() {
+            object
+                .insert("destination".to_owned(), json!(engine.destination_name(row.destination)));
+            object.insert("seq".to_owned(), json!(row.seq.0));
+            let id = message.map(|message| message.envelope.id.to_string());
+            object.insert("message".to_owned(), json!(id));
+        }
+        list.push(value);
+    }
+    Ok(Json(json!({"exceptions": list, "next": next})))
+}
+
+/// Why somebody does something. It goes on record.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reason {
+    reason: String,
+}
+
+impl Reason {
+    fn text(self) -> Result<String, Problem> {
+        if self.reason.trim().is_empty() {
+            return Err(Problem::bad("no_reason", "a reason is required: it goes on record"));
+        }
+        Ok(self.reason)
+    }
+}
+
+fn refused(error: CommandError) -> Problem {
+    Problem::conflict("not_possible", error.to_string())
+}
+
+/// Pauses or resumes a destination.
+pub(crate) async fn destination_act(
+    State(engine): State<Arc<Engine>>,
+    Path((channel, destination, act)): Path<(String, String, String)>,
+    Json(reason): Json<Reason>,
+) -> Result<Json<Value>, Problem> {
+    let id = engine
+        .destination_id(&format!("{channel}/{destination}"))
+        .ok_or_else(|| Problem::missing("destination"))?;
+    let (deliveries, reason) = (engine.deliveries(), reason.text()?);
+    match act.as_str() {
+        "pause" => deliveries.pause(id, BY, &reason).await.map_err(refused)?,
+        "resume" => deliveries.resume(id, BY, &reason).await.map_err(refused)?,
+        _ => return Err(Problem::missing("act: pause or resume")),
+    }
+    Ok(Json(json!({"done": act})))
+}
+
+/// Retries, releases, skips, sets aside or cancels one delivery.
+pub(crate) async fn delivery_act(
+    State(engine): State<Arc<Engine>>,
+    Path((channel, destination, message, act)): Path<(String, String, String, String)>,
+    Json(reason): Json<Reason>,
+) -> Result<Json<Value>, Problem> {
+    let id = engine
+        .destination_id(&format!("{channel}/{destination}"))
+        .ok_or_else(|| Problem::missing("destination"))?;
+    let message = MessageId::parse(&message)
+        .ok_or_else(|| Problem::bad("bad_id", "a message id is a UUID"))?;
+    let seq = engine.store().find(message).await?;
+    let (deliveries, reason) = (engine.deliveries(), reason.text()?);
+    let done = match act.as_str() {
+        "retry" if is_dead(&engine, id, seq).await? => {
+            deliveries.retry_dead(id, seq, BY, &reason).await
+        }
+        "retry" => deliveries.act(id, Act::RetryNow, seq, BY, &reason).await,
+        "release" => deliveries.act(id, Act::Release, seq, BY, &reason).await,
+        "skip" => deliveries.act(id, Act::Skip, seq, BY, &reason).await,
+        "dead-letter" => deliveries.act(id, Act::DeadLetter, seq, BY, &reason).await,
+        "cancel" => deliveries.act(id, Act::Cancel, seq, BY, &reason).await,
+        _ => return Err(Problem::missing("act: retry, release, skip, dead-letter or cancel")),
+    };
+    done.map_err(refused)?;
+    Ok(Json(json!({"done": act})))
+}
+
+/// Dead letters go back into their lane; what only waits for its time is tried now.
+async fn is_dead(engine: &Engine, destination: DestinationId, seq: Seq) -> Result<bool, Problem> {
+    let views = engine.store().deliveries(seq).await?;
+    let view = views.iter().find(|view| view.destination == destination);
+    let state = view.and_then(|view| view.exception.as_ref()).map(|exception| exception.state);
+    Ok(state == Some(ExceptionState::Dead))
+}

@@ -1,0 +1,258 @@
+//! Messages: search by the hospital's keys, one message with its deliveries, its bytes, replay.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::admin::problem::Problem;
+use crate::engine::Engine;
+use crate::engine::replay::{ReplayError, ReplayRequest};
+use crate::message::StoredMessage;
+use crate::message::id::{MessageId, Seq};
+use crate::message::time::Timestamp;
+use crate::message::verdict::Rendered;
+use crate::store::{DeliveryView, MessageQuery};
+
+/// Most messages a page.
+const PAGE_MAX: u32 = 500;
+
+/// What is searched for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Search {
+    /// Key name; without it any key.
+    name: Option<String>,
+    /// Key value.
+    value: Option<String>,
+    /// Receiving channel.
+    channel: Option<String>,
+    /// RFC 3339.
+    since: Option<String>,
+    /// RFC 3339.
+    until: Option<String>,
+    /// `next` of the page before.
+    before: Option<i64>,
+    /// Messages a page.
+    limit: Option<u32>,
+}
+
+fn moment(text: Option<&str>, field: &str) -> Result<Option<Timestamp>, Problem> {
+    text.map(|text| {
+        text.parse::<jiff::Timestamp>().map(|moment| Timestamp(moment.as_microsecond())).map_err(
+            |error| Problem::bad("bad_time", format!("`{field}` is no RFC 3339 time: {error}")),
+        )
+    })
+    .transpose()
+}
+
+/// Finds messages, newest first.
+pub(crate) async fn search(
+    State(engine): State<Arc<Engine>>,
+    Json(search): Json<Search>,
+) -> Result<Json<Value>, Problem> {
+    let limit = search.limit.unwrap_or(50).clamp(1, PAGE_MAX);
+    let query = MessageQuery {
+        key: search
+            .value
+            .as_deref()
+            .map(|value| (search.name.as_deref().map(Into::into), value.into())),
+        channel: search.channel.as_deref().map(Into::into),
+        before: search.before.map(Seq),
+        since: moment(search.since.as_deref(), "since")?,
+        until: moment(search.until.as_deref(), "until")?,
+        limit,
+    };
+    let found = engine.store().search(query).await?;
+    let full = u32::try_from(found.len()).is_ok_and(|count| count >= limit);
+    let next = found.last().filter(|_| full).map(|message| message.seq.0);
+    let messages: Vec<Value> = found.iter().map(|message| summary(message)).collect();
+    Ok(Json(json!({"messages": messages, "next": next})))
+}
+
+/// A message without its deliveries.
+pub(crate) fn summary(message: &StoredMessage) -> Value {
+    let envelope = &message.envelope;
+    let keys: Vec<Value> = envelope
+        .keys
+        .iter()
+        .map(|key| json!({"name": &*key.name, "value": key.value.expose()}))
+        .collect();
+    json!({
+        "id": envelope.id.to_string(),
+        "seq": message.seq.0,
+        "received_at": envelope.received_at.to_string(),
+        "channel": &*envelope.channel,
+        "kind": envelope.kind.name(),
+        "event": &*envelope.event,
+        "control_id": envelope.control_id.expose(),
+        "content_type": envelope.content_type.media_type(),
+        "keys": keys,
+    })
+}
+
+async fn stored(engine: &Engine, id: &str) -> Result<Arc<StoredMessage>, Problem> {
+    let id =
+        MessageId::parse(id).ok_or_else(|| Problem::bad("bad_id", "a message id is a UUID"))?;
+    let seq = engine.store().find(id).await?;
+    engine.store().messages(&[seq]).await?.pop().ok_or_else(|| Problem::missing("message"))
+}
+
+/// One message: its envelope, where it came from, what became of it at each destination.
+pub(crate) async fn one(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let message = stored(&engine, &id).await?;
+    let mut value = summary(&message);
+    let deliveries: Vec<Value> = engine
+        .store()
+        .deliveries(message.seq)
+        .await?
+        .iter()
+        .map(|view| delivery(&engine, view))
+        .collect();
+    let origin = match &message.envelope.origin {
+        None => Value::Null,
+        Some(origin) => {
+            let parent = engine.store().messages(&[origin.parent]).await?.pop();
+            let parent = parent
+                .map_or_else(|| origin.parent.to_string(), |parent| parent.envelope.id.to_string());
+            json!({"parent": parent, "by": origin.by, "reason": origin.reason})
+        }
+    };
+    if let Some(object) = value.as_object_mut() {
+        object.insert("size_bytes".to_owned(), json!(message.payload.len()));
+        object.insert("origin".to_owned(), origin);
+        object.insert("deliveries".to_owned(), json!(deliveries));
+    }
+    Ok(Json(value))
+}
+
+/// What became of a message at one destination.
+fn delivery(engine: &Engine, view: &DeliveryView) -> Value {
+    let attempts: Vec<Value> = view
+        .attempts
+        .iter()
+        .map(|attempt| {
+            json!({
+                "number": attempt.number,
+                "at": attempt.at.to_string(),
+                "milliseconds": milliseconds(attempt.duration),
+                "outcome": &*attempt.outcome,
+                "code": &*attempt.answer.code,
+                "text": &*attempt.answer.text,
+            })
+        })
+        .collect();
+    let mut value = json!({
+        "destination": engine.destination_name(view.destination),
+        "version": view.version.0,
+        "state": view.state,
+        "attempts": attempts,
+    });
+    let more = match (&view.settled, &view.exception) {
+        (Some(settled), _) => json!({
+            "at": settled.at.to_string(),
+            "attempts_made": settled.attempts,
+            "milliseconds": milliseconds(settled.duration),
+            "code": &*settled.answer.code,
+            "text": &*settled.answer.text,
+            "sent_hash": format!("{:016x}", settled.sent_hash),
+        }),
+        (None, Some(exception)) => crate::admin::deliveries::exception(exception),
+        (None, None) => json!({}),
+    };
+    if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
+        object.extend(more);
+    }
+    value
+}
+
+/// Milliseconds with their fraction.
+pub(crate) fn milliseconds(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The bytes as received.
+pub(crate) async fn body(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let message = stored(&engine, &id).await?;
+    let media_type = message.envelope.content_type.media_type();
+    Ok(download(media_type, message.payload.expose().clone()))
+}
+
+/// The bytes one destination is sent, rendered again under the version of the message's plan.
+pub(crate) async fn sent(
+    State(engine): State<Arc<Engine>>,
+    Path((id, channel, destination)): Path<(String, String, String)>,
+) -> Result<Response, Problem> {
+    let message = stored(&engine, &id).await?;
+    let number = engine
+        .destination_id(&format!("{channel}/{destination}"))
+        .ok_or_else(|| Problem::missing("destination"))?;
+    let entry = message
+        .plan
+        .entry(number)
+        .ok_or_else(|| Problem::missing("delivery: the message's plan does not name it"))?;
+    match engine.versions().rendered(number, entry.version, &message) {
+        Rendered::Send(outbound) => Ok(download(outbound.content_type.media_type(), outbound.body)),
+        Rendered::Hold(problem) | Rendered::Fail(problem) => {
+            Err(Problem::conflict("not_rendered", format!("{}: {}", problem.cause, problem.text)))
+        }
+    }
+}
+
+fn download(media_type: &'static str, bytes: bytes::Bytes) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, bytes).into_response()
+}
+
+/// What a replay is to do.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Replay {
+    /// `channel/destination`; none: all the message was meant for.
+    #[serde(default)]
+    destinations: Vec<String>,
+    reason: String,
+}
+
+/// Makes new deliveries from a stored message.
+pub(crate) async fn replay(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+    Json(replay): Json<Replay>,
+) -> Result<Json<Value>, Problem> {
+    let message =
+        MessageId::parse(&id).ok_or_else(|| Problem::bad("bad_id", "a message id is a UUID"))?;
+    let mut destinations = Vec::new();
+    for name in &replay.destinations {
+        destinations.push(
+            engine
+                .destination_id(name)
+                .ok_or_else(|| Problem::missing(&format!("destination `{name}`")))?,
+        );
+    }
+    let request =
+        ReplayRequest { message, destinations, by: "token".to_owned(), reason: replay.reason };
+    let made = engine.replay(request).await.map_err(|error| match error {
+        ReplayError::NoReason => Problem::bad("no_reason", error.to_string()),
+        ReplayError::NoDestination => Problem::conflict("no_destination", error.to_string()),
+        ReplayError::NoBody => Problem::conflict("no_body", error.to_string()),
+        ReplayError::Store(error) => error.into(),
+    })?;
+    let names: Vec<String> =
+        made.destinations.iter().map(|id| engine.destination_name(*id)).collect();
+    Ok(Json(json!({"message": made.message.to_string(), "seq": made.seq.0, "destinations": names})))
+}

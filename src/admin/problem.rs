@@ -1,0 +1,96 @@
+//! How the API says no: RFC 9457 problems with stable codes. Texts hold no message content.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::store::StoreError;
+
+/// A refused or failed request.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    /// 400 with this code.
+    #[must_use]
+    pub fn bad(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code, detail: detail.into() }
+    }
+
+    /// 401: no token, or a wrong one.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            code: "unauthorized",
+            detail: "send `Authorization: Bearer TOKEN`; the token stands in the engine's data \
+                     directory as admin.token, or where engine.yaml says"
+                .to_owned(),
+        }
+    }
+
+    /// 404.
+    #[must_use]
+    pub fn missing(what: &str) -> Self {
+        Self { status: StatusCode::NOT_FOUND, code: "not_found", detail: format!("no such {what}") }
+    }
+
+    /// 409: not in a state in which that can be done.
+    #[must_use]
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, code, detail: detail.into() }
+    }
+
+    /// 503.
+    #[must_use]
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", detail: detail.into() }
+    }
+
+    /// 500: a fault of ours.
+    #[must_use]
+    pub fn fault(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "fault", detail: detail.into() }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Missing => Self::missing("message in the store (any more)"),
+            StoreError::Full
+            | StoreError::Overloaded { .. }
+            | StoreError::Closed
+            | StoreError::Disk(_) => Self::unavailable(error.to_string()),
+            StoreError::Unsafe(_) | StoreError::Database(_) => Self::fault(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "type": format!("https://medway.example/problems/{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or("Problem"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/problem+json"),
+        );
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

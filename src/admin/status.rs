@@ -1,0 +1,110 @@
+//! What flows and what is stuck: the engine, its channels, its destinations.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+
+use crate::admin::problem::Problem;
+use crate::engine::Engine;
+
+/// Blocked lanes shown of one destination.
+const LANES_MAX: usize = 100;
+
+/// The engine as a whole.
+pub(crate) async fn status(State(engine): State<Arc<Engine>>) -> Json<Value> {
+    let store = engine.store().status();
+    let reasons = engine.not_ready();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": reasons.is_empty(),
+        "not_ready": reasons,
+        "store": {
+            "head": store.head.0,
+            "first": store.first.0,
+            "size_bytes": store.size_bytes,
+            "commits": store.commits,
+            "failing": store.failing,
+        },
+    }))
+}
+
+/// Every channel in force, with its sources and destinations, and files that were refused.
+pub(crate) async fn channels(State(engine): State<Arc<Engine>>) -> Json<Value> {
+    let registry = engine.registry().channels();
+    let mut list = Vec::new();
+    for live in registry.iter() {
+        let name = &*live.channel.name;
+        let destinations: Vec<Value> =
+            live.destinations.iter().map(|id| destination_value(&engine, *id)).collect();
+        list.push(json!({
+            "channel": name,
+            "version": live.version.0,
+            "sources": engine.sources(name),
+            "destinations": destinations,
+        }));
+    }
+    Json(json!({"channels": list, "refused": engine.refused_files()}))
+}
+
+fn destination_value(engine: &Engine, id: crate::message::id::DestinationId) -> Value {
+    engine
+        .destination_status(id)
+        .unwrap_or_else(|| json!({"destination": engine.destination_name(id), "state": "stopped"}))
+}
+
+/// Every destination, what waits there and why.
+pub(crate) async fn destinations(State(engine): State<Arc<Engine>>) -> Json<Value> {
+    let list: Vec<Value> =
+        engine.destination_ids().into_iter().map(|id| destination_value(&engine, id)).collect();
+    Json(json!({"destinations": list}))
+}
+
+/// One destination with its endpoints and blocked lanes.
+pub(crate) async fn destination(
+    State(engine): State<Arc<Engine>>,
+    Path((channel, destination)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let id = engine
+        .destination_id(&format!("{channel}/{destination}"))
+        .ok_or_else(|| Problem::missing("destination"))?;
+    let mut value = destination_value(&engine, id);
+    let lanes = engine.blocked_lanes(id, LANES_MAX).await?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("endpoints".to_owned(), engine.endpoints(id));
+        object.insert("lanes".to_owned(), json!(lanes));
+    }
+    Ok(Json(value))
+}
+
+/// The sums of P4, read from the log.
+pub(crate) async fn conservation(
+    State(engine): State<Arc<Engine>>,
+) -> Result<Json<Value>, Problem> {
+    let sums = engine.store().conservation().await?;
+    let list: Vec<Value> = sums
+        .iter()
+        .map(|sum| {
+            json!({
+                "destination": engine.destination_name(crate::message::id::DestinationId(sum.destination)),
+                "planned": sum.planned,
+                "filtered": sum.filtered,
+                "delivered": sum.delivered,
+                "retry": sum.retry,
+                "held": sum.held,
+                "behind": sum.behind,
+                "dead": sum.dead,
+                "cancelled": sum.cancelled,
+                "pending": sum.pending,
+                "unaccounted": sum.unaccounted.len(),
+            })
+        })
+        .collect();
+    Ok(Json(json!({"destinations": list})))
+}
+
+/// Reads the channel files again; each that passes replaces its old version.
+pub(crate) async fn reload(State(engine): State<Arc<Engine>>) -> Result<Json<Value>, Problem> {
+    engine.reload().await.map(Json).map_err(|error| Problem::conflict("not_reloaded", error))
+}

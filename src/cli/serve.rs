@@ -1,0 +1,213 @@
+//! `medway serve`: runs the engine until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::admin::auth::Token;
+use crate::cli::config::{self, Place};
+use crate::cli::exit::Failure;
+use crate::cli::terminal::Terminal;
+use crate::clock::Clock;
+use crate::config::load::Loaded;
+use crate::engine::{Engine, Loader};
+use crate::store::sqlite::{SqliteOptions, SqliteStore};
+use crate::store::{Store, StoreError};
+use crate::telemetry::setup::{self, LogFormat};
+
+/// How often certificates on disk are compared with those in use.
+const CERTIFICATES_EVERY: Duration = Duration::from_secs(30);
+
+/// How soon a failed disk ends the process.
+const DISK_EVERY: Duration = Duration::from_millis(500);
+
+/// Options of `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArguments {
+    /// Where `engine.yaml` stands; without it, defaults hold.
+    #[arg(long, env = "MEDWAY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The folder of channel files, instead of the one in `engine.yaml`.
+    #[arg(long)]
+    pub channels: Option<PathBuf>,
+    /// The data directory, instead of the one in `engine.yaml`.
+    #[arg(long, env = "MEDWAY_DATA")]
+    pub data: Option<PathBuf>,
+    /// The admin address, instead of the one in `engine.yaml`.
+    #[arg(long, env = "MEDWAY_ADMIN")]
+    pub admin: Option<SocketAddr>,
+    /// Which log lines are written, e.g. `info` or `medway=debug`.
+    #[arg(long, default_value = "info", env = "MEDWAY_LOG")]
+    pub log: String,
+    /// Logs as JSON, whatever stderr is.
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+pub(crate) async fn run(arguments: ServeArguments, terminal: &Terminal) -> Result<(), Failure> {
+    let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Auto };
+    setup::logs(&arguments.log, format).map_err(|error| Failure::usage(&error.to_string()))?;
+    setup::quiet_panics();
+    let running = start(&arguments, terminal).await?;
+    let notified = sd_notify::notify(&[NotifyState::Ready]);
+    if let Err(error) = notified {
+        warn!(%error, "the supervisor could not be told that the engine is ready");
+    }
+    running.until_stopped().await
+}
+
+/// An engine with its admin surface.
+pub(crate) struct Running {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) admin: SocketAddr,
+    stop_admin: CancellationToken,
+    drain: Duration,
+}
+
+/// Loads, checks and starts everything; nothing runs when something is wrong.
+pub(crate) async fn start(
+    arguments: &ServeArguments,
+    terminal: &Terminal,
+) -> Result<Running, Failure> {
+    setup::metrics().map_err(|error| Failure::fault(&error.to_string()))?;
+    let loaded = load(arguments, terminal)?;
+    std::fs::create_dir_all(&loaded.engine.data)
+        .map_err(|error| Failure::config(&format!("{}: {error}", loaded.engine.data.display())))?;
+    let token = admin_token(&loaded)?;
+    let store = open_store(&loaded.engine.data).await?;
+    let listener = TcpListener::bind(loaded.engine.admin.listen).await.map_err(|error| {
+        Failure::config(&format!("admin: cannot listen on {}: {error}", loaded.engine.admin.listen))
+    })?;
+    let admin = listener.local_addr()?;
+    let drain = loaded.engine.shutdown_within;
+    let engine = Engine::start(&loaded, loader(arguments), store, Clock::System)
+        .await
+        .map_err(|error| Failure::config(&error.to_string()))?;
+    let stop_admin = CancellationToken::new();
+    let router = crate::admin::router(Arc::clone(&engine), token);
+    let tracker = engine.tracker().clone();
+    tracker.spawn(crate::admin::serve::serve(
+        listener,
+        router,
+        tracker.clone(),
+        stop_admin.clone(),
+    ));
+    info!(admin = %admin, version = env!("CARGO_PKG_VERSION"), "started");
+    Ok(Running { engine, admin, stop_admin, drain })
+}
+
+fn place(arguments: &ServeArguments) -> Place {
+    Place {
+        config: arguments.config.clone(),
+        channels: arguments.channels.clone(),
+        data: arguments.data.clone(),
+        ..Place::default()
+    }
+}
+
+/// How a reload reads the files again.
+fn loader(arguments: &ServeArguments) -> Loader {
+    let place = place(arguments);
+    Box::new(move || config::load(&place).map_err(|failure| failure.to_string()))
+}
+
+fn load(arguments: &ServeArguments, terminal: &Terminal) -> Result<Loaded, Failure> {
+    let mut loaded = config::load(&place(arguments))?;
+    if let Some(admin) = arguments.admin {
+        loaded.engine.admin.listen = admin;
+    }
+    config::show(&loaded.findings, terminal);
+    if config::has_errors(&loaded.findings) {
+        return Err(Failure::config("nothing was started; `medway check` shows the same findings"));
+    }
+    Ok(loaded)
+}
+
+fn admin_token(loaded: &Loaded) -> Result<Token, Failure> {
+    if let Some(secret) = &loaded.engine.admin.token {
+        return Ok(Token::new(secret.expose()));
+    }
+    let file = loaded.engine.data.join("admin.token");
+    Token::from_file(&file)
+        .map_err(|error| Failure::config(&format!("{}: {error}", file.display())))
+}
+
+/// Opens the store in a data directory.
+pub(crate) async fn open_store(data: &Path) -> Result<Arc<dyn Store>, Failure> {
+    match SqliteStore::open(SqliteOptions::new(data.join("medway.db"))).await {
+        Ok(store) => Ok(Arc::new(store)),
+        Err(StoreError::Unsafe(reason)) => Err(Failure::config(&reason)),
+        Err(other) => Err(Failure::unavailable(&format!("{}: {other}", data.display()))),
+    }
+}
+
+impl Running {
+    /// Runs until SIGTERM or SIGINT, reloading at SIGHUP; ends by itself when the disk fails, so that a
+    /// supervisor starts it again and it recovers from its log.
+    async fn until_stopped(self) -> Result<(), Failure> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut certificates = tokio::time::interval(CERTIFICATES_EVERY);
+        let mut disk = tokio::time::interval(DISK_EVERY);
+        let mut watchdog = tokio::time::interval(watchdog_pace());
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => self.reload().await,
+                _ = certificates.tick() => self.engine.renew_certificates(),
+                _ = watchdog.tick() => {
+                    if let Err(error) = sd_notify::notify(&[NotifyState::Watchdog]) {
+                        warn!(%error, "the supervisor's watchdog could not be told");
+                    }
+                }
+                _ = disk.tick() => {
+                    if self.engine.disk_failed() {
+                        error!("the disk failed under the store; ending, to recover at the next start");
+                        return Err(Failure::fault("the disk failed under the store; check it, then start again"));
+                    }
+                }
+            }
+        }
+        info!("stopping: listeners close, what is being sent ends, the rest waits on disk");
+        drop(sd_notify::notify(&[NotifyState::Stopping]));
+        self.stop().await
+    }
+
+    async fn reload(&self) {
+        match self.engine.reload().await {
+            Ok(report) => info!(%report, "reloaded"),
+            Err(reason) => error!(reason, "not reloaded: everything goes on as before"),
+        }
+    }
+
+    /// Stops within the drain time.
+    pub(crate) async fn stop(self) -> Result<(), Failure> {
+        self.stop_admin.cancel();
+        // The runners end their own sends within `drain`; the rest of the time is for the store.
+        let limit = self.drain + Duration::from_secs(20);
+        match tokio::time::timeout(limit, self.engine.stop()).await {
+            Ok(()) => {
+                info!("stopped");
+                Ok(())
+            }
+            Err(_) => Err(Failure::fault(
+                "did not drain in time; what was in flight is sent again at the next start",
+            )),
+        }
+    }
+}
+
+/// Half the time the supervisor's watchdog allows; an hour when it does not watch.
+fn watchdog_pace() -> Duration {
+    sd_notify::watchdog_enabled().map_or(Duration::from_secs(3600), |limit| limit / 2)
+}

@@ -1,0 +1,218 @@
+//! The channels in force, and admission: what becomes of a received message.
+//!
+//! The source's own channel judges first and may refuse; then every channel that listens to a matching
+//! topic adds its routes. All of them together are the message's plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::channel::Channel;
+use crate::channel::input::Input;
+use crate::hl7::raw::ReadOptions;
+use crate::message::id::{DestinationId, MessageId, VersionId};
+use crate::message::plan::{Disposition, Plan, PlanEntry};
+use crate::message::verdict::{Problem, Route, Taken, Verdict};
+use crate::message::{Envelope, KeyValue};
+use crate::source::intake::{Admit, Received};
+use crate::store::NewMessage;
+
+/// A channel in force: its rules, and the store's numbers for them.
+#[derive(Debug, Clone)]
+pub struct LiveChannel {
+    /// The rules.
+    pub channel: Arc<Channel>,
+    /// The store's number of this version.
+    pub version: VersionId,
+    /// The store's numbers of the destinations, in the channel's order.
+    pub destinations: Vec<DestinationId>,
+}
+
+/// All channels in force at one moment.
+#[derive(Debug, Default)]
+pub struct Channels {
+    by_name: BTreeMap<Arc<str>, LiveChannel>,
+}
+
+impl Channels {
+    /// These channels.
+    #[must_use]
+    pub fn new(channels: impl IntoIterator<Item = LiveChannel>) -> Self {
+        let by_name =
+            channels.into_iter().map(|live| (Arc::clone(&live.channel.name), live)).collect();
+        Self { by_name }
+    }
+
+    /// A channel by name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&LiveChannel> {
+        self.by_name.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &LiveChannel> {
+        self.by_name.values()
+    }
+}
+
+/// The channels in force, exchanged as a whole at a message boundary.
+#[derive(Debug, Default)]
+pub struct Registry {
+    channels: ArcSwap<Channels>,
+}
+
+impl Registry {
+    /// The channels in force now.
+    #[must_use]
+    pub fn channels(&self) -> Arc<Channels> {
+        self.channels.load_full()
+    }
+
+    /// Puts other channels in force, for every message received from now on.
+    pub fn replace(&self, channels: Channels) {
+        self.channels.store(Arc::new(channels));
+    }
+
+    /// Admits what a channel published under `topic`. Without a listener its plan is empty: it is kept, so
+    /// that it can be found and replayed.
+    #[must_use]
+    pub fn admit_topic(&self, topic: &str, received: &Received) -> NewMessage {
+        let channels = self.channels.load();
+        let input = input_of(received, ReadOptions::default());
+        let mut judged = Judged::default();
+        judged.subscribers(&channels, &input, Some(topic));
+        let taken = judged.taken.take().unwrap_or_else(|| Taken {
+            kind: input.kind(),
+            content_type: input.content_type(),
+            event: input.event().to_string(),
+            control_id: input.control_id().to_owned(),
+            keys: Vec::new(),
+            routes: Vec::new(),
+            duplicate: None,
+        });
+        message(received, taken, judged.plan)
+    }
+
+    fn judge(&self, received: &Received) -> Result<NewMessage, Problem> {
+        let channels = self.channels.load();
+        let own = channels.get(&received.channel).ok_or_else(|| withdrawn(&received.channel))?;
+        let input = input_of(received, own.channel.read_options);
+        let mut judged = Judged::default();
+        match own.channel.judge(&input) {
+            Verdict::Take(taken) => judged.take(own, taken),
+            Verdict::Refuse(problem) => return Err(problem),
+            Verdict::Pass => return Err(unwanted()),
+        }
+        judged.subscribers(&channels, &input, None);
+        let taken = judged.taken.take().ok_or_else(unwanted)?;
+        Ok(message(received, taken, judged.plan))
+    }
+}
+
+/// What has been said of a message so far.
+#[derive(Default)]
+struct Judged {
+    plan: Plan,
+    taken: Option<Taken>,
+}
+
+impl Judged {
+    /// Lets every listening channel judge. `published` is the topic of another channel's output; what a
+    /// sender sent is heard by kind and event instead.
+    fn subscribers(&mut self, channels: &Channels, input: &Input, published: Option<&str>) {
+        for listener in channels.iter() {
+            if !listener.channel.hears(input.kind(), input.event(), published) {
+                continue;
+            }
+            match listener.channel.judge(input) {
+                Verdict::Take(taken) => self.take(listener, taken),
+                // A subscriber that refuses is on record as filtered; the sender has nothing to mend.
+                Verdict::Refuse(_) => {
+                    let filtered = vec![Route::Filtered; listener.destinations.len()];
+                    add_routes(&mut self.plan, listener, &filtered);
+                }
+                Verdict::Pass => {}
+            }
+        }
+    }
+
+    /// The first to take it says what it is; others add search keys.
+    fn take(&mut self, live: &LiveChannel, taken: Taken) {
+        add_routes(&mut self.plan, live, &taken.routes);
+        let Some(whole) = &mut self.taken else {
+            self.taken = Some(taken);
+            return;
+        };
+        for key in taken.keys {
+            if !whole.keys.contains(&key) {
+                whole.keys.push(key);
+            }
+        }
+    }
+}
+
+fn message(received: &Received, taken: Taken, plan: Plan) -> NewMessage {
+    NewMessage {
+        envelope: Envelope {
+            id: MessageId::new(),
+            received_at: received.at,
+            channel: Arc::clone(&received.channel),
+            content_type: taken.content_type,
+            kind: taken.kind,
+            event: taken.event.into(),
+            control_id: KeyValue::new(&taken.control_id),
+            keys: taken.keys,
+            origin: None,
+        },
+        plan,
+        payload: Some(received.payload.clone()),
+        duplicate: taken.duplicate,
+    }
+}
+
+fn add_routes(plan: &mut Plan, live: &LiveChannel, routes: &[Route]) {
+    for (destination, route) in live.destinations.iter().zip(routes) {
+        let disposition = match route {
+            Route::Deliver { lane, joins } => Disposition::Deliver { lane: *lane, joins: *joins },
+            Route::Filtered => Disposition::Filtered,
+        };
+        plan.entries.push(PlanEntry {
+            destination: *destination,
+            version: live.version,
+            disposition,
+        });
+    }
+}
+
+/// The message as channels see it.
+pub(crate) fn input_of(received: &Received, options: ReadOptions) -> Input {
+    match received.content_type {
+        Some(content_type) => Input::new(received.payload.clone(), content_type, options),
+        None => Input::guess(received.payload.clone(), options),
+    }
+}
+
+fn withdrawn(name: &str) -> Problem {
+    Problem {
+        code: 207,
+        location: None,
+        text: format!("channel {name} was withdrawn"),
+        reject: true,
+    }
+}
+
+fn unwanted() -> Problem {
+    Problem {
+        code: 200,
+        location: None,
+        text: "no channel takes this message".to_owned(),
+        reject: true,
+    }
+}
+
+impl Admit for Registry {
+    fn admit(&self, received: &Received) -> Result<NewMessage, Problem> {
+        self.judge(received)
+    }
+}

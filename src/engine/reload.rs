@@ -1,0 +1,303 @@
+//! Puts channels in force: at the start all or none, at a reload channel by channel, each all or nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::channel_file::ChannelConfig;
+use crate::config::load::Loaded;
+use crate::delivery::CommandError;
+use crate::delivery::meters::DestinationName as RunnerName;
+use crate::destination::Destination;
+use crate::engine::build::BoundSource;
+use crate::engine::live::LiveSource;
+use crate::engine::registry::{Channels, LiveChannel};
+use crate::engine::{Engine, EngineError};
+use crate::message::id::DestinationId;
+use crate::store::VersionRecord;
+use crate::yaml::finding::Finding;
+use crate::yaml::report::{Colour, text};
+
+impl Engine {
+    /// Puts every channel of `loaded` in force; the first that cannot be ends the start.
+    pub(super) async fn apply_all(&self, loaded: &Loaded) -> Result<(), EngineError> {
+        let mut bound = Vec::new();
+        let mut live = Vec::new();
+        for channel in &loaded.channels {
+            let failed =
+                |reason: String| EngineError::Channel { channel: channel.name.to_string(), reason };
+            let source = self.bind(channel).await.map_err(failed)?;
+            live.push(self.put_in_force(channel).await.map_err(failed)?);
+            bound.push((channel, source));
+        }
+        self.registry.replace(Channels::new(live));
+        for (channel, source) in bound {
+            self.run_source(channel, source);
+        }
+        Ok(())
+    }
+
+    /// Reads the files again. A file with errors, or one whose parts cannot be built, leaves its old
+    /// version running and is reported.
+    ///
+    /// # Errors
+    /// When the files as a whole cannot be read; nothing changes then.
+    pub async fn reload(&self) -> Result<Value, String> {
+        let _one_at_a_time = self.reload_lock.lock().await;
+        self.parts.renew_certificates();
+        let loaded = (self.loader)()?;
+        let (mut added, mut changed, mut unchanged) = (Vec::new(), Vec::new(), Vec::new());
+        let mut refused = refusals(&loaded);
+        let before = self.registry.channels();
+        let mut after: BTreeMap<Arc<str>, LiveChannel> =
+            before.iter().map(|live| (Arc::clone(&live.channel.name), live.clone())).collect();
+        // A file that cannot even be read by name might be any of those that run: none is withdrawn then.
+        let nameless = loaded.refused.iter().any(|(_, name)| name.is_none());
+        let kept: BTreeSet<&str> =
+            loaded.refused.iter().filter_map(|(_, name)| name.as_deref()).collect();
+        for channel in &loaded.channels {
+            let name: Arc<str> = Arc::clone(&channel.name);
+            if self.is_in_force(channel) {
+                unchanged.push(name);
+                continue;
+            }
+            match self.exchange(channel).await {
+                Ok(live) => {
+                    let was = after.insert(Arc::clone(&name), live);
+                    if was.is_some() { changed.push(name) } else { added.push(name) }
+                }
+                Err(reason) => refused.push(refusal(&channel.file, Some(&channel.name), &reason)),
+            }
+        }
+        let wanted: BTreeSet<&str> = loaded.channels.iter().map(|channel| &*channel.name).collect();
+        let removed: Vec<Arc<str>> = after
+            .keys()
+            .filter(|name| !nameless && !wanted.contains(&***name) && !kept.contains(&***name))
+            .cloned()
+            .collect();
+        for name in &removed {
+            after.remove(name);
+        }
+        self.registry.replace(Channels::new(after.into_values()));
+        for name in &removed {
+            self.withdraw(name).await;
+        }
+        for refusal in &refused {
+            error!(%refusal, "a channel file is refused; its old version goes on");
+        }
+        *self.refused.write().unwrap_or_else(PoisonError::into_inner) = refused.clone();
+        Ok(json!({
+            "added": added.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "changed": changed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "removed": removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "unchanged": unchanged.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "refused": refused,
+        }))
+    }
+
+    /// Whether exactly this runs already.
+    fn is_in_force(&self, channel: &ChannelConfig) -> bool {
+        let applied = self.applied.read().unwrap_or_else(PoisonError::into_inner);
+        applied.get(&*channel.name).is_some_and(|applied| {
+            applied.hash == channel.hash
+                && applied.source == channel.source
+                && applied.destinations == channel.destinations
+        })
+    }
+
+    /// Exchanges one channel: its parts first, so that what cannot be built changes nothing.
+    async fn exchange(&self, channel: &ChannelConfig) -> Result<LiveChannel, String> {
+        let name = &*channel.name;
+        let same_source = {
+            let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
+            sources.get(name).is_some_and(|source| source.options == channel.source)
+        };
+        if same_source {
+            return self.put_in_force(channel).await;
+        }
+        for config in &channel.destinations {
+            // Built once for nothing, so that a fault shows before the old source is closed.
+            drop(self.parts.destination(name, config, &self.tracker, &CancellationToken::new())?);
+        }
+        let old = self.close_source(name).await;
+        match self.bind(channel).await {
+            Ok(source) => {
+                let live = self.put_in_force(channel).await?;
+                self.run_source(channel, source);
+                Ok(live)
+            }
+            Err(reason) => {
+                if let Some(old) = old {
+                    self.reopen(name, old).await;
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    async fn bind(&self, channel: &ChannelConfig) -> Result<Option<BoundSource>, String> {
+        let name: Arc<str> = Arc::clone(&channel.name);
+        self.parts.source(&name, &channel.source).await.map_err(|error| error.to_string())
+    }
+
+    /// Numbers a channel's version and destinations, and starts or changes their runners.
+    async fn put_in_force(&self, channel: &ChannelConfig) -> Result<LiveChannel, String> {
+        let name = &*channel.name;
+        let mut transports: Vec<Arc<dyn Destination>> = Vec::new();
+        for config in &channel.destinations {
+            let stop = self.stop_deliveries.child_token();
+            transports.push(self.parts.destination(name, config, &self.tracker, &stop)?);
+        }
+        let told = |error: crate::store::StoreError| error.to_string();
+        let version = self
+            .store
+            .version(VersionRecord {
+                channel: name.into(),
+                hash: channel.hash.as_str().into(),
+                bundle: channel.bundle.pack(),
+                applied_at: self.clock.now(),
+            })
+            .await
+            .map_err(told)?;
+        self.versions.insert(version, Arc::clone(&channel.channel));
+        let mut destinations = Vec::new();
+        for (config, transport) in channel.destinations.iter().zip(transports) {
+            let id = self.store.destination(name, &config.name).await.map_err(told)?;
+            self.versions.name(id, &config.name);
+            self.names
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(id, format!("{name}/{}", config.name));
+            self.transports
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(id, Arc::clone(&transport));
+            let full = RunnerName { channel: name.to_owned(), destination: config.name.clone() };
+            let replaced =
+                self.deliveries.replace(id, Arc::clone(&transport), config.delivery.clone());
+            match replaced {
+                Ok(()) => {}
+                Err(CommandError::NotRunning(_)) => {
+                    self.deliveries
+                        .start(id, full, transport, config.delivery.clone())
+                        .await
+                        .map_err(|error| error.to_string())?;
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+            destinations.push(id);
+        }
+        self.stop_missing(name, &destinations).await;
+        self.applied
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), channel.clone());
+        info!(channel = name, version = version.0, destinations = destinations.len(), "in force");
+        Ok(LiveChannel { channel: Arc::clone(&channel.channel), version, destinations })
+    }
+
+    /// Stops runners of destinations the channel no longer has; what waits there stays in the log.
+    async fn stop_missing(&self, channel: &str, wanted: &[DestinationId]) {
+        for (id, name, _) in self.deliveries.statuses() {
+            if name.channel == channel && !wanted.contains(&id) {
+                if let Err(error) = self.deliveries.stop(id).await {
+                    tracing::warn!(%error, "a removed destination could not be stopped");
+                }
+                self.transports.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            }
+        }
+    }
+
+    fn run_source(&self, channel: &ChannelConfig, source: Option<BoundSource>) {
+        let Some(source) = source else { return };
+        let name: Arc<str> = Arc::clone(&channel.name);
+        let (stop, ended) = (self.stop_sources.child_token(), CancellationToken::new());
+        let live = LiveSource {
+            kind: source.kind(),
+            address: source.address(),
+            status: source.status(),
+            stop: stop.clone(),
+            ended: ended.clone(),
+            options: channel.source.clone(),
+        };
+        if let Some(address) = live.address {
+            info!(channel = %name, kind = live.kind, %address, "listening");
+        }
+        self.sources.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), live);
+        let (intake, tracker) = (self.intake.clone(), self.tracker.clone());
+        self.tracker.spawn(async move {
+            source.run(intake, stop, tracker).await;
+            ended.cancel();
+        });
+    }
+
+    async fn close_source(&self, channel: &str) -> Option<LiveSource> {
+        let source =
+            self.sources.write().unwrap_or_else(PoisonError::into_inner).remove(channel)?;
+        source.stop.cancel();
+        source.ended.cancelled().await;
+        Some(source)
+    }
+
+    /// Opens a source again as it was, after its successor could not be bound.
+    async fn reopen(&self, channel: &str, old: LiveSource) {
+        let name: Arc<str> = channel.into();
+        match self.parts.source(&name, &old.options).await {
+            Ok(Some(source)) => {
+                let (stop, ended) = (self.stop_sources.child_token(), CancellationToken::new());
+                let live = LiveSource {
+                    status: source.status(),
+                    address: source.address(),
+                    stop: stop.clone(),
+                    ended: ended.clone(),
+                    ..old
+                };
+                self.sources
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(channel.to_owned(), live);
+                let (intake, tracker) = (self.intake.clone(), self.tracker.clone());
+                self.tracker.spawn(async move {
+                    source.run(intake, stop, tracker).await;
+                    ended.cancel();
+                });
+            }
+            Ok(None) => {}
+            Err(error) => error!(channel, %error, "the source could not be opened again"),
+        }
+    }
+
+    async fn withdraw(&self, channel: &str) {
+        drop(self.close_source(channel).await);
+        self.stop_missing(channel, &[]).await;
+        self.applied.write().unwrap_or_else(PoisonError::into_inner).remove(channel);
+        info!(channel, "withdrawn; what waits for its destinations stays in the log");
+    }
+}
+
+/// The files that do not pass the check, each with its findings as text.
+fn refusals(loaded: &Loaded) -> Vec<Value> {
+    loaded
+        .refused
+        .iter()
+        .map(|(file, name)| {
+            let shown = file.display().to_string();
+            let shown = shown.strip_prefix("./").unwrap_or(&shown);
+            let findings: Vec<Finding> = loaded
+                .findings
+                .iter()
+                .filter(|finding| finding.source.name == shown)
+                .cloned()
+                .collect();
+            refusal(file, name.as_deref(), &text(&findings, Colour::Plain))
+        })
+        .collect()
+}
+
+fn refusal(file: &Path, channel: Option<&str>, findings: &str) -> Value {
+    json!({"file": file.display().to_string(), "channel": channel, "findings": findings})
+}

@@ -1,0 +1,121 @@
+//! Channel versions by the store's number, compiled when first needed, and rendering under them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::channel::Channel;
+use crate::channel::bundle::Bundle;
+use crate::channel::compile::compile;
+use crate::channel::input::Input;
+use crate::delivery::render::Render;
+use crate::message::StoredMessage;
+use crate::message::id::{DestinationId, VersionId};
+use crate::message::verdict::{Context, RenderProblem, Rendered};
+use crate::store::Store;
+use crate::yaml::node::Source;
+use crate::yaml::parse::parse;
+
+/// Compiled versions kept; the oldest number goes first. Versions in force are few, old ones are asked
+/// for only while messages accepted under them wait.
+const VERSIONS_MAX: usize = 256;
+
+/// Renders stored messages under the version they were accepted under (P12).
+pub struct Versions {
+    store: Arc<dyn Store>,
+    compiled: RwLock<BTreeMap<VersionId, Arc<Channel>>>,
+    names: RwLock<BTreeMap<DestinationId, Arc<str>>>,
+}
+
+impl Versions {
+    /// No version yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, compiled: RwLock::default(), names: RwLock::default() }
+    }
+
+    /// Makes a version known that is compiled already.
+    pub fn insert(&self, id: VersionId, channel: Arc<Channel>) {
+        let mut compiled = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        compiled.insert(id, channel);
+        while compiled.len() > VERSIONS_MAX {
+            compiled.pop_first();
+        }
+    }
+
+    /// Makes a destination's name within its channel known.
+    pub fn name(&self, id: DestinationId, name: &str) {
+        self.names.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::from(name));
+    }
+
+    /// The compiled version: from memory, or from the store's bundle.
+    ///
+    /// # Errors
+    /// A sentence that says why there is none.
+    pub fn get(&self, id: VersionId) -> Result<Arc<Channel>, String> {
+        if let Some(channel) = self.compiled.read().unwrap_or_else(PoisonError::into_inner).get(&id)
+        {
+            return Ok(Arc::clone(channel));
+        }
+        // Rare: the first message of an old version after a restart. The runtime lends this thread.
+        let record = tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(self.store.version_record(id))
+        })
+        .map_err(|error| format!("channel version {id} cannot be read: {error}"))?;
+        let bundle = Bundle::unpack(&record.bundle.into())
+            .ok_or_else(|| format!("channel version {id} cannot be unpacked"))?;
+        let channel = compiled(&bundle)
+            .ok_or_else(|| format!("channel version {id} does not compile in this release"))?;
+        let channel = Arc::new(channel);
+        self.insert(id, Arc::clone(&channel));
+        Ok(channel)
+    }
+
+    /// What a destination is sent, under this version.
+    #[must_use]
+    pub fn rendered(
+        &self,
+        destination: DestinationId,
+        version: VersionId,
+        message: &StoredMessage,
+    ) -> Rendered {
+        let name =
+            self.names.read().unwrap_or_else(PoisonError::into_inner).get(&destination).cloned();
+        let (Some(name), Ok(channel)) = (name, self.get(version)) else {
+            return Rendered::Hold(RenderProblem {
+                cause: "version",
+                text: format!("the rules of version {version} are not to be had"),
+                detail: String::new(),
+            });
+        };
+        let input = Input::new(
+            message.payload.clone(),
+            message.envelope.content_type,
+            channel.read_options,
+        );
+        let context = Context {
+            id: message.envelope.id,
+            received_at: message.envelope.received_at,
+            channel: Arc::clone(&message.envelope.channel),
+        };
+        channel.render(&name, &input, &context)
+    }
+}
+
+impl Render for Versions {
+    fn render(
+        &self,
+        destination: DestinationId,
+        version: VersionId,
+        message: &StoredMessage,
+    ) -> Rendered {
+        self.rendered(destination, version, message)
+    }
+}
+
+/// Compiles a stored version. Only the language's part matters: where to send is always today's.
+fn compiled(bundle: &Bundle) -> Option<Channel> {
+    let text = std::str::from_utf8(&bundle.channel).ok()?.to_owned();
+    let source = Arc::new(Source { name: "stored version".to_owned(), text });
+    let (root, _) = parse(source);
+    compile(&root?, bundle).0
+}

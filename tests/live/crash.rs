@@ -1,0 +1,111 @@
+//! Kills the real binary again and again, under traffic, and counts: nothing acknowledged is lost, order
+//! per patient is kept, every repeat has its cause. `MEDWAY_TEST_ALL=1` runs hundreds of rounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::engine::Engine;
+use crate::journal::Journal;
+use crate::peers::{receiver, sender};
+
+/// Points in the code at which the process ends itself, as if killed there.
+const POINTS: &[&str] = &[
+    "before_commit",
+    "after_commit_before_ack",
+    "after_send_before_answer",
+    "after_answer_before_record",
+];
+
+fn rounds(few: u64, many: u64) -> u64 {
+    if std::env::var_os("MEDWAY_TEST_ALL").is_some() { many } else { few }
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("MEDWAY_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("MEDWAY_SEED={seed}");
+    seed
+}
+
+/// Runs traffic while `nemesis` does its worst, then heals, drains and checks every promise.
+fn survive(nemesis: impl FnOnce(&mut Engine, &Journal)) {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Arc::new(Journal::default());
+    let stop = Arc::new(AtomicBool::new(false));
+    let receivers = ["keyed", "strict"];
+    let (keyed, _) = receiver("keyed", Arc::clone(&journal), 97, Arc::clone(&stop));
+    let (strict, _) = receiver("strict", Arc::clone(&journal), 0, Arc::clone(&stop));
+    let retry = "    retry: {first: 20ms, factor: 2, max: 200ms, for: 1h, then: hold}\n";
+    let destinations = format!(
+        "  keyed:\n    mllp: {{host: 127.0.0.1, port: {keyed}, connections: 4, reply_within: 30s}}\n{retry}\
+         \x20 strict:\n    mllp: {{host: 127.0.0.1, port: {strict}, reply_within: 30s}}\n    order: strict\n{retry}"
+    );
+    let mut engine = Engine::new(folder.path(), &destinations);
+    let senders: Vec<_> = (0..4)
+        .map(|name| sender(name, engine.port, Arc::clone(&journal), Arc::clone(&stop)))
+        .collect();
+
+    nemesis(&mut engine, &journal);
+
+    engine.kill();
+    journal.fault();
+    engine.start("");
+    engine.ready().expect("the engine starts after the last kill");
+    stop.store(true, Ordering::Relaxed);
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while receivers.iter().any(|name| journal.missing(name) > 0) && Instant::now() < deadline {
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let broken = journal.broken_promises(&receivers);
+    assert!(
+        broken.is_empty(),
+        "{} broken promises:\n{}\n{}",
+        broken.len(),
+        broken.join("\n"),
+        engine.log()
+    );
+    let answered = journal.answered.lock().unwrap().len();
+    println!("{answered} acknowledged, all delivered to both receivers");
+    assert!(answered > 0, "there was traffic");
+    engine.kill();
+    let (sound, text) = engine.command(&["doctor"]);
+    assert!(sound, "doctor finds the store unsound:\n{text}");
+}
+
+#[test]
+fn survives_kill_at_random_moments() {
+    let mut rng = fastrand::Rng::with_seed(seed());
+    survive(|engine, journal| {
+        for _ in 0..rounds(20, 300) {
+            engine.start("");
+            if rng.u8(0..4) > 0 {
+                engine.ready();
+            }
+            std::thread::park_timeout(Duration::from_millis(rng.u64(1..250)));
+            journal.fault();
+            engine.kill();
+            journal.fault();
+        }
+    });
+}
+
+#[test]
+fn survives_crash_at_named_points() {
+    let mut rng = fastrand::Rng::with_seed(seed());
+    survive(|engine, journal| {
+        for round in 0..rounds(12, 200) {
+            let point = POINTS[usize::try_from(round).unwrap() % POINTS.len()];
+            engine.start(&format!("{point}:{}", rng.u64(1..60)));
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !engine.ended() && Instant::now() < deadline {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            assert!(engine.ended(), "the engine reaches {point}:\n{}", engine.log());
+            journal.fault();
+        }
+    });
+}

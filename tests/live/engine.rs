@@ -1,0 +1,168 @@
+//! The real binary: started, killed, started again.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A configured engine in a folder of its own.
+pub(crate) struct Engine {
+    folder: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) admin: u16,
+    child: Option<Child>,
+}
+
+/// A port nobody listens on now. The engine binds it a moment later and again after each kill.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+impl Engine {
+    /// Writes the configuration: one channel `trial` that takes everything. `destinations` is the YAML
+    /// under `to:`, indented by two.
+    pub(crate) fn new(folder: &Path, destinations: &str) -> Self {
+        Self::with(folder, "order_by: PID-3.1\n", "", destinations)
+    }
+
+    /// The same with lines of its own before `from:` and inside it.
+    pub(crate) fn with(folder: &Path, head: &str, from: &str, destinations: &str) -> Self {
+        let (port, admin) = (free_port(), free_port());
+        fs::create_dir_all(folder.join("channels")).unwrap();
+        let channel = format!(
+            "channel: trial\n{head}from:\n  mllp: {{listen: \"127.0.0.1:{port}\"}}\n  ack: after_stored\n{from}to:\n{destinations}"
+        );
+        fs::write(folder.join("channels/trial.yaml"), channel).unwrap();
+        let engine =
+            format!("data: data\nchannels: channels\nadmin: {{listen: \"127.0.0.1:{admin}\"}}\n");
+        fs::write(folder.join("engine.yaml"), engine).unwrap();
+        Self { folder: folder.to_path_buf(), port, admin, child: None }
+    }
+
+    /// Starts the binary; `crash_at` is `point:count` or empty.
+    pub(crate) fn start(&mut self, crash_at: &str) {
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_medway"));
+        command.arg("serve").arg("--config").arg(self.folder.join("engine.yaml"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        if !crash_at.is_empty() {
+            command.env("MEDWAY_CRASH_AT", crash_at);
+        }
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// Waits until the engine says it is ready; answers how long that took, or `None` when it died first.
+    pub(crate) fn ready(&mut self) -> Option<Duration> {
+        let began = Instant::now();
+        loop {
+            if self.ended() {
+                return None;
+            }
+            if http_status(self.admin, "/readyz") == Some(200) {
+                return Some(began.elapsed());
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "not ready in a minute:\n{}",
+                self.log()
+            );
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether the process has ended by itself.
+    pub(crate) fn ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().ok();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM; answers the exit status.
+    pub(crate) fn terminate(&mut self, wait: Duration) -> std::process::ExitStatus {
+        let mut child = self.child.take().unwrap();
+        Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        let began = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < wait, "still running after {wait:?}:\n{}", self.log());
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
+    /// What the engine logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Runs another command of the binary on the same configuration; answers (success, stdout).
+    pub(crate) fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_medway"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.folder.join("engine.yaml"))
+            .output()
+            .unwrap();
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        (output.status.success(), text)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The body of an authorised GET or POST on the admin API, as JSON.
+impl Engine {
+    pub(crate) fn api(&self, path: &str, body: Option<&serde_json::Value>) -> serde_json::Value {
+        use std::io::{Read, Write};
+        let token = fs::read_to_string(self.folder.join("data/admin.token")).unwrap();
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let text = body.map(ToString::to_string).unwrap_or_default();
+        let method = if body.is_some() { "POST" } else { "GET" };
+        write!(
+            stream,
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{text}",
+            token.trim(),
+            text.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"))
+    }
+
+    /// One field of the status of a destination of the channel `trial`.
+    pub(crate) fn destination(&self, name: &str) -> serde_json::Value {
+        self.api(&format!("/destinations/trial/{name}"), None)
+    }
+}
+
+/// The status of a GET on loopback; `None` when nobody answers.
+pub(crate) fn http_status(port: u16, path: &str) -> Option<u16> {
+    use std::io::{Read, Write};
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.split(' ').nth(1)?.parse().ok()
+}

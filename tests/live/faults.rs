@@ -1,0 +1,217 @@
+//! A full disk, receivers that hang, close or lie, a hundred thousand waiting deliveries: what stands in
+//! the fault matrix, against the real binary.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::engine::{Engine, free_port};
+use crate::peers::{Link, Manner, plain_receiver, until, update};
+
+/// A file system of `size`, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` where mounting is not allowed.
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .status()
+            .is_ok_and(|status| status.success());
+        mounted.then_some(Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.0.path()).status().ok();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers_by_itself() {
+    let Some(disk) = SmallDisk::mount("64m") else {
+        println!(
+            "mounting is not allowed here: the store's own test of a full database covers this"
+        );
+        return;
+    };
+    let (port, kept) = plain_receiver(Manner::Good);
+    let mut engine =
+        Engine::new(disk.path(), &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}}}\n"));
+    engine.start("");
+    engine.ready().expect("the engine starts");
+    let mut link = Link::open(engine.port);
+    assert_eq!(link.send(&update("BEFORE", "P1")).0, "AA");
+    let ballast = disk.path().join("ballast");
+    let fill = Command::new("dd")
+        .args(["if=/dev/zero", "bs=64k", "status=none"])
+        .arg(format!("of={}", ballast.display()))
+        .status()
+        .unwrap();
+    assert!(!fill.success(), "the disk is full");
+    // Pages already allocated may take a few more messages; then every answer is an honest no.
+    let mut accepted = vec!["BEFORE".to_owned()];
+    let mut refused = 0;
+    for number in 0..4000 {
+        let id = format!("FULL{number}");
+        let (code, _) = link.send(&update(&id, "P1"));
+        if code == "AA" {
+            accepted.push(id);
+        } else {
+            assert!(["AE", "AR"].contains(&code.as_str()), "an honest refusal, not {code}");
+            refused += 1;
+            if refused == 3 {
+                break;
+            }
+        }
+    }
+    assert_eq!(refused, 3, "a full disk refuses");
+    assert!(!engine.ended(), "the engine lives on:\n{}", engine.log());
+    std::fs::remove_file(&ballast).unwrap();
+    until("it takes messages again", || link.send(&update("AFTER", "P1")).0 == "AA");
+    accepted.push("AFTER".to_owned());
+    until("everything accepted is delivered", || {
+        let kept = kept.lock().unwrap();
+        let text: Vec<String> =
+            kept.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect();
+        accepted.iter().all(|id| text.iter().any(|message| message.contains(&format!("|{id}|"))))
+    });
+}
+
+#[test]
+fn bad_receivers_delay_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, kept) = plain_receiver(Manner::Good);
+    let mut destinations = format!("  good:\n    mllp: {{host: 127.0.0.1, port: {good}}}\n");
+    let bad = [
+        ("silent", plain_receiver(Manner::Silent).0),
+        ("hung", plain_receiver(Manner::Hung).0),
+        ("closing", plain_receiver(Manner::Closing).0),
+        ("lying", plain_receiver(Manner::Lying).0),
+        ("refusing", free_port()),
+    ];
+    for (name, port) in bad {
+        destinations.push_str(&format!(
+            "  {name}:\n    mllp: {{host: 127.0.0.1, port: {port}, reply_within: 2s}}\n    retry: {{first: 100ms, max: 1s, for: 1h, then: hold}}\n"
+        ));
+    }
+    let mut engine = Engine::new(folder.path(), &destinations);
+    engine.start("");
+    engine.ready().expect("the engine starts");
+    let mut link = Link::open(engine.port);
+    for number in 0..500 {
+        let id = format!("M{number}");
+        assert_eq!(link.send(&update(&id, &format!("P{}", number % 50))).0, "AA");
+    }
+    until("the good one has everything", || kept.lock().unwrap().len() >= 500);
+    for (name, _) in bad {
+        let status = engine.destination(name);
+        assert_eq!(status["delivered"], 0, "{name} confirmed nothing: {status}");
+        let waiting = ["pending", "retry", "behind", "held", "in_flight"]
+            .iter()
+            .filter_map(|field| status[*field].as_u64())
+            .sum::<u64>();
+        assert!(waiting >= 500, "everything waits for {name}: {status}");
+    }
+}
+
+#[test]
+fn one_patient_rejected_for_ever_stops_only_that_patient() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, kept) = rejecting_receiver("P7");
+    let destination = format!(
+        "  out:\n    mllp: {{host: 127.0.0.1, port: {port}, connections: 4}}\n    on_ack: {{AR: hold_lane}}\n"
+    );
+    let mut engine = Engine::new(folder.path(), &destination);
+    engine.start("");
+    engine.ready().expect("the engine starts");
+    let mut link = Link::open(engine.port);
+    for round in 0..3 {
+        for patient in 0..1000 {
+            let id = format!("R{round}P{patient}");
+            assert_eq!(link.send(&update(&id, &format!("P{patient}"))).0, "AA");
+        }
+    }
+    until("the other 999 patients flow", || kept.lock().unwrap().len() >= 999 * 3);
+    until("the API names the blocked lane", || {
+        let status = engine.destination("out");
+        status["held"] == 1 && status["behind"] == 2
+    });
+    let status = engine.destination("out");
+    let lane = &status["lanes"][0];
+    assert_eq!(lane["state"], "held", "{status}");
+    assert_eq!(lane["behind"], 2, "{status}");
+    let head = lane["message"].as_str().unwrap().to_owned();
+    // Skipped: the next of the lane becomes its head, is rejected too, and is held in turn.
+    let reason = serde_json::json!({"reason": "the receiver will never take it"});
+    engine.api(&format!("/deliveries/trial/out/{head}/skip"), Some(&reason));
+    until("the next one is held", || {
+        let status = engine.destination("out");
+        status["held"] == 1
+            && status["behind"] == 1
+            && status["lanes"][0]["message"] != head.as_str()
+    });
+    let trace = engine.api(&format!("/messages/{head}"), None);
+    assert_eq!(trace["deliveries"][0]["state"], "cancelled", "{trace}");
+}
+
+/// A receiver that answers AR to everything about one patient and AA to the rest.
+fn rejecting_receiver(
+    patient: &'static str,
+) -> (u16, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use std::io::Write;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let keep = std::sync::Arc::clone(&kept);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let keep = std::sync::Arc::clone(&keep);
+            std::thread::spawn(move || {
+                let mut rest = Vec::new();
+                while let Some(frame) = crate::peers::read_frame(&mut stream, &mut rest) {
+                    let text = String::from_utf8(frame).unwrap();
+                    let id = crate::peers::field(&text, "MSH", 9);
+                    let code = if text.contains(&format!("|{patient}^")) { "AR" } else { "AA" };
+                    if code == "AA" {
+                        keep.lock().unwrap().push(id.clone());
+                    }
+                    let answer =
+                        format!("MSH|^~\\&|R|R|M|M|20260101||ACK|A{id}|P|2.5.1\rMSA|{code}|{id}\r");
+                    if stream.write_all(&crate::peers::framed(answer.as_bytes())).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (port, kept)
+}
+
+#[test]
+fn sigterm_drains_and_leaves_with_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, kept) = plain_receiver(Manner::Good);
+    let mut engine = Engine::new(
+        folder.path(),
+        &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}}}\n"),
+    );
+    engine.start("");
+    engine.ready().expect("the engine starts");
+    let mut link = Link::open(engine.port);
+    for number in 0..50 {
+        assert_eq!(link.send(&update(&format!("T{number}"), "P1")).0, "AA");
+    }
+    let status = engine.terminate(Duration::from_secs(30));
+    assert!(status.success(), "{status}:\n{}", engine.log());
+    engine.start("");
+    engine.ready().expect("the engine starts again");
+    until("nothing was lost", || kept.lock().unwrap().len() >= 50);
+}

@@ -1,0 +1,18 @@
+//! Trials of the real binary, from outside: killed, starved, lied to, and talked to by strangers. Nothing
+//! here uses the engine's code to judge the engine, but for its store in `restart`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise"
+)]
+
+mod corpus;
+mod crash;
+mod engine;
+mod faults;
+mod journal;
+mod peers;
+mod strangers;
