@@ -9,11 +9,13 @@ mod repeats;
 mod retention;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use medway::message::id::{DestinationId, Seq};
-use medway::store::{Appended, StoreError};
+use medway::store::sqlite::{SqliteOptions, SqliteStore};
+use medway::store::{Appended, Change, Store, StoreError};
 
-use build::{Fixture, message, new_seq};
+use build::{Fixture, message, new_seq, settled};
 
 #[tokio::test]
 async fn messages_come_back_as_they_were_appended() {
@@ -66,6 +68,27 @@ async fn concurrent_appends_share_commits_and_each_batch_is_published_once() {
     }
     assert_eq!(published, places);
     assert!(fresh.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn outcomes_ride_with_the_next_message_and_alone_after_their_wait() {
+    let fixture = Fixture::new();
+    let patient = SqliteOptions { linger: Duration::from_secs(60), ..fixture.options() };
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(patient).await.unwrap());
+    let (lab, version) = fixture.destination(&store, "lab").await;
+    let before = store.status().commits;
+    for n in 1..=20 {
+        let outcome = vec![Change::Settle(settled(lab, Seq(n - 1)))];
+        let appended = store.append(vec![message(n).to(lab, version).build()]);
+        let (recorded, appended) = tokio::join!(store.record(outcome), appended);
+        recorded.unwrap();
+        appended.unwrap();
+    }
+    assert_eq!(store.status().commits - before, 20);
+    store.close().await;
+    let store = fixture.open().await;
+    store.record(vec![Change::Settle(settled(lab, Seq(20)))]).await.unwrap();
+    assert_eq!(store.status().commits, 1);
 }
 
 #[tokio::test]
