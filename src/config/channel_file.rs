@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::channel::Channel;
 use crate::channel::build::{Build, Files};
 use crate::channel::bundle::Bundle;
+use crate::channel::cases::{self, Case};
 use crate::channel::compile::compile_with;
 use crate::config::from::{self, SourceOptions};
 use crate::config::secrets::Secrets;
@@ -49,6 +50,8 @@ pub struct ChannelConfig {
     pub destinations: Vec<DestinationConfig>,
     /// The language's part, compiled.
     pub channel: Arc<Channel>,
+    /// The tests of its file.
+    pub tests: Vec<Case>,
     /// Its file and the tables it uses: what a message is pinned to.
     pub bundle: Bundle,
     /// The bundle's hash, hexadecimal: the name of this version.
@@ -98,6 +101,10 @@ pub(super) fn read(
     let channel = compile_with(&root, &mut build);
     let (used, compiled) = build.into_used();
     merge(&mut findings, compiled);
+    // Samples are no part of a version: they are read apart from what the channel uses.
+    let mut build = Build::new(files);
+    let tests = channel.as_ref().map(|channel| cases::compile(&root, channel, &mut build));
+    merge(&mut findings, build.into_used().1);
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
     let config = match (source_options, channel) {
         (Some(source_options), Some(channel)) if !failed => {
@@ -111,6 +118,7 @@ pub(super) fn read(
                 source: source_options,
                 destinations,
                 channel: Arc::new(channel),
+                tests: tests.unwrap_or_default(),
                 hash: format!("{:032x}", bundle.hash()),
                 bundle,
             })

@@ -23,7 +23,6 @@ pub(super) fn check(
 ) {
     names(files);
     ports(engine, engine_root, files);
-    topics(files);
     tls(engine, engine_root, files, findings);
     outbound::check(engine, engine_root, files, findings);
 }
@@ -107,7 +106,7 @@ fn published(root: &Node) -> Vec<Option<&str>> {
 }
 
 /// Topics nobody publishes: a warning, since a channel of another time may.
-fn topics(files: &mut [File]) {
+pub(super) fn topics(files: &mut [File]) {
     let mut known = BTreeSet::new();
     let mut open = false;
     for root in files.iter().filter_map(|file| file.parsed.root.as_ref()) {

@@ -113,6 +113,10 @@ pub fn load(directory: &Path, options: &LoadOptions) -> Loaded {
         }
     }
     cross::check(&engine, root.as_ref(), &mut files, &mut findings);
+    if options.files.is_empty() {
+        // Among some of the files, a topic's publisher may be missing.
+        cross::topics(&mut files);
+    }
     collect(engine, files, findings)
 }
 

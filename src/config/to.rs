@@ -54,12 +54,6 @@ pub(super) fn read(
     findings: &mut Vec<Finding>,
 ) -> Option<DestinationConfig> {
     let fields = Fields::of(Some(node));
-    if let (Some(_), Some(produce)) = (fields.node("change"), fields.node("produce")) {
-        findings.push(
-            Finding::error("E0107", produce, "`change` and `produce` exclude each other")
-                .hint("change edits the message as it came; produce makes something new of it"),
-        );
-    }
     let delivery = delivery(fields, findings);
     let transport = if let Some(node) = fields.node("mllp") {
         TransportOptions::Mllp(Box::new(mllp(node, findings)))

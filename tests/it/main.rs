@@ -13,6 +13,7 @@ mod destination_file;
 mod destination_mllp;
 mod destination_webhook;
 mod door;
+mod examples;
 mod generated;
 mod hl7_bad;
 mod hl7_corpus;

@@ -57,7 +57,7 @@ pub static DESTINATION: MapShape = MapShape {
                 "produce",
                 Shape::Language(&language::PRODUCE),
                 "{json: hl7}",
-                "Makes something else of the message.",
+                "Makes something else of the message: a new HL7 message, to which the steps of `change` are then applied, or JSON or text of the changed message.",
             ),
             Field::optional(
                 "on_ack",

@@ -7,11 +7,20 @@ const PATHS: Shape = Shape::OneOrMany(&Shape::Path);
 const VALUE: Shape = Shape::Template;
 
 /// `unmapped_code`.
-pub static UNMAPPED: Shape = Shape::Choice(&[
+pub static UNMAPPED: Shape =
+    Shape::ByKind { scalar: Some(&UNMAPPED_WORD), items: None, map: Some(&UNMAPPED_DEFAULT) };
+
+static UNMAPPED_WORD: Shape = Shape::Choice(&[
     ("hold", "The delivery is held until a person adds the row."),
     ("pass", "The code is sent as it is."),
     ("reject", "The delivery is set aside."),
 ]);
+
+static UNMAPPED_DEFAULT: MapShape = MapShape::new(
+    "unmapped_default",
+    "A code of its own for whatever has no row.",
+    &[Field::required("default", Shape::Text, "U", "The code that is sent instead.")],
+);
 
 /// `accept:`.
 pub static ACCEPT: MapShape = MapShape::new(
@@ -399,6 +408,12 @@ static TEST: MapShape = MapShape::new(
             "samples/a01.hl7",
             "A sample, or several, one after the other.",
         ),
+        Field::optional(
+            "answers",
+            Shape::Map(&ANSWERS),
+            "{lis: [AR, AA]}",
+            "What receivers answer, one attempt after the other. Default: they accept.",
+        ),
         Field::required(
             "expect",
             Shape::Map(&EXPECT),
@@ -435,11 +450,16 @@ static SAMPLE: MapShape = MapShape::new(
     ],
 );
 
+static ANSWERS: MapShape = MapShape {
+    other: Other::Names(&Shape::OneOrMany(&Shape::Text)),
+    ..MapShape::new("answers", "For each destination the codes its receiver answers.", &[])
+};
+
 static EXPECT: MapShape = MapShape {
     other: Other::Names(&Shape::Any),
     ..MapShape::new(
         "expect",
-        "The answer, and for each destination what it gets: paths and values, or `nothing`.",
+        "The answer, and for each destination what it gets: paths and values, or one of `nothing`, `sent`, `held`, `rejected`.",
         &[
             Field::optional("ack", Shape::Text, "AA", "The acknowledgement code."),
             Field::optional("error_at", Shape::Path, "PID-3", "The place ERR-2 names."),

@@ -51,8 +51,8 @@ pub(super) const CODES: &[Explanation] = &[
     Explanation {
         code: "E0107",
         title: "exactly one of several keys must be there",
-        text: "A channel has one kind of source, a destination one transport and one way to make what it \
-               sends. For a second one make a second destination, or a second channel.",
+        text: "A channel has one kind of source, a destination one transport. For a second one make a \
+               second destination, or a second channel.",
         wrong: "lis:\n  mllp: {host: lis, port: 2575}\n  file: {directory: /var/lis}",
         right: "lis:\n  mllp: {host: lis, port: 2575}\nlis_copy:\n  file: {directory: /var/lis}",
     },
