@@ -26,6 +26,7 @@ use crate::message::outcome::{Outbound, Outcome, Scope};
 use crate::message::time::Timestamp;
 use crate::message::verdict::Rendered;
 use crate::store::{Change, LogPage, Pause, Store, StoreError};
+use crate::telemetry::crash;
 
 /// How long the runner waits after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -230,6 +231,7 @@ impl Runner {
     }
 
     fn take_ended(&mut self, first: Ended) {
+        crash::point("delivery_after_answer");
         let now = self.shared.pace.now();
         let shared = Arc::clone(&self.shared);
         let mut queue = shared.queue();

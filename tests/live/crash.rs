@@ -10,12 +10,8 @@ use crate::journal::Journal;
 use crate::peers::{receiver, sender};
 
 /// Points in the code at which the process ends itself, as if killed there.
-const POINTS: &[&str] = &[
-    "before_commit",
-    "after_commit_before_ack",
-    "after_send_before_answer",
-    "after_answer_before_record",
-];
+const POINTS: &[&str] =
+    &["store_before_commit", "store_after_commit", "delivery_after_send", "delivery_after_answer"];
 
 fn rounds(few: u64, many: u64) -> u64 {
     if std::env::var_os("MEDWAY_TEST_ALL").is_some() { many } else { few }

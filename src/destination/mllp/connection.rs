@@ -31,6 +31,7 @@ use crate::destination::mllp::frames::AnswerReader;
 use crate::destination::mllp::options::{KeepOpen, MllpDestinationOptions};
 use crate::destination::mllp::pairing::{Paired, Pairing};
 use crate::hl7::mllp::Event;
+use crate::telemetry::crash;
 
 /// How long a frame's last `0D` may take after its `1C`.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -249,8 +250,12 @@ impl Connection {
             }
             Step::Wrote(Ok(0)) => Err(End(Fault::new("reset", "the socket takes no more bytes"))),
             Step::Wrote(Ok(count)) => {
+                crash::point("delivery_after_send");
                 if let Some(writing) = &mut self.writing {
                     writing.written = writing.written.saturating_add(count);
+                }
+                if self.is_handed_over() && !self.link.is_secured() {
+                    self.written_whole();
                 }
                 Ok(())
             }
@@ -262,6 +267,13 @@ impl Connection {
                 Err(broken(&error))
             }
         }
+    }
+
+    /// Whether the socket has every byte of the message: the receiver may answer from now on, even
+    /// before a secured link says that it is flushed.
+    fn is_handed_over(&self) -> bool {
+        let written = |writing: &Writing| writing.written >= writing.request.frame.len();
+        self.writing.as_ref().is_some_and(written)
     }
 
     fn written_whole(&mut self) {
@@ -305,6 +317,9 @@ impl Connection {
             }
             return Err(End(Fault::new("garbage", "a frame that is no acknowledgement (no MSA)")));
         };
+        if self.pairing.is_empty() && self.is_handed_over() {
+            self.written_whole();
+        }
         if self.pairing.is_empty() && self.writing.is_some() {
             return Err(self.answered_early(ack));
         }
