@@ -93,7 +93,8 @@ fn charset_named(node: &Node, build: &mut Build<'_>) -> Option<Charset> {
     if found.is_none() {
         let names: Vec<&str> = Charset::all().map(Charset::msh18).collect();
         let finding = Finding::error("E0332", node, format!("there is no charset {name}"));
-        build.findings.push(match nearest(name, names.iter().copied()) {
+        let usual = ["UTF-8", "GB18030", "GBK", "BIG5", "ISO-8859-1"];
+        build.findings.push(match nearest(name, names.iter().copied().chain(usual)) {
             Some(near) => finding.hint(format!("did you mean {near}?")).fix(near),
             None => finding.hint(format!("one of: {}", names.join(", "))),
         });

@@ -76,6 +76,12 @@ impl Input {
         self.content_type
     }
 
+    /// How bytes become text and segments.
+    #[must_use]
+    pub const fn read_options(&self) -> ReadOptions {
+        self.options
+    }
+
     /// What the message is about; `Other` when it cannot be read.
     #[must_use]
     pub fn kind(&self) -> Kind {

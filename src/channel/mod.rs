@@ -198,3 +198,6 @@ impl Channel {
         keys
     }
 }
+
+#[cfg(test)]
+mod tests;

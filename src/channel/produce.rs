@@ -15,6 +15,7 @@ use crate::channel::new_message::NewMessage;
 use crate::channel::reference;
 use crate::channel::scope::{Message, Scope};
 use crate::message::kind::ContentType;
+use crate::yaml::finding::Finding;
 use crate::yaml::nearest::nearest;
 use crate::yaml::node::{Node, Value as Yaml};
 
@@ -41,6 +42,8 @@ pub enum Shape {
     Value(Value),
     /// Something that is the same each time.
     Fixed(Json),
+    /// Could not be compiled; that is on record.
+    Broken,
     /// An object; left out when nothing is in it.
     Object(Vec<(Arc<str>, Self)>),
     /// A list; what is empty is left out of it.
@@ -92,7 +95,7 @@ impl Produce {
                     Some(_) => ContentType::FhirJson,
                     None => ContentType::Json,
                 };
-                shape(json, build, 0).map_or(Self::Same, |shape| Self::Json(shape, content_type))
+                Self::Json(shape(json, build, 0), content_type)
             }
             [_, _, Some(text)] => template::text(text, build).map_or(Self::Same, Self::Text),
             _ => Self::Same,
@@ -132,67 +135,64 @@ impl Produce {
     }
 }
 
-fn shape(node: &Node, build: &mut Build<'_>, depth: usize) -> Option<Shape> {
+fn shape(node: &Node, build: &mut Build<'_>, depth: usize) -> Shape {
     if depth > DEPTH_MAX {
         build.error("E0315", node, format!("a template is at most {DEPTH_MAX} deep"));
-        return None;
+        return Shape::Broken;
     }
     match &node.value {
-        Yaml::Null => Some(Shape::Fixed(Json::Null)),
+        Yaml::Null => Shape::Fixed(Json::Null),
         Yaml::Scalar { text, quoted } => match plain_json(text, *quoted) {
-            Some(fixed) => Some(Shape::Fixed(fixed)),
-            None => template::value(node, build).map(Shape::Value),
+            Some(fixed) => Shape::Fixed(fixed),
+            None => template::value(node, build).map_or(Shape::Broken, Shape::Value),
         },
         Yaml::Sequence(items) => {
-            let made: Vec<Option<Shape>> =
-                items.iter().map(|item| shape(item, build, depth + 1)).collect();
-            made.into_iter().collect::<Option<Vec<_>>>().map(Shape::List)
+            Shape::List(items.iter().map(|item| shape(item, build, depth + 1)).collect())
         }
-        Yaml::Mapping(entries) => {
-            if let Some(each) = node.get("each") {
-                return each_shape(node, each, build, depth);
-            }
-            let mut fields = Some(Vec::new());
-            for (key, value) in entries {
-                match (shape(value, build, depth + 1), &mut fields) {
-                    (Some(made), Some(fields)) => fields.push((key.text.as_str().into(), made)),
-                    _ => fields = None,
-                }
-            }
-            fields.map(Shape::Object)
-        }
+        Yaml::Mapping(_) => match node.get("each") {
+            Some(each) => each_shape(node, each, build, depth),
+            None => members(node, &[], build, depth),
+        },
     }
 }
 
+/// The members of an object. A name that is nearly `each` or `where` is a slip, not a name.
+fn members(node: &Node, but: &[&str], build: &mut Build<'_>, depth: usize) -> Shape {
+    let mut fields = Vec::new();
+    for (key, value) in node.entries() {
+        let name = key.text.as_str();
+        if but.contains(&name) {
+            continue;
+        }
+        let text = value.text().unwrap_or_default();
+        let slip = ["each", "where"].into_iter().find(|word| {
+            strsim::damerau_levenshtein(name, word) == 1
+                && (text.contains(" is ") || (text.len() == 3 && text.to_uppercase() == text))
+        });
+        if let Some(word) = slip {
+            let said = format!("{name} is not `{word}`");
+            let finding = Finding::at("E0101", &node.source, key.span, said);
+            build.findings.push(finding.hint(format!("did you mean {word}?")).fix(word));
+        }
+        fields.push((name.into(), shape(value, build, depth + 1)));
+    }
+    Shape::Object(fields)
+}
+
 /// `{each: OBX, where: …, code: …}` is a list of objects; `{each: OBX, as: OBX-5}` a list of values.
-fn each_shape(node: &Node, each: &Node, build: &mut Build<'_>, depth: usize) -> Option<Shape> {
+fn each_shape(node: &Node, each: &Node, build: &mut Build<'_>, depth: usize) -> Shape {
     let name = each.text().unwrap_or_default();
     let segment = reference::segment(name, 0..name.len());
-    let segment = build.noted(each, segment);
-    let only = match node.get("where") {
-        Some(node) => Some(condition(node, build)?),
-        None => None,
-    };
+    let segment = build.noted(each, segment).unwrap_or_default();
+    let only = node.get("where").and_then(|node| condition(node, build));
     let item = match node.get("as") {
         Some(item) => {
-            Fields::read(node, "each with `as`", &["each", "where", "as"], build)?;
-            shape(item, build, depth + 1)?
+            Fields::read(node, "each with `as`", &["each", "where", "as"], build);
+            shape(item, build, depth + 1)
         }
-        None => {
-            let mut fields = Some(Vec::new());
-            for (key, value) in node.entries() {
-                if key.text == "each" || key.text == "where" {
-                    continue;
-                }
-                match (shape(value, build, depth + 1), &mut fields) {
-                    (Some(made), Some(fields)) => fields.push((key.text.as_str().into(), made)),
-                    _ => fields = None,
-                }
-            }
-            Shape::Object(fields?)
-        }
+        None => members(node, &["each", "where"], build, depth),
     };
-    Some(Shape::Each { segment: segment?, only, item: Box::new(item) })
+    Shape::Each { segment, only, item: Box::new(item) }
 }
 
 /// Plain `true`, `false` and numbers are JSON's own; in quotes they are text, and `007` is text too.
@@ -209,6 +209,7 @@ impl Shape {
         match self {
             Self::Value(value) => value.eval(scope).into_json(),
             Self::Fixed(fixed) => Some(fixed.clone()),
+            Self::Broken => None,
             Self::Object(fields) => {
                 let mut made = Map::new();
                 let mut any = false;
@@ -238,7 +239,7 @@ impl Shape {
     /// its fixed parts: `{system: mrn, value: PID-3}` without a PID-3 says nothing.
     fn is_fixed(&self) -> bool {
         match self {
-            Self::Fixed(_) => true,
+            Self::Fixed(_) | Self::Broken => true,
             Self::Value(value) => value.is_fixed(),
             Self::Object(fields) => fields.iter().all(|(_, field)| field.is_fixed()),
             Self::List(items) => items.iter().all(Self::is_fixed),
@@ -281,6 +282,7 @@ impl Shape {
                 any.unwrap_or_else(|| items.first().map_or(Ok(()), inner)).map_err(deeper)
             }
             Self::Each { item, .. } => inner(item).map_err(deeper),
+            Self::Broken => Ok(()),
             Self::Value(Value::Call(function, _)) if function.makes_structure() => Ok(()),
             Self::Value(_) | Self::Fixed(_) => Err(("a single value".to_owned(), None)),
         }
@@ -301,7 +303,7 @@ impl Shape {
                 }
             }
             Self::List(items) => items.get(head.parse::<usize>().ok()?)?.value_at(rest),
-            Self::Fixed(_) | Self::Each { .. } => None,
+            Self::Fixed(_) | Self::Broken | Self::Each { .. } => None,
         }
     }
 }

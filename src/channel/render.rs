@@ -96,7 +96,7 @@ impl Destination {
         context: &Context,
     ) -> Result<Outbound, RenderProblem> {
         let made_of = format!("{}/{}", channel.name, self.name);
-        let changed = self.changed(channel, input, scope, context, &made_of)?;
+        let changed = self.changed(input, scope, context, &made_of)?;
         let scope = match &changed {
             Some(message) => scope.of(Message::Hl7(message)),
             None => scope.clone(),
@@ -124,7 +124,6 @@ impl Destination {
     /// they came in.
     fn changed(
         &self,
-        channel: &Channel,
         input: &Input,
         scope: &Scope<'_>,
         context: &Context,
@@ -144,18 +143,19 @@ impl Destination {
             Some(new) => {
                 let bytes =
                     new.make(message, &control_id(context.id, made_of), context.received_at)?;
-                reread(bytes, channel)?
+                reread(bytes, input)?
             }
             None => message.clone(),
         };
-        let done = run(&self.steps, started, scope, &|bytes| reread(bytes, channel))?;
+        let done = run(&self.steps, started, scope, &|bytes| reread(bytes, input))?;
         let same = new.is_none() && done.bytes() == input.payload().expose();
         Ok((!same).then_some(done))
     }
 }
 
-fn reread(bytes: Bytes, channel: &Channel) -> Result<RawMessage, RenderProblem> {
-    RawMessage::parse_with(bytes, channel.read_options)
+/// Read as the message was when it came in, whichever channel sends it.
+fn reread(bytes: Bytes, input: &Input) -> Result<RawMessage, RenderProblem> {
+    RawMessage::parse_with(bytes, input.read_options())
         .map_err(|error| problem("type", format!("after the change: {error}")))
 }
 

@@ -235,6 +235,11 @@ impl Parser<'_, '_, '_> {
             return Err(Fault::new("E0301", at, "a value is missing here")
                 .hint("write the value in quotes if this word is meant"));
         }
+        if nearly_empty(&word) {
+            return Err(Fault::new("E0302", at, format!("{word} would be compared as a text"))
+                .hint(format!("did you mean empty? Write '{word}' for the text"))
+                .fix("empty"));
+        }
         self.next()?;
         if matches!(self.peek()?, Some((Token::Open, _))) {
             return Err(Fault::new("E0301", at, "a function cannot stand on this side")
@@ -313,6 +318,11 @@ fn one_or(mut parts: Vec<Condition>, several: fn(Vec<Condition>) -> Condition) -
 
 fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+}
+
+/// Codes are hardly ever written so; `emty` is a slip.
+fn nearly_empty(word: &str) -> bool {
+    word.starts_with('e') && word.ends_with('y') && strsim::damerau_levenshtein(word, "empty") <= 2
 }
 
 fn stray_word(at: Range<usize>) -> Fault {

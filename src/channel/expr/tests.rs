@@ -259,6 +259,7 @@ fn says_what_is_wrong_and_where() {
     wrong("MSH-9.2 is A01)", ")", "closes nothing", "remove");
     wrong("PV1-3.1 is Intensive Care", "Care", "too many", "quotes");
     wrong("patient.mnr is 1", "patient.mnr", "no view", "patient.mrn");
+    wrong("PID-4 is emty", "emty", "as a text", "empty");
     wrong("kind is reprot", "reprot", "no kind", "report");
     wrong("PID-3.1 is PID-18.1", "PID-18.1", "as a text", "<PID-18.1>");
     wrong("PID-3.1 matches /[/", "/[/", "pattern", "");
