@@ -1,15 +1,35 @@
 //! The known word a mistyped one was probably meant to be.
 
-/// The candidate nearest to `word`; `None` when none is near enough to be offered.
+/// The candidate nearest to `word`; `None` when none is near enough to be offered, or when two are
+/// equally near: a guess between them would be as often wrong as right.
 #[must_use]
 pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let lower = word.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (distance(&lower, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= allowed(&lower, candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let mut best: Option<((usize, bool), &str)> = None;
+    let mut tied = false;
+    for candidate in candidates {
+        let distance = distance(&lower, candidate);
+        if distance > allowed(&lower, candidate) {
+            continue;
+        }
+        // Letters in another order are a likelier slip than other letters.
+        let rank = (distance, letters(&lower) != letters(&candidate.to_lowercase()));
+        match best {
+            Some((known, _)) if rank > known => {}
+            Some((known, name)) if rank == known => tied |= name != candidate,
+            _ => {
+                best = Some((rank, candidate));
+                tied = false;
+            }
+        }
+    }
+    best.filter(|_| !tied).map(|(_, candidate)| candidate)
+}
+
+fn letters(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// One edit is always a typo; a longer word may have more.
@@ -45,5 +65,13 @@ mod tests {
         ] {
             assert_eq!(nearest(word, known), meant, "{word}");
         }
+    }
+
+    #[test]
+    fn does_not_guess_between_equals() {
+        let codes = ["AA", "AE", "AR"];
+        assert_eq!(nearest("A", codes), None);
+        assert_eq!(nearest("EA", codes), Some("AE"));
+        assert_eq!(nearest("AEE", codes), Some("AE"));
     }
 }

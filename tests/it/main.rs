@@ -17,6 +17,7 @@ mod examples;
 mod generated;
 mod hl7_bad;
 mod hl7_corpus;
+mod mutation;
 mod receiver;
 mod source_file;
 mod source_http;
