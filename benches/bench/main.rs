@@ -9,12 +9,24 @@
     reason = "a benchmark stops at the first thing that fails"
 )]
 
+mod ends;
+mod load;
+mod mllp;
+mod nowhere;
 mod probe;
+mod prototype;
+mod pure;
 mod report;
 mod sample;
 mod store;
+mod trial;
+mod trouble;
 
 use report::Report;
+
+// The allocator of the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Case = fn(&mut Report);
 
@@ -25,6 +37,16 @@ const CASES: &[(&str, Case)] = &[
     ("store_cycle", store::cycle),
     ("store_open", store::open),
     ("store_search", store::search),
+    ("parse", pure::parse),
+    ("transform", pure::transform),
+    ("mllp_echo", mllp::echo),
+    ("mllp_durable_ack", mllp::durable_ack),
+    ("e2e_strict3", ends::strict3),
+    ("e2e_pipe3", ends::pipe3),
+    ("e2e_open_loop", ends::open_loop),
+    ("fanout_n", ends::fanout),
+    ("slow_destination", trouble::slow_destination),
+    ("backlog_drain", trouble::backlog_drain),
 ];
 
 fn main() {

@@ -99,6 +99,11 @@ pub(crate) fn figure(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap())
 }
 
+/// A count as a message number.
+pub(crate) fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap()
+}
+
 /// Bytes this process has had written to disks so far.
 pub(crate) fn bytes_written() -> f64 {
     let text = fs::read_to_string("/proc/self/io").unwrap();
@@ -114,4 +119,25 @@ pub(crate) fn cpu_us() -> f64 {
         after_name.split_whitespace().nth(place).unwrap().parse().unwrap()
     };
     (ticks(11) + ticks(12)) * 10_000.0
+}
+
+/// CPU time, in microseconds, of the threads that are there now and whose name does not begin with one of
+/// `others`.
+pub(crate) fn cpu_us_of_all_but(others: &[&str]) -> f64 {
+    let mut nanoseconds = 0.0;
+    for task in fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let Ok(name) = fs::read_to_string(task.path().join("comm")) else { continue };
+        let Ok(times) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        if !others.iter().any(|other| name.starts_with(other)) {
+            nanoseconds += times.split(' ').next().unwrap().parse::<f64>().unwrap();
+        }
+    }
+    nanoseconds / 1000.0
+}
+
+/// Memory of this process that is resident now, in MiB.
+pub(crate) fn resident_mib() -> f64 {
+    let text = fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
