@@ -18,7 +18,7 @@ use crate::report::number;
 use crate::sample::oru;
 
 /// How long a case waits for its last delivery.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The threads of senders and receivers.
 pub(crate) fn runtime() -> &'static Runtime {
