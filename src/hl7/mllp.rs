@@ -336,7 +336,9 @@ pub struct FrameError {
 /// # Errors
 /// When the message holds the end of a frame.
 pub fn encode(message: &[u8]) -> Result<Bytes, FrameError> {
-    if let Some(at) = memchr::memmem::find(message, &[END, CARRIAGE_RETURN]) {
+    let ends =
+        |at: &usize| at.checked_add(1).and_then(|next| message.get(next)) == Some(&CARRIAGE_RETURN);
+    if let Some(at) = memchr::memchr_iter(END, message).find(ends) {
         return Err(FrameError { at });
     }
     let mut frame = BytesMut::with_capacity(message.len().saturating_add(3));

@@ -13,7 +13,7 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,6 +30,7 @@ use crate::destination::mllp::connect::{Link, words};
 use crate::destination::mllp::frames::AnswerReader;
 use crate::destination::mllp::options::{KeepOpen, MllpDestinationOptions};
 use crate::destination::mllp::pairing::{Paired, Pairing};
+use crate::destination::mllp::writing::{TOGETHER_BYTES_MAX, Writing};
 use crate::hl7::mllp::Event;
 use crate::telemetry::crash;
 
@@ -56,13 +57,6 @@ pub(super) trait Watch: Send + Sync {
     fn stray_answer(&self, text: &str);
     /// A connection was opened (1) or is gone (-1).
     fn connections(&self, change: f64);
-}
-
-/// A message whose bytes are being handed over.
-struct Writing {
-    request: Request,
-    written: usize,
-    deadline: Instant,
 }
 
 /// Why the loop ends: what to tell those that wait.
@@ -134,26 +128,37 @@ impl Connection {
         stop: &CancellationToken,
     ) -> End {
         let in_flight = usize::try_from(self.options.in_flight).unwrap_or(usize::MAX).max(1);
+        // Deadlines mostly move away: the timer is set anew only when one comes nearer, or when it ran
+        // out too early.
+        let mut timer = pin!(sleep_until(Instant::now() + self.options.idle_max));
+        let mut stopped = pin!(stop.cancelled());
         loop {
             let is_idle = self.writing.is_none() && self.pairing.is_empty();
             if is_idle && self.is_last {
                 return End(Fault::new("closed", "one message for each connection"));
             }
-            let takes = self.writing.is_none() && self.pairing.len() < in_flight && !self.is_last;
+            let room = in_flight.saturating_sub(self.pairing.len());
+            let takes = self.writing.is_none() && room > 0 && !self.is_last;
             let deadline = self.deadline(is_idle);
+            if deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
             let ended = tokio::select! {
                 biased;
                 step = next_step(&mut self.link, &mut self.chunk, self.writing.as_ref()) => self.stepped(step),
-                () = sleep_until(deadline) => self.timed_out(is_idle),
+                () = &mut timer => {
+                    timer.as_mut().reset(deadline);
+                    if deadline <= Instant::now() { self.timed_out(is_idle) } else { Ok(()) }
+                }
                 request = requests.recv(), if takes => match request {
-                    Some(request) => self.begin(request).await,
+                    Some(request) => self.begin(request, requests, room).await,
                     None if is_idle => Err(End(Fault::new("closed", "the destination was stopped"))),
                     None => {
                         self.is_last = true;
                         Ok(())
                     }
                 },
-                () = stop.cancelled(), if is_idle => {
+                () = &mut stopped, if is_idle => {
                     Err(End(Fault::new("stopped", "the engine is stopping")))
                 }
             };
@@ -195,8 +200,14 @@ impl Connection {
         Err(End(Fault::new("timeout", format!("no answer within {limit}; connection closed"))))
     }
 
-    /// Takes a request, unless the connection turns out to be stale.
-    async fn begin(&mut self, request: Request) -> Result<(), End> {
+    /// Takes a request and those that wait behind it, as far as there is room, unless the connection
+    /// turns out to be stale.
+    async fn begin(
+        &mut self,
+        request: Request,
+        requests: &mut mpsc::Receiver<Request>,
+        room: usize,
+    ) -> Result<(), End> {
         let fresh = match self.pairing.is_empty() {
             true => self.look().await,
             false => Ok(()),
@@ -207,7 +218,14 @@ impl Connection {
         }
         self.is_last = self.options.connection == KeepOpen::CloseAfterEach;
         let deadline = Instant::now() + self.options.write_within;
-        self.writing = Some(Writing { request, written: 0, deadline });
+        let mut size = request.frame.len();
+        let mut together = vec![request];
+        while together.len() < room && size < TOGETHER_BYTES_MAX && !self.is_last {
+            let Ok(next) = requests.try_recv() else { break };
+            size = size.saturating_add(next.frame.len());
+            together.push(next);
+        }
+        self.writing = Some(Writing::new(together, deadline));
         Ok(())
     }
 
@@ -252,15 +270,16 @@ impl Connection {
             Step::Wrote(Ok(count)) => {
                 crash::point("delivery_after_send");
                 if let Some(writing) = &mut self.writing {
-                    writing.written = writing.written.saturating_add(count);
+                    writing.wrote(count);
                 }
-                if self.is_handed_over() && !self.link.is_secured() {
-                    self.written_whole();
+                // A plain socket keeps nothing back; a secured one is flushed first.
+                if !self.link.is_secured() {
+                    self.handed_over();
                 }
                 Ok(())
             }
             Step::Flushed(Ok(())) => {
-                self.written_whole();
+                self.handed_over();
                 Ok(())
             }
             Step::Read(Err(error)) | Step::Wrote(Err(error)) | Step::Flushed(Err(error)) => {
@@ -269,18 +288,18 @@ impl Connection {
         }
     }
 
-    /// Whether the socket has every byte of the message: the receiver may answer from now on, even
-    /// before a secured link says that it is flushed.
-    fn is_handed_over(&self) -> bool {
-        let written = |writing: &Writing| writing.written >= writing.request.frame.len();
-        self.writing.as_ref().is_some_and(written)
+    /// What the socket has whole waits for its answer from now on.
+    fn handed_over(&mut self) {
+        self.last_used = Instant::now();
+        while let Some(request) = self.writing.as_mut().and_then(Writing::take_whole) {
+            self.waits(request);
+        }
+        self.writing.take_if(|writing| writing.is_whole());
     }
 
-    fn written_whole(&mut self) {
-        let Some(writing) = self.writing.take() else { return };
-        self.last_used = Instant::now();
+    fn waits(&mut self, request: Request) {
         let deadline = self.last_used + self.options.reply_within;
-        self.pairing.sent(writing.request.control_id, writing.request.reply, deadline);
+        self.pairing.sent(request.control_id, request.reply, deadline);
     }
 
     fn peer_closed(&mut self) -> Result<(), End> {
@@ -317,11 +336,13 @@ impl Connection {
             }
             return Err(End(Fault::new("garbage", "a frame that is no acknowledgement (no MSA)")));
         };
-        if self.pairing.is_empty() && self.is_handed_over() {
-            self.written_whole();
-        }
-        if self.pairing.is_empty() && self.writing.is_some() {
-            return Err(self.answered_early(ack));
+        if self.pairing.is_empty() {
+            // The receiver may answer before a secured link says that it is flushed.
+            match self.writing.as_mut().and_then(Writing::take_whole) {
+                Some(request) => self.waits(request),
+                None if self.writing.is_some() => return Err(self.answered_early(ack)),
+                None => {}
+            }
         }
         let now = Instant::now();
         self.last_used = now;
@@ -342,18 +363,18 @@ impl Connection {
     /// An answer while the message was still being written: a refusal counts (too large, say), consent
     /// to half a message does not.
     fn answered_early(&mut self, ack: Ack) -> End {
-        let Some(writing) = self.writing.take() else {
+        let Some(request) = self.writing.as_mut().and_then(Writing::take_first) else {
             return self.stray("an answer that nobody waits for");
         };
-        let is_its_own = writing.request.control_id == ack.control_id;
+        let is_its_own = request.control_id == ack.control_id;
         let is_refusal = !matches!(ack.code.name(), "AA" | "CA" | "other");
         if is_its_own && is_refusal {
-            tell(writing.request.reply, Ending::Answered(ack));
+            tell(request.reply, Ending::Answered(ack));
             return End(Fault::new("closed", "refused before it was written whole"));
         }
         self.watch.stray_answer("an answer came before its message was written");
         let fault = Fault::new("wrong_id", "an answer came before the message was written whole");
-        tell(writing.request.reply, Ending::Unanswered(fault.clone()));
+        tell(request.reply, Ending::Unanswered(fault.clone()));
         End(fault)
     }
 
@@ -365,15 +386,15 @@ impl Connection {
     /// Tells every message of this connection how it ended.
     fn give_up(&mut self, fault: &Fault) {
         let now = Instant::now();
-        if let Some(writing) = self.writing.take() {
-            let ending = match writing.written {
+        for (request, written) in self.writing.take().into_iter().flat_map(Writing::into_parts) {
+            let ending = match written {
                 0 => Ending::NotWritten(fault.clone()),
-                written if ends_whole(&writing.request.frame, written, &self.options) => {
+                written if ends_whole(&request.frame, written, &self.options) => {
                     Ending::Unanswered(fault.clone())
                 }
                 _ => Ending::Cut(fault.clone()),
             };
-            tell(writing.request.reply, ending);
+            tell(request.reply, ending);
         }
         for (index, (reply, deadline)) in self.pairing.give_up().enumerate() {
             // A timeout or a wrong id is the oldest one's; the others lost their connection by it.
@@ -428,7 +449,7 @@ fn poll_write(
     context: &mut Context<'_>,
     writing: &Writing,
 ) -> Poll<Step> {
-    let left = writing.request.frame.get(writing.written..).unwrap_or_default();
+    let left = writing.left();
     if left.is_empty() {
         return Pin::new(link).poll_flush(context).map(Step::Flushed);
     }

@@ -12,6 +12,7 @@ mod endpoint;
 mod frames;
 pub mod options;
 mod pairing;
+mod writing;
 
 use std::sync::Arc;
 

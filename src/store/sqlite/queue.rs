@@ -78,9 +78,17 @@ pub(super) struct Limits {
     pub(super) batch_messages_max: usize,
     /// Bytes in one commit.
     pub(super) batch_bytes_max: usize,
-    /// How long changes alone wait for messages to ride with.
+    /// How long changes alone wait for messages to ride with, and messages for others when many come.
     pub(super) linger: Duration,
 }
+
+/// From so many messages in a commit on, the next one waits for more: there are many senders, and each
+/// commit costs all of them.
+const MANY_MESSAGES: usize = 4;
+/// With so many messages it waits for no more.
+const ENOUGH_MESSAGES: usize = 64;
+/// When nothing came for so long, no more is waited for: all senders wait for their answers.
+const QUIET: Duration = Duration::from_micros(200);
 
 #[derive(Debug, Default)]
 struct Line {
@@ -88,6 +96,10 @@ struct Line {
     bytes: usize,
     /// Work that is not a change of delivery state: it does not linger.
     urgent: usize,
+    /// Messages among it.
+    messages: usize,
+    /// Messages in the last batch that had any.
+    last_messages: usize,
     closed: bool,
 }
 
@@ -160,6 +172,7 @@ impl Queue {
         line.closed = true;
         let waiting = std::mem::take(&mut line.waiting);
         line.bytes = 0;
+        line.messages = 0;
         drop(line);
         drop(waiting);
     }
@@ -185,7 +198,27 @@ impl Queue {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
             line = self.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Some(line.take(&self.limits))
+        Some(self.gather(line).take(&self.limits))
+    }
+
+    /// Where many senders are at work, their messages share a commit: waits until enough are there, none
+    /// came for a moment, or the time is over. A single sender never waits here.
+    fn gather<'l>(&self, mut line: MutexGuard<'l, Line>) -> MutexGuard<'l, Line> {
+        if line.last_messages.max(line.messages) < MANY_MESSAGES {
+            return line;
+        }
+        let enough = ENOUGH_MESSAGES.min(self.limits.batch_messages_max);
+        let until = Instant::now() + self.limits.linger;
+        let mut before = 0;
+        while line.messages > before && line.messages < enough && !line.closed {
+            before = line.messages;
+            let left = until.saturating_duration_since(Instant::now()).min(QUIET);
+            if left.is_zero() || line.bytes >= self.limits.batch_bytes_max {
+                break;
+            }
+            line = self.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        line
     }
 }
 
@@ -193,21 +226,21 @@ impl Line {
     fn put_back(&mut self, waiting: Waiting, urgent: bool) {
         self.bytes = self.bytes.saturating_add(waiting.bytes);
         self.urgent += usize::from(urgent);
+        self.messages += messages(&waiting.work);
         self.waiting.push_back(waiting);
     }
 
     fn take(&mut self, limits: &Limits) -> Vec<Waiting> {
         let mut batch = Vec::new();
-        let (mut messages, mut bytes) = (0_usize, 0_usize);
+        let (mut taken, mut bytes) = (0_usize, 0_usize);
         while let Some(next) = self.waiting.front() {
-            if let Work::Append(calls, _) = &next.work {
-                messages += calls.len();
-            }
+            let more = messages(&next.work);
             bytes = bytes.saturating_add(next.bytes);
-            let full = messages > limits.batch_messages_max || bytes > limits.batch_bytes_max;
+            let full = taken + more > limits.batch_messages_max || bytes > limits.batch_bytes_max;
             if full && !batch.is_empty() {
                 break;
             }
+            taken += more;
             let Some(next) = self.waiting.pop_front() else { break };
             self.bytes = self.bytes.saturating_sub(next.bytes);
             if !matches!(next.work, Work::Record(..)) {
@@ -215,8 +248,19 @@ impl Line {
             }
             batch.push(next);
         }
+        self.messages = self.messages.saturating_sub(taken);
+        if taken > 0 {
+            self.last_messages = taken;
+        }
         gauge(self.bytes);
         batch
+    }
+}
+
+const fn messages(work: &Work) -> usize {
+    match work {
+        Work::Append(messages, _) => messages.len(),
+        _ => 0,
     }
 }
 
@@ -228,6 +272,10 @@ fn gauge(bytes: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::id::MessageId;
+    use crate::message::kind::{ContentType, Kind};
+    use crate::message::plan::Plan;
+    use crate::message::{Envelope, KeyValue};
 
     fn limits() -> Limits {
         Limits {
@@ -235,6 +283,25 @@ mod tests {
             batch_messages_max: 512,
             batch_bytes_max: 50,
             linger: Duration::from_millis(2),
+        }
+    }
+
+    fn message() -> NewMessage {
+        NewMessage {
+            envelope: Envelope {
+                id: MessageId::new(),
+                received_at: Timestamp(0),
+                channel: "lab".into(),
+                content_type: ContentType::Hl7v2,
+                kind: Kind::Report,
+                event: "".into(),
+                control_id: KeyValue::new(""),
+                keys: Vec::new(),
+                origin: None,
+            },
+            plan: Plan { entries: Vec::new() },
+            payload: None,
+            duplicate: None,
         }
     }
 
@@ -254,6 +321,37 @@ mod tests {
         ));
         assert_eq!(queue.take().unwrap().len(), 2);
         queue.push(record(), 50).unwrap();
+    }
+
+    #[test]
+    fn messages_of_many_senders_wait_for_each_other_those_of_one_do_not() {
+        let limits = Limits { linger: Duration::from_secs(60), ..limits() };
+        let queue = Queue::new(limits);
+        let append = |count: usize| {
+            let prepared = (0..count).map(|_| Prepared { message: message(), body: None });
+            Work::Append(prepared.collect(), oneshot::channel().0)
+        };
+        let began = Instant::now();
+        queue.push(append(1), 1).unwrap();
+        assert_eq!(queue.take().unwrap().len(), 1);
+        // A quiet moment ends the wait long before the linger does.
+        queue.push(append(9), 1).unwrap();
+        assert_eq!(queue.take().unwrap().len(), 1);
+        assert!(began.elapsed() < Duration::from_secs(30));
+        std::thread::scope(|scope| {
+            let taken = scope.spawn(|| {
+                queue.push(append(1), 1).unwrap();
+                let mut taken = 0;
+                while taken < 70 {
+                    taken += queue.take().unwrap().len();
+                }
+                taken
+            });
+            for _ in 0..69 {
+                queue.push(append(1), 1).unwrap();
+            }
+            assert_eq!(taken.join().unwrap(), 70);
+        });
     }
 
     #[test]
