@@ -68,7 +68,7 @@ pub(super) struct Runner {
     /// When a stop gives up on what is being sent.
     deadline: Option<tokio::time::Instant>,
     /// Tells the destination to begin nothing any more.
-    cut: CancellationToken,
+    cut: Arc<CancellationToken>,
 }
 
 impl Runner {
@@ -91,7 +91,7 @@ impl Runner {
             reading: false,
             recording: false,
             deadline: None,
-            cut: CancellationToken::new(),
+            cut: Arc::new(CancellationToken::new()),
         }
     }
 
@@ -214,7 +214,7 @@ impl Runner {
         let conclusion = match catch_unwind(AssertUnwindSafe(render)) {
             Ok(Rendered::Send(outbound)) => {
                 let began = self.shared.pace.now().wall;
-                let (destination, cut) = (Arc::clone(destination), self.cut.clone());
+                let (destination, cut) = (Arc::clone(destination), Arc::clone(&self.cut));
                 self.sends.push(Box::pin(send(destination, outbound, cut, claim.seq, began)));
                 return;
             }
@@ -520,7 +520,7 @@ impl Runner {
 async fn send(
     destination: Arc<dyn Destination>,
     outbound: Outbound,
-    cut: CancellationToken,
+    cut: Arc<CancellationToken>,
     seq: Seq,
     began: Timestamp,
 ) -> Ended {

@@ -89,6 +89,8 @@ fn starts_segment(bytes: &[u8], field: u8) -> bool {
 /// Where something that is no CR, but ends lines elsewhere, stands before what looks like a segment: LF,
 /// U+2028, U+2029, U+0085.
 pub(crate) fn foreign_line_end(line: &[u8], field: u8) -> Option<usize> {
+    // Most headers hold none of these bytes: no need to look for each end.
+    memchr::memchr3(b'\n', 0xE2, 0xC2, line)?;
     let ends = [&b"\n"[..], b"\xE2\x80\xA8", b"\xE2\x80\xA9", b"\xC2\x85"];
     let found = ends.iter().filter_map(|end| {
         memchr::memmem::find_iter(line, end).find(|at| {

@@ -122,14 +122,14 @@ fn apply(
     reread(draft.finish())
 }
 
-fn write(draft: &mut Draft, edit: &Edit) -> Result<(), EditError> {
+fn write(draft: &mut Draft<'_>, edit: &Edit) -> Result<(), EditError> {
     let Edit { path, index, new } = edit;
     add_own_segment(draft, path, new)?;
-    let text = |draft: &mut Draft, text: &str| match index {
+    let text = |draft: &mut Draft<'_>, text: &str| match index {
         Some(index) => draft.set_in(*index, path, text),
         None => draft.set(path, text),
     };
-    let raw = |draft: &mut Draft, raw: &[u8]| match index {
+    let raw = |draft: &mut Draft<'_>, raw: &[u8]| match index {
         Some(index) => draft.set_raw_in(*index, path, raw),
         None => draft.set_raw(path, raw),
     };
@@ -150,7 +150,7 @@ fn write(draft: &mut Draft, edit: &Edit) -> Result<(), EditError> {
 }
 
 /// A segment of the site's own is added at the end when something is to be written into it.
-fn add_own_segment(draft: &mut Draft, path: &Path, new: &New) -> Result<(), EditError> {
+fn add_own_segment(draft: &mut Draft<'_>, path: &Path, new: &New) -> Result<(), EditError> {
     let says_something = match new {
         New::Text(text) => !text.is_empty(),
         New::Copy { bytes, .. } => !bytes.is_empty(),

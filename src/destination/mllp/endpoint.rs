@@ -79,20 +79,30 @@ impl Endpoint {
         stop: &CancellationToken,
     ) -> Ending {
         let stopped = || Ending::NotWritten(Fault::new("stopped", "the engine is stopping"));
-        let _place = tokio::select! {
-            biased;
-            () = stop.cancelled() => return stopped(),
-            place = self.place() => match place {
-                Ok(place) => place,
-                Err(fault) => return Ending::NotWritten(fault),
+        if stop.is_cancelled() {
+            return stopped();
+        }
+        // Most often a place is free, and neither a timer nor a watch over the stop is needed.
+        let _place = match self.places.try_acquire() {
+            Ok(place) => place,
+            Err(_) => tokio::select! {
+                biased;
+                () = stop.cancelled() => return stopped(),
+                place = self.place() => match place {
+                    Ok(place) => place,
+                    Err(fault) => return Ending::NotWritten(fault),
+                },
             },
         };
         let Some(load) = self.least_loaded() else { return stopped() };
         loop {
-            let handed = tokio::select! {
-                biased;
-                () = stop.cancelled() => return stopped(),
-                handed = self.hand_over(load.0, frame, control_id) => handed,
+            let handed = match self.hand_over_now(load.0, frame, control_id) {
+                Some(handed) => handed,
+                None => tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return stopped(),
+                    handed = self.hand_over(load.0, frame, control_id) => handed,
+                },
             };
             let (ending, was_open) = match handed {
                 Handed::NotConnected(fault) => return Ending::NotWritten(fault),
@@ -110,10 +120,6 @@ impl Endpoint {
     }
 
     async fn place(&self) -> Result<SemaphorePermit<'_>, Fault> {
-        // Most often one is free, and no timer is needed.
-        if let Ok(place) = self.places.try_acquire() {
-            return Ok(place);
-        }
         let limit = self.shared.options.reply_within;
         match tokio::time::timeout(limit, self.places.acquire()).await {
             Ok(Ok(place)) => Ok(place),
@@ -128,6 +134,15 @@ impl Endpoint {
         let slot = self.slots.iter().min_by_key(|slot| slot.load.load(Ordering::Acquire))?;
         slot.load.fetch_add(1, Ordering::AcqRel);
         Some(Load(slot))
+    }
+
+    /// Gives the message to the slot's connection when it is open, has room and nobody else is about to.
+    fn hand_over_now(&self, slot: &Slot, frame: &Bytes, control_id: &Bytes) -> Option<Handed> {
+        let connection = slot.connection.try_lock().ok()?;
+        let place = connection.as_ref()?.try_reserve().ok()?;
+        let (reply, ending) = oneshot::channel();
+        place.send(Request { frame: frame.clone(), control_id: control_id.clone(), reply });
+        Some(Handed::Over { ending, was_open: true })
     }
 
     /// Gives the message to the slot's connection, which is opened when there is none.

@@ -5,6 +5,8 @@
 
 mod place;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -86,50 +88,47 @@ pub enum EditError {
 
 /// One segment of a draft: as it came, or as it was written.
 #[derive(Clone)]
-struct Line {
-    bytes: Bytes,
+struct Line<'m> {
+    bytes: Cow<'m, [u8]>,
     /// What stands between it and the next segment: its line end, blank lines.
-    end: Bytes,
+    end: Cow<'m, [u8]>,
     separators: Separators,
 }
 
 /// A message being edited.
 #[derive(Clone)]
-pub struct Draft {
+pub struct Draft<'m> {
     /// What stands before the header.
-    before: Bytes,
-    lines: Vec<Line>,
+    before: &'m [u8],
+    lines: Vec<Line<'m>>,
     charset: Charset,
 }
 
-impl std::fmt::Debug for Draft {
+impl std::fmt::Debug for Draft<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Draft({} segments)", self.lines.len())
     }
 }
 
-impl Draft {
+impl<'m> Draft<'m> {
     /// A draft that is still equal to `message`. Costs one entry per segment, no copy of bytes.
     #[must_use]
-    pub fn new(message: &RawMessage) -> Self {
-        let bytes = message.bytes();
-        let mut lines: Vec<Line> = Vec::with_capacity(message.segments().len());
-        let mut before = bytes.clone();
-        let mut starts: Vec<usize> = message.segments().map(|segment| segment.at).collect();
-        if let Some(first) = starts.first() {
-            before.truncate(*first);
-            starts.remove(0);
-        }
-        let next_starts = starts.into_iter().chain(Some(bytes.len()));
+    pub fn new(message: &'m RawMessage) -> Self {
+        let bytes: &'m [u8] = message.bytes();
+        let between = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
+        let mut lines: Vec<Line<'m>> = Vec::with_capacity(message.segments().len());
+        let starts = message.segments().map(|segment| segment.at);
+        let first = message.segments().next().map_or(bytes.len(), |segment| segment.at);
+        let next_starts = starts.skip(1).chain(Some(bytes.len()));
         for (segment, next) in message.segments().zip(next_starts) {
             let end = segment.at.saturating_add(segment.bytes.len());
             lines.push(Line {
-                bytes: bytes.slice_ref(segment.bytes),
-                end: bytes.slice(end..next),
+                bytes: Cow::Borrowed(segment.bytes),
+                end: Cow::Borrowed(between(end, next)),
                 separators: segment.separators,
             });
         }
-        Self { before, lines, charset: message.charset() }
+        Self { before: between(0, first), lines, charset: message.charset() }
     }
 
     /// The charset that texts are written in.
@@ -306,7 +305,7 @@ impl Draft {
         {
             last.end = end.clone();
         }
-        let bytes = Bytes::copy_from_slice(segment);
+        let bytes = Cow::Owned(segment.to_vec());
         self.lines.insert(index, Line { bytes, end, separators });
         Ok(index)
     }
@@ -320,7 +319,7 @@ impl Draft {
             let mut lines = self.lines.clone();
             for line in &mut lines {
                 let text = self.charset.decode(&line.bytes)?;
-                line.bytes = Bytes::from(charset.encode(&text)?.into_owned());
+                line.bytes = Cow::Owned(charset.encode(&text)?.into_owned());
                 line.separators.width = charset.width();
             }
             self.lines = lines;
@@ -333,10 +332,10 @@ impl Draft {
     /// The message as it stands now.
     #[must_use]
     pub fn finish(&self) -> Bytes {
-        let size = |line: &Line| line.bytes.len().saturating_add(line.end.len());
+        let size = |line: &Line<'_>| line.bytes.len().saturating_add(line.end.len());
         let sizes = self.lines.iter().map(size).fold(self.before.len(), usize::saturating_add);
         let mut out = Vec::with_capacity(sizes);
-        out.extend_from_slice(&self.before);
+        out.extend_from_slice(self.before);
         for line in &self.lines {
             out.extend_from_slice(&line.bytes);
             out.extend_from_slice(&line.end);
@@ -399,17 +398,17 @@ impl Draft {
     }
 
     /// How this message ends its lines.
-    fn line_end(&self) -> Bytes {
-        let usual = self.lines.first().map(|line| line.end.clone()).unwrap_or_default();
-        match usual.as_ref() {
-            [b'\r', b'\n', ..] => Bytes::from_static(b"\r\n"),
-            [b'\n', ..] => Bytes::from_static(b"\n"),
-            _ => Bytes::from_static(b"\r"),
-        }
+    fn line_end(&self) -> Cow<'m, [u8]> {
+        let usual = self.lines.first().map(|line| &*line.end).unwrap_or_default();
+        Cow::Borrowed(match usual {
+            [b'\r', b'\n', ..] => b"\r\n",
+            [b'\n', ..] => b"\n",
+            _ => b"\r",
+        })
     }
 }
 
-impl Line {
+impl Line<'_> {
     fn segment(&self, index: usize) -> SegmentRef<'_> {
         SegmentRef::new(index, 0, &self.bytes, self.separators)
     }

@@ -10,19 +10,20 @@ fn path(text: &str) -> Path {
     Path::parse(text).unwrap()
 }
 
-fn draft(text: &str) -> Draft {
+fn read(text: &str) -> RawMessage {
     let bytes = Bytes::copy_from_slice(text.as_bytes());
-    Draft::new(&RawMessage::parse(bytes, SegmentEnds::Lenient).unwrap())
+    RawMessage::parse(bytes, SegmentEnds::Lenient).unwrap()
 }
 
-fn shown(draft: &Draft, segment: &str) -> String {
+fn shown(draft: &Draft<'_>, segment: &str) -> String {
     let found = draft.segments().find(|found| found.id == segment.as_bytes());
     found.map_or_else(String::new, |found| String::from_utf8_lossy(found.bytes).into_owned())
 }
 
 /// Applies `edit` to the ADT and compares the first segment named like `expected`.
-fn check(edit: impl FnOnce(&mut Draft) -> Result<(), EditError>, expected: &str) {
-    let mut draft = draft(ADT);
+fn check(edit: impl FnOnce(&mut Draft<'_>) -> Result<(), EditError>, expected: &str) {
+    let message = read(ADT);
+    let mut draft = Draft::new(&message);
     edit(&mut draft).unwrap();
     let (id, _) = expected.split_at(3);
     assert_eq!(shown(&draft, id), expected);
@@ -72,7 +73,8 @@ fn escapes_what_would_be_structure() {
 
 #[test]
 fn a_value_written_unchanged_keeps_its_bytes() {
-    let mut draft = draft("MSH|^~\\&|A\rOBX|1||||a\\.br\\b \\X41\\ C:\\x\r");
+    let message = read("MSH|^~\\&|A\rOBX|1||||a\\.br\\b \\X41\\ C:\\x\r");
+    let mut draft = Draft::new(&message);
     let text = draft.get(&path("OBX-5")).text(Charset::Utf8).into_owned();
     draft.set(&path("OBX-5"), &text).unwrap();
     assert_eq!(shown(&draft, "OBX"), "OBX|1||||a\\.br\\b \\X41\\ C:\\x");
@@ -80,7 +82,8 @@ fn a_value_written_unchanged_keeps_its_bytes() {
 
 #[test]
 fn later_reads_see_earlier_writes() {
-    let mut draft = draft(ADT);
+    let message = read(ADT);
+    let mut draft = Draft::new(&message);
     draft.set(&path("PV1-44"), "20260114").unwrap();
     draft.copy(&path("PV1-44"), &path("PV1-45")).unwrap();
     assert_eq!(draft.get(&path("PV1-45")).text(Charset::Utf8), "20260114");
@@ -114,7 +117,8 @@ fn removes_what_the_path_says() {
     remove("PID-3[*]", "PID|1||||Doe^Jane");
     remove("PID-3[*].4", "PID|1||P1^^^^MR~P2^^^^PI||Doe^Jane");
     remove("PID-99", "PID|1||P1^^^N^MR~P2^^^N^PI||Doe^Jane");
-    let mut draft = draft(ADT);
+    let message = read(ADT);
+    let mut draft = Draft::new(&message);
     draft.remove(&path("PV1")).unwrap();
     assert!(draft.finish().ends_with(b"Doe^Jane\r"));
 }
@@ -125,8 +129,9 @@ fn writes_null_and_raw() {
     check(|d| d.set_raw(&path("PID-5"), b"A&B^C"), "PID|1||P1^^^N^MR~P2^^^N^PI||A&B^C");
 }
 
-fn refuse(edit: impl FnOnce(&mut Draft) -> Result<(), EditError>, start: &str) {
-    let mut draft = draft(ADT);
+fn refuse(edit: impl FnOnce(&mut Draft<'_>) -> Result<(), EditError>, start: &str) {
+    let message = read(ADT);
+    let mut draft = Draft::new(&message);
     let error = edit(&mut draft).unwrap_err().to_string();
     assert!(error.contains(start), "{error}");
     assert_eq!(draft.finish(), ADT, "a refused edit changes nothing");
@@ -154,7 +159,8 @@ fn refuses_what_would_break_the_message() {
 
 #[test]
 fn the_charset_of_the_message_is_kept_or_the_edit_fails() {
-    let mut draft = draft("MSH|^~\\&|A|||||||7|P|2.5||||||8859/1\rPID|1\r");
+    let message = read("MSH|^~\\&|A|||||||7|P|2.5||||||8859/1\rPID|1\r");
+    let mut draft = Draft::new(&message);
     draft.set(&path("PID-5"), "Müller").unwrap();
     assert!(draft.finish().ends_with(b"PID|1||||M\xFCller\r"));
     let error = draft.set(&path("PID-5"), "张伟").unwrap_err().to_string();
@@ -168,7 +174,8 @@ fn the_charset_of_the_message_is_kept_or_the_edit_fails() {
 
 #[test]
 fn without_delimiters_in_msh2_deep_places_cannot_be_made() {
-    let mut draft = draft("MSH|^~|A\rPID|1\r");
+    let message = read("MSH|^~|A\rPID|1\r");
+    let mut draft = Draft::new(&message);
     assert!(matches!(draft.set(&path("PID-3.1.2"), "x"), Err(EditError::NoDelimiter { .. })));
     assert!(matches!(draft.set(&path("PID-3"), "a|b"), Err(EditError::Write { .. })));
     draft.set(&path("PID-3.2"), "x").unwrap();
@@ -178,12 +185,14 @@ fn without_delimiters_in_msh2_deep_places_cannot_be_made() {
 #[test]
 fn line_ends_and_blank_lines_stay_as_they_came() {
     for text in ["\r\nMSH|^~\\&|A\n\nPID|1\nPV1|1", "MSH|^~\\&|A\r\rPID|1\rPV1|1\r\0\0"] {
-        let mut draft = draft(text);
+        let message = read(text);
+        let mut draft = Draft::new(&message);
         assert_eq!(draft.finish(), text);
         draft.set(&path("PID-1"), "2").unwrap();
         assert_eq!(draft.finish(), text.replace("PID|1", "PID|2"));
     }
-    let mut draft = draft("MSH|^~\\&|A\nPID|1");
+    let message = read("MSH|^~\\&|A\nPID|1");
+    let mut draft = Draft::new(&message);
     draft.append_segment(b"NTE|1").unwrap();
     assert_eq!(draft.finish(), "MSH|^~\\&|A\nPID|1\nNTE|1\n");
     draft.insert_segment(0, b"EVN").unwrap();
@@ -199,7 +208,8 @@ proptest::proptest! {
         text in "[ -~]{1,12}|\\PC{1,6}|[|^~&\\\\\\r\\n]{1,5}",
     ) {
         proptest::prop_assume!(text != "\"\"");
-        let mut draft = draft(ADT);
+        let message = read(ADT);
+        let mut draft = Draft::new(&message);
         for at in [
             format!("PV1-{field}"),
             format!("PV1-{field}.{component}"),
