@@ -210,10 +210,15 @@ impl Runner {
 
     /// Renders and sends one claim.
     fn send(&mut self, destination: &Arc<dyn Destination>, claim: &Claim) {
+        crash::point("delivery_render");
         let render = || self.render.render(self.shared.id, claim.version, &claim.message);
         let conclusion = match catch_unwind(AssertUnwindSafe(render)) {
             Ok(Rendered::Send(outbound)) => {
-                let began = self.shared.pace.now().wall;
+                let now = self.shared.pace.now();
+                if claim.suspect {
+                    self.shared.queue().rendered(claim.seq, now);
+                }
+                let began = now.wall;
                 let (destination, cut) = (Arc::clone(destination), Arc::clone(&self.cut));
                 self.sends.push(Box::pin(send(destination, outbound, cut, claim.seq, began)));
                 return;
@@ -456,7 +461,7 @@ impl Runner {
             Suspicion::SendAfter(mark) => self.suspects.push((mark, claim)),
             Suspicion::Later => {}
             Suspicion::Held => {
-                warn!(destination = %self.shared.name, seq = %claim.seq, "held: the engine crashed twice while it was in work");
+                warn!(destination = %self.shared.name, seq = %claim.seq, "held: the engine crashed three times while it was being rendered");
             }
         }
     }

@@ -23,15 +23,21 @@ impl Engine {
     /// Writes the configuration: one channel `trial` that takes everything. `destinations` is the YAML
     /// under `to:`, indented by two.
     pub(crate) fn new(folder: &Path, destinations: &str) -> Self {
-        Self::with(folder, "order_by: PID-3.1\n", "", destinations)
+        Self::with(folder, "order_by: PID-3.1\n", "after_stored", "", destinations)
     }
 
-    /// The same with lines of its own before `from:` and inside it.
-    pub(crate) fn with(folder: &Path, head: &str, from: &str, destinations: &str) -> Self {
+    /// The same with lines of its own before `from:`, its own `ack:`, and lines after `from:`.
+    pub(crate) fn with(
+        folder: &Path,
+        head: &str,
+        ack: &str,
+        more: &str,
+        destinations: &str,
+    ) -> Self {
         let (port, admin) = (free_port(), free_port());
         fs::create_dir_all(folder.join("channels")).unwrap();
         let channel = format!(
-            "channel: trial\n{head}from:\n  mllp: {{listen: \"127.0.0.1:{port}\"}}\n  ack: after_stored\n{from}to:\n{destinations}"
+            "channel: trial\n{head}from:\n  mllp: {{listen: \"127.0.0.1:{port}\"}}\n  ack: {ack}\n{more}to:\n{destinations}"
         );
         fs::write(folder.join("channels/trial.yaml"), channel).unwrap();
         let engine =

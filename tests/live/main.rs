@@ -9,7 +9,6 @@
     reason = "a test stops at the first surprise"
 )]
 
-mod corpus;
 mod crash;
 mod engine;
 mod faults;

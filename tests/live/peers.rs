@@ -95,20 +95,12 @@ fn exchange(link: &mut Option<(TcpStream, Vec<u8>)>, port: u16, text: &str, id: 
 
 /// A receiver that journals before it answers. Every `break_every`-th message it takes and breaks off
 /// without an answer (0: never).
-pub(crate) fn receiver(
-    name: &'static str,
-    journal: Arc<Journal>,
-    break_every: u64,
-    stop: Arc<AtomicBool>,
-) -> (u16, JoinHandle<()>) {
+pub(crate) fn receiver(name: &'static str, journal: Arc<Journal>, break_every: u64) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let handle = std::thread::spawn(move || {
+    std::thread::spawn(move || {
         let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
         for stream in listener.incoming() {
-            if stop.load(Ordering::Relaxed) {
-                return;
-            }
             let Ok(mut stream) = stream else { continue };
             let (journal, count) = (Arc::clone(&journal), Arc::clone(&count));
             std::thread::spawn(move || {
@@ -139,7 +131,7 @@ pub(crate) fn receiver(
             });
         }
     });
-    (port, handle)
+    port
 }
 
 /// What a plain receiver does with each message.

@@ -125,8 +125,3 @@ fn python_hl7_receives() {
 fn node_hl7_client_sends() {
     they_send("send.mjs");
 }
-
-#[test]
-fn node_hl7_server_receives() {
-    they_receive("receive.mjs");
-}

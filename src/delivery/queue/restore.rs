@@ -2,9 +2,11 @@
 //!
 //! A message that kills the process (a stack overflow, all memory) would do so for ever. Nothing is
 //! written about that on the normal path. After a start, what was already in the log is suspect: the
-//! first `parallel` deliveries each get a durable attempt row `started` before they are sent. When
-//! such a row is found without an end, the process died over it. With one of those found, suspects
-//! go one by one, so that the next death names one alone; with two, the delivery is held as poison.
+//! first `parallel` deliveries each get a durable attempt row `started` before they are rendered, and a
+//! row `rendered` after. A row `started` without an end says that the process died while it rendered.
+//! With one of those found, suspects go one by one, so that the next death names one alone; with three,
+//! the delivery is held as poison. Waiting for a receiver is no crime: a process that is killed again and
+//! again from outside must not hold whatever was on the wire.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -22,7 +24,7 @@ use crate::message::time::Timestamp;
 use crate::store::{Attempt, Change, DestinationState, Exception, ExceptionState};
 
 /// Process deaths over one delivery after which it is held.
-const DEATHS_MAX: usize = 2;
+const DEATHS_MAX: usize = 3;
 
 /// What the store knows of a destination.
 #[derive(Debug, Default)]
@@ -176,7 +178,8 @@ impl Queue {
         item.attempts = item.attempts.max(last);
         if deaths >= DEATHS_MAX {
             self.take_back(seq, now);
-            let answer = Answer::new("crash", "the engine crashed twice while it was in work");
+            let answer =
+                Answer::new("crash", "the engine crashed three times while it was being rendered");
             self.hold(seq, "poison", answer, now);
             return Suspicion::Held;
         }
@@ -201,6 +204,22 @@ impl Queue {
             sent_hash: 0,
         }));
         Suspicion::SendAfter(self.mark())
+    }
+
+    /// A suspect was rendered and the process lives: what happens to it from here on, waiting for the
+    /// receiver above all, says nothing about the message.
+    pub fn rendered(&mut self, seq: Seq, now: Now) {
+        let Some(item) = self.items.get(&seq).filter(|item| item.started) else { return };
+        self.outbox.push(Change::Attempt(Attempt {
+            destination: self.id,
+            seq,
+            number: item.attempts + 1,
+            at: now.wall,
+            duration: Duration::ZERO,
+            outcome: "rendered".into(),
+            answer: Answer::default(),
+            sent_hash: 0,
+        }));
     }
 
     /// A claim that is not sent after all.
@@ -232,4 +251,36 @@ fn unfinished(attempts: &[Attempt]) -> usize {
         }
     }
     open.values().filter(|unfinished| **unfinished).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempts(outcomes: &[(u32, &str)]) -> Vec<Attempt> {
+        let attempt = |(number, outcome): &(u32, &str)| Attempt {
+            destination: DestinationId(1),
+            seq: Seq(1),
+            number: *number,
+            at: Timestamp(0),
+            duration: Duration::ZERO,
+            outcome: (*outcome).into(),
+            answer: Answer::default(),
+            sent_hash: 0,
+        };
+        outcomes.iter().map(attempt).collect()
+    }
+
+    #[test]
+    fn only_deaths_over_rendering_count() {
+        let check = |outcomes: &[(u32, &str)], deaths| {
+            assert_eq!(unfinished(&attempts(outcomes)), deaths, "{outcomes:?}");
+        };
+        check(&[], 0);
+        check(&[(1, "started")], 1);
+        check(&[(1, "started"), (2, "started"), (3, "started")], 3);
+        check(&[(1, "started"), (1, "rendered"), (2, "started"), (2, "rendered")], 0);
+        check(&[(1, "started"), (1, "failed"), (2, "started")], 1);
+        check(&[(1, "started"), (2, "started"), (2, "released"), (3, "started")], 1);
+    }
 }

@@ -97,56 +97,6 @@ fn a_crash_at_any_moment_loses_nothing_and_keeps_each_lanes_order() {
     });
 }
 
-#[test]
-fn what_kills_the_process_twice_is_held_and_the_rest_goes_on() {
-    let rig = Rig::new();
-    let receiver = Receiver::new(|body, _| match body {
-        // To the engine this looks like dying over it: there is never an end.
-        "killer" => Does::Hangs,
-        _ => Does::Answers(accepted()),
-    });
-    let options = DeliveryOptions { parallel: 2, ..options() };
-    let live = |kills: usize| {
-        let runtime = Runtime::new().unwrap();
-        runtime.block_on(async {
-            let engine = rig.open().await;
-            let id = engine.start("emr", &receiver, options.clone()).await;
-            if kills == 0 {
-                engine.receive(id, &[("A", "killer"), ("A", "later"), ("B", "other")]).await;
-            }
-            let killer = |came: &[(String, String)]| {
-                came.iter().filter(|(body, _)| body == "killer").count()
-            };
-            if kills < 3 {
-                while killer(&receiver.journal()) <= kills {
-                    tokio::task::yield_now().await;
-                }
-            } else {
-                engine.until(id, |status| status.held == 1).await;
-                let blocked = engine.deliveries.blocked_lanes(id, 9).unwrap();
-                assert_eq!(&*blocked[0].cause, "poison");
-                engine.receive(id, &[("C", "new")]).await;
-                let waiting = |status: &RunnerStatus| {
-                    status.pending + status.in_flight == 0 && status.behind == 1
-                };
-                engine.until(id, waiting).await;
-                let seq = blocked[0].head;
-                engine.deliveries.skip(id, seq, "ana", "it kills us").await.unwrap();
-                engine.until(id, |status| status.behind + status.in_flight == 0).await;
-                engine.shut_down().await;
-            }
-        });
-        runtime.shutdown_background();
-    };
-    for kills in 0..4 {
-        live(kills);
-    }
-    let mut taken = receiver.accepted();
-    taken.sort_unstable();
-    taken.dedup();
-    assert_eq!(taken, ["later", "new", "other"]);
-}
-
 #[tokio::test]
 async fn a_stop_lets_end_what_is_being_sent_and_forgets_the_rest() {
     let rig = Rig::new();
