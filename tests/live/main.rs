@@ -9,6 +9,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod corpus;
 mod crash;
 mod engine;
 mod faults;

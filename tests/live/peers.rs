@@ -221,6 +221,11 @@ impl Link {
         Self { stream, rest: Vec::new() }
     }
 
+    /// Sends what nobody answers.
+    pub(crate) fn post(&mut self, message: &[u8]) {
+        self.stream.write_all(&framed(message)).unwrap();
+    }
+
     /// Sends a message; the answer, or `None` when the engine closed or stayed silent.
     pub(crate) fn exchange(&mut self, message: &[u8]) -> Option<Vec<u8>> {
         self.stream.write_all(&framed(message)).ok()?;

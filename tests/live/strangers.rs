@@ -91,14 +91,14 @@ impl Drop for Receiver {
     }
 }
 
-fn they_receive(name: &str) {
+fn they_receive(name: &str, keep_open: bool) {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(name, &free_port().to_string());
     let first = receiver.line();
     let port = first.strip_prefix("port ").expect("the stranger names its port");
     let mut engine = Engine::new(
         folder.path(),
-        &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}}}\n"),
+        &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}, keep_open: {keep_open}}}\n"),
     );
     engine.start("");
     engine.ready().expect("the engine starts");
@@ -118,10 +118,17 @@ fn python_hl7_sends() {
 
 #[test]
 fn python_hl7_receives() {
-    they_receive("receive.py");
+    they_receive("receive.py", true);
 }
 
 #[test]
 fn node_hl7_client_sends() {
     they_send("send.mjs");
+}
+
+/// This version of the library answers all earlier messages of a connection again before each new one,
+/// so it gets a connection for each message.
+#[test]
+fn node_hl7_server_receives() {
+    they_receive("receive.mjs", false);
 }
