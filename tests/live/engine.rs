@@ -136,24 +136,34 @@ impl Drop for Engine {
 /// The body of an authorised GET or POST on the admin API, as JSON.
 impl Engine {
     pub(crate) fn api(&self, path: &str, body: Option<&serde_json::Value>) -> serde_json::Value {
+        self.try_api(path, body).expect("the engine answers")
+    }
+
+    /// The same; `None` when the engine dies meanwhile.
+    pub(crate) fn try_api(
+        &self,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Option<serde_json::Value> {
         use std::io::{Read, Write};
-        let token = fs::read_to_string(self.folder.join("data/admin.token")).unwrap();
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).unwrap();
+        let token = fs::read_to_string(self.folder.join("data/admin.token")).ok()?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let text = body.map(ToString::to_string).unwrap_or_default();
         let method = if body.is_some() { "POST" } else { "GET" };
         write!(
             stream,
-            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{text}",
+            "{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{text}",
             token.trim(),
             text.len()
         )
-        .unwrap();
+        .ok()?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let body = answer.split_once("\r\n\r\n").unwrap().1;
-        serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"))
+        stream.read_to_string(&mut answer).ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some(serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")))
     }
 
     /// One field of the status of a destination of the channel `trial`.

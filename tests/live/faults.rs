@@ -215,3 +215,45 @@ fn sigterm_drains_and_leaves_with_success() {
     engine.ready().expect("the engine starts again");
     until("nothing was lost", || kept.lock().unwrap().len() >= 50);
 }
+
+#[test]
+fn what_kills_the_process_is_held_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, kept) = plain_receiver(Manner::Good);
+    let mut engine = Engine::new(
+        folder.path(),
+        &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}}}\n"),
+    );
+    engine.start("delivery_render:1");
+    engine.ready().expect("the engine starts");
+    // It is stored, and the process may die over it before the answer leaves.
+    drop(Link::open(engine.port).exchange(update("KILLER", "P1").as_bytes()));
+    let mut deaths = 0;
+    loop {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        let mut held = false;
+        while !engine.ended() && !held {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "it neither dies nor holds:\n{}",
+                engine.log()
+            );
+            let status = engine.try_api("/destinations/trial/out", None);
+            held = status.is_some_and(|status| status["held"] == 1);
+        }
+        if held {
+            break;
+        }
+        deaths += 1;
+        assert!(deaths < 8, "it dies over the same message for ever:\n{}", engine.log());
+        engine.start("delivery_render:1");
+    }
+    let status = engine.destination("out");
+    assert_eq!(status["lanes"][0]["cause"], "poison", "{status}");
+    engine.kill();
+    engine.start("");
+    engine.ready().expect("the engine starts");
+    assert_eq!(Link::open(engine.port).send(&update("OTHER", "P2")).0, "AA");
+    until("the other patient's message is delivered", || kept.lock().unwrap().len() == 1);
+    assert_eq!(engine.destination("out")["held"], 1);
+}
