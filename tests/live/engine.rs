@@ -46,6 +46,14 @@ impl Engine {
         Self { folder: folder.to_path_buf(), port, admin, child: None }
     }
 
+    /// Writes the channel anew with other destinations; the engine takes it at a reload.
+    pub(crate) fn rewrite(&self, destinations: &str) {
+        let file = self.folder.join("channels/trial.yaml");
+        let text = fs::read_to_string(&file).unwrap();
+        let (head, _) = text.split_once("\nto:\n").unwrap();
+        fs::write(file, format!("{head}\nto:\n{destinations}")).unwrap();
+    }
+
     /// Starts the binary; `crash_at` is `point:count` or empty.
     pub(crate) fn start(&mut self, crash_at: &str) {
         let log =

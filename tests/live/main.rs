@@ -15,4 +15,5 @@ mod engine;
 mod faults;
 mod journal;
 mod peers;
+mod restart;
 mod strangers;

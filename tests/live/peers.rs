@@ -150,10 +150,22 @@ pub(crate) enum Manner {
 }
 
 /// A receiver that keeps the bytes of each message.
-pub(crate) fn plain_receiver(manner: Manner) -> (u16, Arc<std::sync::Mutex<Vec<Vec<u8>>>>) {
+pub(crate) fn plain_receiver(manner: Manner) -> (u16, Kept) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let kept = Arc::new(std::sync::Mutex::new(Vec::new()));
+    (port, keep_from(listener, manner))
+}
+
+/// The same on a port of its own.
+pub(crate) fn plain_receiver_at(port: u16, manner: Manner) -> Kept {
+    keep_from(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap(), manner)
+}
+
+/// The messages a receiver got.
+pub(crate) type Kept = Arc<std::sync::Mutex<Vec<Vec<u8>>>>;
+
+fn keep_from(listener: TcpListener, manner: Manner) -> Kept {
+    let kept = Kept::default();
     let keep = Arc::clone(&kept);
     std::thread::spawn(move || {
         let mut hung = Vec::new();
@@ -170,7 +182,7 @@ pub(crate) fn plain_receiver(manner: Manner) -> (u16, Arc<std::sync::Mutex<Vec<V
             std::thread::spawn(move || answer_all(stream, manner, &keep));
         }
     });
-    (port, kept)
+    kept
 }
 
 fn answer_all(mut stream: TcpStream, manner: Manner, keep: &std::sync::Mutex<Vec<Vec<u8>>>) {
