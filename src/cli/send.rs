@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -10,7 +11,8 @@ use serde_json::json;
 use crate::cli::client::MllpClient;
 use crate::cli::exit::Failure;
 use crate::cli::terminal::Terminal;
-use crate::hl7::ack::Ack;
+use crate::hl7::ack::{Ack, is_acknowledgement};
+use crate::hl7::header::Header;
 
 /// Options of `send`.
 #[derive(Debug, Args)]
@@ -46,9 +48,10 @@ pub(crate) async fn run(arguments: SendArguments, terminal: &Terminal) -> Result
         messages.push((file, if arguments.raw { bytes } else { with_cr_ends(&bytes) }));
     }
     let wait = Duration::from_secs(arguments.wait);
-    let mut client = MllpClient::connect(&arguments.target, wait)
+    let client = MllpClient::connect(&arguments.target, wait)
         .await
         .map_err(|error| Failure::unavailable(&error.to_string()))?;
+    let mut client = Some(client);
     let total = messages.len().saturating_mul(usize::try_from(arguments.times).unwrap_or(1));
     let bar = progress(terminal, total);
     let (mut positive, mut negative) = (0_u64, 0_u64);
@@ -57,20 +60,15 @@ pub(crate) async fn run(arguments: SendArguments, terminal: &Terminal) -> Result
         for (file, message) in &messages {
             pace.wait().await;
             let began = Instant::now();
-            let answer = client
-                .exchange(message)
-                .await
-                .map_err(|error| Failure::unavailable(&error.to_string()))?;
-            let took = began.elapsed();
-            let code = Ack::read(&answer)
-                .map_or_else(|_| "?".to_owned(), |ack| ack.code.as_str().to_owned());
-            if matches!(code.as_str(), "AA" | "CA") {
-                positive += 1;
-            } else {
-                negative += 1;
+            let code =
+                exchange(&mut client, &arguments.target, wait, message, &bar, terminal).await;
+            match code.code.as_str() {
+                "AA" | "CA" => positive += 1,
+                _ => negative += 1,
             }
+            let took = began.elapsed();
             bar.inc(1);
-            show(terminal, &bar, &arguments, file, &code, &answer, took);
+            show(terminal, &bar, &arguments, file, &code, took);
         }
     }
     bar.finish_and_clear();
@@ -78,15 +76,57 @@ pub(crate) async fn run(arguments: SendArguments, terminal: &Terminal) -> Result
     if negative == 0 { Ok(()) } else { Err(Failure::negative("not every message was accepted")) }
 }
 
+/// What came back for one message.
+struct Said {
+    code: String,
+    answer: Bytes,
+}
+
+/// Sends one message. Without an answer the connection is given up, and the next message gets a new one.
+async fn exchange(
+    client: &mut Option<MllpClient>,
+    target: &str,
+    wait: Duration,
+    message: &[u8],
+    bar: &ProgressBar,
+    terminal: &Terminal,
+) -> Said {
+    let nothing = |code: &str| Said { code: code.to_owned(), answer: Bytes::new() };
+    let header = Header::read_best_effort(message);
+    if header.as_ref().is_some_and(is_acknowledgement) {
+        bar.suspend(|| terminal.notice("an acknowledgement is not sent: nobody answers one"));
+        return nothing("skipped");
+    }
+    let connected = match client.take() {
+        Some(connected) => Ok(connected),
+        None => MllpClient::connect(target, wait).await,
+    };
+    let exchanged = match connected {
+        Ok(mut connected) => connected.exchange(message).await.map(|answer| (connected, answer)),
+        Err(error) => Err(error),
+    };
+    match exchanged {
+        Ok((connected, answer)) => {
+            *client = Some(connected);
+            let code = Ack::read(&answer).map_or("?", |ack| ack.code.as_str()).to_owned();
+            Said { code, answer }
+        }
+        Err(error) => {
+            bar.suspend(|| terminal.notice(&error.to_string()));
+            nothing("none")
+        }
+    }
+}
+
 fn show(
     terminal: &Terminal,
     bar: &ProgressBar,
     arguments: &SendArguments,
     file: &Path,
-    code: &str,
-    answer: &[u8],
+    said: &Said,
     took: Duration,
 ) {
+    let Said { code, answer } = said;
     let milliseconds = took.as_secs_f64() * 1000.0;
     let name = file.display();
     bar.suspend(|| {
