@@ -103,6 +103,9 @@ pub fn outcome_of(written: Option<&Written>) -> Outcome {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                 failed("disk_full", &error.to_string())
             }
+            ErrorKind::NotFound => {
+                failed("unwritable", "the directory is not there: make it, or mount its disk")
+            }
             _ => failed("unwritable", &error.to_string()),
         },
         None => Outcome::Uncertain(Answer::new("timeout", "the disk did not answer in time")),

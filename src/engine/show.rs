@@ -97,7 +97,7 @@ fn word(status: &RunnerStatus) -> &'static str {
         "stalled"
     } else if status.held > 0 || status.behind > 0 {
         "blocked"
-    } else if status.retry > 0 {
+    } else if status.retry > 0 || (status.pending > 0 && status.next_attempt.is_some()) {
         "retrying"
     } else {
         "flowing"
