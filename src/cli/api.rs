@@ -19,7 +19,7 @@ pub struct EngineArguments {
     /// The engine's data directory, where its admin token stands.
     #[arg(long, env = "MEDWAY_DATA")]
     data: Option<PathBuf>,
-    /// The engine's admin address.
+    /// The engine's admin address, or its URL (`https://host:port`).
     #[arg(long, env = "MEDWAY_ADMIN")]
     admin: Option<String>,
     /// The token itself, instead of the file in the data directory.
@@ -50,7 +50,9 @@ impl Api {
             .timeout(Duration::from_secs(60))
             .build()
             .map_err(|error| Failure::fault(&format!("no HTTP client: {error}")))?;
-        Ok(Self { base: format!("http://{admin}/api/v1"), token, client })
+        let scheme = if engine.admin.tls.is_some() { "https" } else { "http" };
+        let base = if admin.contains("://") { admin } else { format!("{scheme}://{admin}") };
+        Ok(Self { base: format!("{base}/api/v1"), token, client })
     }
 
     /// GET of `path`, as JSON.

@@ -64,7 +64,7 @@ pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> Result
         channels: Some(arguments.channels.clone()),
         data: Some(arguments.data.clone()),
         admin: Some(arguments.admin),
-        log: "warn".to_owned(),
+        log: None,
         log_json: false,
     };
     let loaded = config::load(&Place {

@@ -9,8 +9,9 @@ use serde_json::json;
 
 use crate::cli::config::{self, Place};
 use crate::cli::exit::Failure;
-use crate::cli::serve::open_store;
+use crate::cli::serve::{open_store, store_options};
 use crate::cli::terminal::Terminal;
+use crate::config::engine::EngineConfig;
 use crate::store::Conservation;
 use crate::store::sqlite::doctor::integrity;
 
@@ -76,7 +77,7 @@ pub(crate) async fn run(arguments: DoctorArguments, terminal: &Terminal) -> Resu
     }
     let data = &loaded.engine.data;
     disk(data, &mut report);
-    store(data, &mut report).await;
+    store(&loaded.engine, &mut report).await;
     if report.bad == 0 {
         Ok(())
     } else {
@@ -127,8 +128,8 @@ fn sync_times(data: &Path) -> std::io::Result<Duration> {
 }
 
 /// Whether the database is whole and every delivery is accounted for.
-async fn store(data: &Path, report: &mut Report<'_>) {
-    let file = data.join("medway.db");
+async fn store(engine: &EngineConfig, report: &mut Report<'_>) {
+    let file = engine.data.join("medway.db");
     if !file.exists() {
         report.note("store", "there is none yet");
         return;
@@ -141,7 +142,7 @@ async fn store(data: &Path, report: &mut Report<'_>) {
         ),
         Err(error) => report.bad("store", &error.to_string()),
     }
-    let opened = match open_store(data).await {
+    let opened = match open_store(store_options(engine)).await {
         Ok(opened) => opened,
         Err(error) => {
             report.note("conservation", &format!("not checked: {error}"));

@@ -1,7 +1,7 @@
 //! `medway serve`: runs the engine until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::cli::config::{self, Place};
 use crate::cli::exit::Failure;
 use crate::cli::terminal::Terminal;
 use crate::clock::Clock;
+use crate::config::engine::{EngineConfig, LogLines};
 use crate::config::load::Loaded;
 use crate::engine::{Engine, Loader};
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
@@ -44,17 +45,24 @@ pub struct ServeArguments {
     /// The admin address, instead of the one in `engine.yaml`.
     #[arg(long, env = "MEDWAY_ADMIN")]
     pub admin: Option<SocketAddr>,
-    /// Which log lines are written, e.g. `info` or `medway=debug`.
-    #[arg(long, default_value = "info", env = "MEDWAY_LOG")]
-    pub log: String,
+    /// Which log lines are written, e.g. `info` or `medway=debug`, instead of `log` in `engine.yaml`.
+    #[arg(long, env = "MEDWAY_LOG")]
+    pub log: Option<String>,
     /// Logs as JSON, whatever stderr is.
     #[arg(long)]
     pub log_json: bool,
 }
 
 pub(crate) async fn run(arguments: ServeArguments, terminal: &Terminal) -> Result<(), Failure> {
-    let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Auto };
-    setup::logs(&arguments.log, format).map_err(|error| Failure::usage(&error.to_string()))?;
+    let settings = config::engine(arguments.config.as_deref(), arguments.data.as_deref())?;
+    let format = match settings.log_format {
+        _ if arguments.log_json => LogFormat::Json,
+        LogLines::Auto => LogFormat::Auto,
+        LogLines::Text => LogFormat::Text,
+        LogLines::Json => LogFormat::Json,
+    };
+    let filter = arguments.log.as_deref().unwrap_or(&settings.log_level);
+    setup::logs(filter, format).map_err(|error| Failure::usage(&error.to_string()))?;
     setup::quiet_panics();
     let running = start(&arguments, terminal).await?;
     let notified = sd_notify::notify(&[NotifyState::Ready]);
@@ -82,7 +90,7 @@ pub(crate) async fn start(
     std::fs::create_dir_all(&loaded.engine.data)
         .map_err(|error| Failure::config(&format!("{}: {error}", loaded.engine.data.display())))?;
     let token = admin_token(&loaded)?;
-    let store = open_store(&loaded.engine.data).await?;
+    let store = open_store(store_options(&loaded.engine)).await?;
     let listener = TcpListener::bind(loaded.engine.admin.listen).await.map_err(|error| {
         Failure::config(&format!("admin: cannot listen on {}: {error}", loaded.engine.admin.listen))
     })?;
@@ -92,11 +100,20 @@ pub(crate) async fn start(
         .await
         .map_err(|error| Failure::config(&error.to_string()))?;
     let stop_admin = CancellationToken::new();
+    let tls = match &loaded.engine.admin.tls {
+        None => None,
+        Some(profile) => Some(
+            engine
+                .server_tls(profile)
+                .map_err(|error| Failure::config(&format!("admin: {error}")))?,
+        ),
+    };
     let router = crate::admin::router(Arc::clone(&engine), token);
     let tracker = engine.tracker().clone();
     tracker.spawn(crate::admin::serve::serve(
         listener,
         router,
+        tls,
         tracker.clone(),
         stop_admin.clone(),
     ));
@@ -140,12 +157,24 @@ fn admin_token(loaded: &Loaded) -> Result<Token, Failure> {
         .map_err(|error| Failure::config(&format!("{}: {error}", file.display())))
 }
 
-/// Opens the store in a data directory.
-pub(crate) async fn open_store(data: &Path) -> Result<Arc<dyn Store>, Failure> {
-    match SqliteStore::open(SqliteOptions::new(data.join("medway.db"))).await {
+/// How the store of these settings is opened.
+pub(crate) fn store_options(engine: &EngineConfig) -> SqliteOptions {
+    SqliteOptions {
+        size_bytes_max: engine.store.size_bytes_max,
+        batch_messages_max: engine.store.batch_messages_max,
+        batch_bytes_max: engine.store.batch_bytes_max,
+        duplicates_max: engine.store.duplicates_max,
+        ..SqliteOptions::new(engine.data.join("medway.db"))
+    }
+}
+
+/// Opens the store.
+pub(crate) async fn open_store(options: SqliteOptions) -> Result<Arc<dyn Store>, Failure> {
+    let path = options.path.display().to_string();
+    match SqliteStore::open(options).await {
         Ok(store) => Ok(Arc::new(store)),
         Err(StoreError::Unsafe(reason)) => Err(Failure::config(&reason)),
-        Err(other) => Err(Failure::unavailable(&format!("{}: {other}", data.display()))),
+        Err(other) => Err(Failure::unavailable(&format!("{path}: {other}"))),
     }
 }
 

@@ -52,7 +52,7 @@ pub struct EngineConfig {
 pub struct AdminOptions {
     /// Where it listens.
     pub listen: SocketAddr,
-    /// Its token. Without one it is open, and only on a loopback address.
+    /// Its token. Without one it is drawn at the first start, and only a loopback address is taken.
     pub token: Option<Secret>,
     /// Name of a TLS profile.
     pub tls: Option<String>,
@@ -144,7 +144,7 @@ fn admin(fields: Fields<'_>, secrets: &Secrets, findings: &mut Vec<Finding>) -> 
             Finding::error(
                 "E0416",
                 node,
-                "the admin API would be open to the network without a token",
+                "the admin API on a network address needs a token of your own",
             )
             .hint("add `token: secret/NAME` under admin, or listen on 127.0.0.1"),
         );

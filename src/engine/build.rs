@@ -100,7 +100,7 @@ impl Parts {
         }
     }
 
-    fn server(&self, name: &str) -> Result<Arc<ServerTls>, String> {
+    pub(crate) fn server(&self, name: &str) -> Result<Arc<ServerTls>, String> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get(name) {
             return Ok(Arc::clone(server));

@@ -39,6 +39,7 @@ use crate::message::id::DestinationId;
 use crate::source::intake::{Admit, Intake};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{STORE_HEAD, STORE_SIZE_BYTES};
+use crate::tls::ServerTls;
 
 /// Why the engine does not start.
 #[derive(Debug, Error)]
@@ -238,6 +239,14 @@ impl Engine {
         self.tracker.close();
         self.tracker.wait().await;
         self.store.close().await;
+    }
+
+    /// The TLS settings of a profile, for the admin surface; renewed with all others.
+    ///
+    /// # Errors
+    /// When there is no such profile, or its files cannot be used.
+    pub fn server_tls(&self, profile: &str) -> Result<Arc<ServerTls>, String> {
+        self.parts.server(profile)
     }
 
     /// Whether the disk failed under the store: nothing more can be promised then but a restart.

@@ -80,7 +80,7 @@ static ADMIN: MapShape = MapShape::new(
             "token",
             Shape::Secret,
             "secret/admin",
-            "The token of the API. Without one the API works only on a loopback address.",
+            "The token of the API. Without one it is drawn at the first start and stands in admin.token in the data directory; the API must then listen on a loopback address.",
         ),
         Field::optional("tls", Shape::Name, "admin", "Name of a TLS profile. Default: plain HTTP."),
     ],
