@@ -13,6 +13,7 @@ pub mod cursor;
 mod dispatch;
 pub mod lanes;
 pub mod limit;
+pub mod marker;
 pub mod meters;
 pub mod options;
 pub mod pace;
@@ -35,6 +36,7 @@ use tracing::info;
 
 use crate::clock::Clock;
 use crate::delivery::dispatch::{Dispatch, FEEDS_MAX};
+use crate::delivery::marker::Marker;
 use crate::delivery::meters::DestinationName;
 use crate::delivery::options::DeliveryOptions;
 use crate::delivery::pace::Pace;
@@ -82,6 +84,7 @@ pub enum CommandError {
 struct Inner {
     store: Arc<dyn Store>,
     render: Arc<dyn Render>,
+    marker: Arc<Marker>,
     clock: Clock,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -104,6 +107,7 @@ impl Deliveries {
     pub fn new(
         store: Arc<dyn Store>,
         render: Arc<dyn Render>,
+        marker: Arc<Marker>,
         clock: Clock,
         tracker: TaskTracker,
         stop: CancellationToken,
@@ -116,6 +120,7 @@ impl Deliveries {
             inner: Arc::new(Inner {
                 store,
                 render,
+                marker,
                 clock,
                 tracker,
                 stop,
@@ -164,7 +169,8 @@ impl Deliveries {
         let (sender, feed) = mpsc::channel(FEEDS_MAX);
         self.inner.dispatch.add(Arc::clone(&shared), sender, || store.status().head);
         let render = Arc::clone(&self.inner.render);
-        let runner = Runner::new(shared, Arc::clone(store), render, feed);
+        let runner =
+            Runner::new(shared, Arc::clone(store), render, Arc::clone(&self.inner.marker), feed);
         self.inner.tracker.spawn(runner.run());
         Ok(())
     }

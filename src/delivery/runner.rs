@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::delivery::marker::Marker;
 use crate::delivery::queue::{Claim, Conclusion, Suspicion};
 use crate::delivery::render::Render;
 use crate::delivery::shared::{Feed, Shared};
@@ -55,6 +56,7 @@ pub(super) struct Runner {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     render: Arc<dyn Render>,
+    marker: Arc<Marker>,
     feed: mpsc::Receiver<Feed>,
     /// A feed that does not fit yet.
     stash: Option<Feed>,
@@ -76,12 +78,14 @@ impl Runner {
         shared: Arc<Shared>,
         store: Arc<dyn Store>,
         render: Arc<dyn Render>,
+        marker: Arc<Marker>,
         feed: mpsc::Receiver<Feed>,
     ) -> Self {
         Self {
             shared,
             store,
             render,
+            marker,
             feed,
             stash: None,
             sends: FuturesUnordered::new(),
@@ -210,15 +214,18 @@ impl Runner {
 
     /// Renders and sends one claim.
     fn send(&mut self, destination: &Arc<dyn Destination>, claim: &Claim) {
+        if claim.suspect {
+            self.marker.begin(self.shared.id, claim.seq);
+        }
         crash::point("delivery_render");
         let render = || self.render.render(self.shared.id, claim.version, &claim.message);
-        let conclusion = match catch_unwind(AssertUnwindSafe(render)) {
+        let rendered = catch_unwind(AssertUnwindSafe(render));
+        if claim.suspect {
+            self.marker.end(self.shared.id, claim.seq);
+        }
+        let conclusion = match rendered {
             Ok(Rendered::Send(outbound)) => {
-                let now = self.shared.pace.now();
-                if claim.suspect {
-                    self.shared.queue().rendered(claim.seq, now);
-                }
-                let began = now.wall;
+                let began = self.shared.pace.now().wall;
                 let (destination, cut) = (Arc::clone(destination), Arc::clone(&self.cut));
                 self.sends.push(Box::pin(send(destination, outbound, cut, claim.seq, began)));
                 return;
@@ -456,12 +463,13 @@ impl Runner {
         let own = views.into_iter().find(|view| view.destination == self.shared.id);
         let attempts = own.map(|view| view.attempts).unwrap_or_default();
         let now = self.shared.pace.now();
-        let suspicion = self.shared.queue().suspect(claim.seq, &attempts, now);
+        let died = self.marker.died_over(self.shared.id, claim.seq);
+        let suspicion = self.shared.queue().suspect(claim.seq, &attempts, died, now);
         match suspicion {
             Suspicion::SendAfter(mark) => self.suspects.push((mark, claim)),
             Suspicion::Later => {}
             Suspicion::Held => {
-                warn!(destination = %self.shared.name, seq = %claim.seq, "held: the engine crashed three times while it was being rendered");
+                warn!(destination = %self.shared.name, seq = %claim.seq, "held: the engine crashed twice while it was being rendered");
             }
         }
     }

@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::config::channel_file::ChannelConfig;
 use crate::config::load::Loaded;
 use crate::delivery::Deliveries;
+use crate::delivery::marker::Marker;
 use crate::delivery::render::Render;
 use crate::destination::Destination;
 use crate::engine::build::Parts;
@@ -47,6 +48,11 @@ pub enum EngineError {
     /// The store cannot be opened or used.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
+    /// The folder of marks in the data directory cannot be used.
+    #[error(
+        "the data directory cannot hold marks of what is in work: {0}; check who may write there"
+    )]
+    Marks(std::io::Error),
     /// A part of a channel cannot be built: a port, a directory, a TLS profile.
     #[error("channel {channel}: {reason}")]
     Channel {
@@ -99,9 +105,12 @@ impl Engine {
         let versions = Arc::new(Versions::new(Arc::clone(&store)));
         let render: Arc<dyn Render> = versions.clone();
         let admit: Arc<dyn Admit> = registry.clone();
+        let marker =
+            Marker::open(&loaded.engine.data.join("in-work")).map_err(EngineError::Marks)?;
         let deliveries = Arc::new(Deliveries::new(
             Arc::clone(&store),
             render,
+            Arc::new(marker),
             clock.clone(),
             tracker.clone(),
             stop_deliveries.clone(),

@@ -238,8 +238,9 @@ fn what_kills_the_process_is_held_and_the_rest_goes_on() {
                 "it neither dies nor holds:\n{}",
                 engine.log()
             );
-            let status = engine.try_api("/destinations/trial/out", None);
-            held = status.is_some_and(|status| status["held"] == 1);
+            let query = serde_json::json!({"state": "held"});
+            let found = engine.try_api("/exceptions/search", Some(&query));
+            held = found.is_some_and(|found| found["exceptions"][0]["cause"] == "poison");
         }
         if held {
             break;

@@ -2,11 +2,11 @@
 //!
 //! A message that kills the process (a stack overflow, all memory) would do so for ever. Nothing is
 //! written about that on the normal path. After a start, what was already in the log is suspect: the
-//! first `parallel` deliveries each get a durable attempt row `started` before they are rendered, and a
-//! row `rendered` after. A row `started` without an end says that the process died while it rendered.
-//! With one of those found, suspects go one by one, so that the next death names one alone; with three,
-//! the delivery is held as poison. Waiting for a receiver is no crime: a process that is killed again and
-//! again from outside must not hold whatever was on the wire.
+//! first `parallel` deliveries each get a durable attempt row `started`, and are marked on disk while they
+//! are rendered (`marker`). A row without an end whose mark was left says that the process died while it
+//! rendered; without the mark it was merely interrupted. With one death on record, suspects go one by one,
+//! so that the next names one alone; with two, the delivery is held as poison. Waiting for a receiver is no
+//! crime: a process that is killed again and again from outside must not hold whatever was on the wire.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::message::time::Timestamp;
 use crate::store::{Attempt, Change, DestinationState, Exception, ExceptionState};
 
 /// Process deaths over one delivery after which it is held.
-const DEATHS_MAX: usize = 3;
+const DEATHS_MAX: usize = 2;
 
 /// What the store knows of a destination.
 #[derive(Debug, Default)]
@@ -169,9 +169,15 @@ impl Queue {
         }
     }
 
-    /// What the store knows of a claimed suspect's attempts.
-    pub fn suspect(&mut self, seq: Seq, attempts: &[Attempt], now: Now) -> Suspicion {
-        let deaths = unfinished(attempts);
+    /// What the store knows of a claimed suspect's attempts, and whether the process before died while
+    /// it rendered it. A death that was no rendering (it waited for the receiver, the process was killed)
+    /// is put on record as an interruption and counts no more.
+    pub fn suspect(&mut self, seq: Seq, attempts: &[Attempt], died: bool, now: Now) -> Suspicion {
+        let mut open = unfinished(attempts);
+        if !died && let Some(number) = open.pop() {
+            self.interrupted(seq, number, now);
+        }
+        let deaths = open.len();
         let Some(item) = self.items.get_mut(&seq) else { return Suspicion::Held };
         let last = attempts.iter().map(|attempt| attempt.number).max().unwrap_or(0);
         item.forgiven += last.saturating_sub(item.attempts);
@@ -179,7 +185,7 @@ impl Queue {
         if deaths >= DEATHS_MAX {
             self.take_back(seq, now);
             let answer =
-                Answer::new("crash", "the engine crashed three times while it was being rendered");
+                Answer::new("crash", "the engine crashed twice while it was being rendered");
             self.hold(seq, "poison", answer, now);
             return Suspicion::Held;
         }
@@ -206,18 +212,15 @@ impl Queue {
         Suspicion::SendAfter(self.mark())
     }
 
-    /// A suspect was rendered and the process lives: what happens to it from here on, waiting for the
-    /// receiver above all, says nothing about the message.
-    pub fn rendered(&mut self, seq: Seq, now: Now) {
-        let Some(item) = self.items.get(&seq).filter(|item| item.started) else { return };
+    fn interrupted(&mut self, seq: Seq, number: u32, now: Now) {
         self.outbox.push(Change::Attempt(Attempt {
             destination: self.id,
             seq,
-            number: item.attempts + 1,
+            number,
             at: now.wall,
             duration: Duration::ZERO,
-            outcome: "rendered".into(),
-            answer: Answer::default(),
+            outcome: "interrupted".into(),
+            answer: Answer::new("process", "the engine ended before an answer came"),
             sent_hash: 0,
         }));
     }
@@ -236,8 +239,8 @@ impl Queue {
     }
 }
 
-/// How many attempts began and have no end, counted since a person last let it go on.
-fn unfinished(attempts: &[Attempt]) -> usize {
+/// Which attempts began and have no end, ascending, counted since a person last let it go on.
+fn unfinished(attempts: &[Attempt]) -> Vec<u32> {
     let mut open = BTreeMap::new();
     for attempt in attempts {
         match &*attempt.outcome {
@@ -250,7 +253,7 @@ fn unfinished(attempts: &[Attempt]) -> usize {
             }
         }
     }
-    open.values().filter(|unfinished| **unfinished).count()
+    open.into_iter().filter(|(_, unfinished)| *unfinished).map(|(number, _)| number).collect()
 }
 
 #[cfg(test)]
@@ -272,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn only_deaths_over_rendering_count() {
+    fn only_deaths_that_were_no_interruptions_count() {
         let check = |outcomes: &[(u32, &str)], deaths| {
-            assert_eq!(unfinished(&attempts(outcomes)), deaths, "{outcomes:?}");
+            assert_eq!(unfinished(&attempts(outcomes)).len(), deaths, "{outcomes:?}");
         };
         check(&[], 0);
         check(&[(1, "started")], 1);
         check(&[(1, "started"), (2, "started"), (3, "started")], 3);
-        check(&[(1, "started"), (1, "rendered"), (2, "started"), (2, "rendered")], 0);
+        check(&[(1, "started"), (1, "interrupted"), (2, "started"), (2, "interrupted")], 0);
         check(&[(1, "started"), (1, "failed"), (2, "started")], 1);
         check(&[(1, "started"), (2, "started"), (2, "released"), (3, "started")], 1);
     }

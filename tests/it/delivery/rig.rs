@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use medway::clock::Clock;
 use medway::delivery::Deliveries;
+use medway::delivery::marker::Marker;
 use medway::delivery::meters::DestinationName;
 use medway::delivery::options::DeliveryOptions;
 use medway::delivery::queue::RunnerStatus;
@@ -221,6 +222,7 @@ impl Rig {
         let deliveries = Deliveries::new(
             Arc::clone(&store),
             Arc::new(Plain),
+            Arc::new(Marker::default()),
             self.clock.clone(),
             tracker.clone(),
             stop.clone(),
