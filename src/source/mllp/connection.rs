@@ -7,6 +7,7 @@
 //! its frames, and `FuturesOrdered` hands their answers back in that order.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesOrdered;
 use metrics::counter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use crate::hl7::mllp::{Decoder, Event, START};
@@ -105,9 +106,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Serves it to its end.
     pub(super) async fn talk(mut self) {
         let stop = self.ticket.stop.clone();
+        let mut stopped = pin!(stop.cancelled());
+        // Deadlines mostly move away: the timer is set anew only when one comes nearer, or when it ran
+        // out too early.
+        let mut timer = pin!(sleep_until(self.deadline().0));
         while !(self.finishing && self.in_flight.is_empty()) {
             let (deadline, wait) = self.deadline();
             let may_read = !self.finishing && self.has_room();
+            if deadline < timer.deadline() {
+                timer.as_mut().reset(deadline);
+            }
             self.decoder.buffer().reserve(if may_read { READ_BYTES } else { 0 });
             tokio::select! {
                 biased;
@@ -116,11 +124,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         return;
                     }
                 }
-                () = stop.cancelled(), if !self.finishing => self.finishing = true,
+                () = &mut stopped, if !self.finishing => self.finishing = true,
                 read = self.stream.read_buf(self.decoder.buffer()), if may_read => {
                     self.took(read);
                 }
-                () = tokio::time::sleep_until(deadline), if may_read => self.ran_out(wait),
+                () = &mut timer, if may_read => {
+                    timer.as_mut().reset(deadline);
+                    if deadline <= Instant::now() {
+                        self.ran_out(wait);
+                    }
+                }
             }
         }
         // A clean end for TLS; whether the peer still listens is its affair.

@@ -87,6 +87,8 @@ pub(super) struct Limits {
 const MANY_MESSAGES: usize = 4;
 /// With so many messages it waits for no more.
 const ENOUGH_MESSAGES: usize = 64;
+/// After so many commits that had what was waited for, more is waited for: each try may cost a wait.
+const REACHED_BEFORE_MORE: u32 = 8;
 /// When nothing came for so long, no more is waited for: all senders wait for their answers.
 const QUIET: Duration = Duration::from_micros(200);
 
@@ -100,6 +102,10 @@ struct Line {
     messages: usize,
     /// Messages in the last batch that had any.
     last_messages: usize,
+    /// Messages that are waited for where there are many senders.
+    aim: usize,
+    /// How often in a row so many came.
+    reached: u32,
     closed: bool,
 }
 
@@ -201,16 +207,16 @@ impl Queue {
         Some(self.gather(line).take(&self.limits))
     }
 
-    /// Where many senders are at work, their messages share a commit: waits until enough are there, none
-    /// came for a moment, or the time is over. A single sender never waits here.
+    /// Where many senders are at work, their messages share a commit: waits until as many are there as
+    /// are usually under way, none came for a moment, or the time is over. A single sender never waits
+    /// here.
     fn gather<'l>(&self, mut line: MutexGuard<'l, Line>) -> MutexGuard<'l, Line> {
         if line.last_messages.max(line.messages) < MANY_MESSAGES {
             return line;
         }
-        let enough = ENOUGH_MESSAGES.min(self.limits.batch_messages_max);
         let until = Instant::now() + self.limits.linger;
         let mut before = 0;
-        while line.messages > before && line.messages < enough && !line.closed {
+        while line.messages > before && line.messages < line.aim && !line.closed {
             before = line.messages;
             let left = until.saturating_duration_since(Instant::now()).min(QUIET);
             if left.is_zero() || line.bytes >= self.limits.batch_bytes_max {
@@ -218,11 +224,27 @@ impl Queue {
             }
             line = self.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        line.learn();
         line
     }
 }
 
 impl Line {
+    /// Learns how many messages are worth waiting for: fewer when they did not come, more when they did
+    /// several times in a row.
+    fn learn(&mut self) {
+        if self.messages < self.aim {
+            self.aim = self.messages.max(self.aim / 4 * 3).max(MANY_MESSAGES);
+            self.reached = 0;
+            return;
+        }
+        self.reached += 1;
+        if self.reached >= REACHED_BEFORE_MORE {
+            self.aim = (self.aim + self.aim / 4 + 1).min(ENOUGH_MESSAGES);
+            self.reached = 0;
+        }
+    }
+
     fn put_back(&mut self, waiting: Waiting, urgent: bool) {
         self.bytes = self.bytes.saturating_add(waiting.bytes);
         self.urgent += usize::from(urgent);
