@@ -88,9 +88,9 @@ const MANY_MESSAGES: usize = 4;
 /// With so many messages it waits for no more.
 const ENOUGH_MESSAGES: usize = 64;
 /// After so many commits that had what was waited for, more is waited for: each try may cost a wait.
-const REACHED_BEFORE_MORE: u32 = 8;
+const REACHED_BEFORE_MORE: u32 = 4;
 /// When nothing came for so long, no more is waited for: all senders wait for their answers.
-const QUIET: Duration = Duration::from_micros(200);
+const QUIET: Duration = Duration::from_micros(400);
 
 #[derive(Debug, Default)]
 struct Line {
@@ -142,8 +142,10 @@ impl Queue {
         }
         let first = line.waiting.is_empty();
         let urgent = !matches!(work, Work::Record(..));
+        let before = line.messages;
         line.put_back(Waiting { work, bytes }, urgent);
-        let wake = first || (urgent && line.urgent == 1);
+        let enough = before < line.aim && line.messages >= line.aim;
+        let wake = first || (urgent && line.urgent == 1) || enough;
         gauge(line.bytes);
         drop(line);
         if wake {
@@ -220,7 +222,8 @@ impl Queue {
             before = line.messages;
             let left = until.saturating_duration_since(Instant::now()).min(QUIET);
             if left.is_zero() || line.bytes >= self.limits.batch_bytes_max {
-                break;
+                // They still come: so many are worth waiting for, only not now.
+                return line;
             }
             line = self.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -234,7 +237,7 @@ impl Line {
     /// several times in a row.
     fn learn(&mut self) {
         if self.messages < self.aim {
-            self.aim = self.messages.max(self.aim / 4 * 3).max(MANY_MESSAGES);
+            self.aim = self.messages.max(self.aim / 8 * 7).max(MANY_MESSAGES);
             self.reached = 0;
             return;
         }
