@@ -78,19 +78,21 @@ pub(super) struct Limits {
     pub(super) batch_messages_max: usize,
     /// Bytes in one commit.
     pub(super) batch_bytes_max: usize,
-    /// How long changes alone wait for messages to ride with, and messages for others when many come.
+    /// How long changes alone wait for messages to ride with.
     pub(super) linger: Duration,
 }
 
-/// From so many messages in a commit on, the next one waits for more: there are many senders, and each
+/// From so many calls in a commit on, the next one waits for more: there are many senders, and each
 /// commit costs all of them.
-const MANY_MESSAGES: usize = 4;
-/// With so many messages it waits for no more.
-const ENOUGH_MESSAGES: usize = 64;
+const MANY_CALLS: usize = 8;
+/// With so many calls it waits for no more.
+const ENOUGH_CALLS: usize = 64;
 /// After so many commits that had what was waited for, more is waited for: each try may cost a wait.
 const REACHED_BEFORE_MORE: u32 = 4;
 /// When nothing came for so long, no more is waited for: all senders wait for their answers.
-const QUIET: Duration = Duration::from_micros(400);
+const QUIET: Duration = Duration::from_micros(300);
+/// No message waits longer than this for others.
+const GATHER_MAX: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Default)]
 struct Line {
@@ -98,11 +100,11 @@ struct Line {
     bytes: usize,
     /// Work that is not a change of delivery state: it does not linger.
     urgent: usize,
-    /// Messages among it.
-    messages: usize,
-    /// Messages in the last batch that had any.
-    last_messages: usize,
-    /// Messages that are waited for where there are many senders.
+    /// Calls that append messages among it: senders that wait.
+    calls: usize,
+    /// Such calls in the last batch that had any.
+    last_calls: usize,
+    /// Calls that are waited for where there are many senders.
     aim: usize,
     /// How often in a row so many came.
     reached: u32,
@@ -142,9 +144,9 @@ impl Queue {
         }
         let first = line.waiting.is_empty();
         let urgent = !matches!(work, Work::Record(..));
-        let before = line.messages;
+        let before = line.calls;
         line.put_back(Waiting { work, bytes }, urgent);
-        let enough = before < line.aim && line.messages >= line.aim;
+        let enough = before < line.aim && line.calls >= line.aim;
         let wake = first || (urgent && line.urgent == 1) || enough;
         gauge(line.bytes);
         drop(line);
@@ -180,7 +182,7 @@ impl Queue {
         line.closed = true;
         let waiting = std::mem::take(&mut line.waiting);
         line.bytes = 0;
-        line.messages = 0;
+        line.calls = 0;
         drop(line);
         drop(waiting);
     }
@@ -213,13 +215,13 @@ impl Queue {
     /// are usually under way, none came for a moment, or the time is over. A single sender never waits
     /// here.
     fn gather<'l>(&self, mut line: MutexGuard<'l, Line>) -> MutexGuard<'l, Line> {
-        if line.last_messages.max(line.messages) < MANY_MESSAGES {
+        if line.last_calls.max(line.calls) < MANY_CALLS {
             return line;
         }
-        let until = Instant::now() + self.limits.linger;
+        let until = Instant::now() + GATHER_MAX;
         let mut before = 0;
-        while line.messages > before && line.messages < line.aim && !line.closed {
-            before = line.messages;
+        while line.calls > before && line.calls < line.aim && !line.closed {
+            before = line.calls;
             let left = until.saturating_duration_since(Instant::now()).min(QUIET);
             if left.is_zero() || line.bytes >= self.limits.batch_bytes_max {
                 // They still come: so many are worth waiting for, only not now.
@@ -233,17 +235,17 @@ impl Queue {
 }
 
 impl Line {
-    /// Learns how many messages are worth waiting for: fewer when they did not come, more when they did
+    /// Learns how many calls are worth waiting for: fewer when they did not come, more when they did
     /// several times in a row.
     fn learn(&mut self) {
-        if self.messages < self.aim {
-            self.aim = self.messages.max(self.aim / 8 * 7).max(MANY_MESSAGES);
+        if self.calls < self.aim {
+            self.aim = self.calls.max(self.aim / 8 * 7).max(MANY_CALLS);
             self.reached = 0;
             return;
         }
         self.reached += 1;
         if self.reached >= REACHED_BEFORE_MORE {
-            self.aim = (self.aim + self.aim / 4 + 1).min(ENOUGH_MESSAGES);
+            self.aim = (self.aim + self.aim / 4 + 1).min(ENOUGH_CALLS);
             self.reached = 0;
         }
     }
@@ -251,7 +253,7 @@ impl Line {
     fn put_back(&mut self, waiting: Waiting, urgent: bool) {
         self.bytes = self.bytes.saturating_add(waiting.bytes);
         self.urgent += usize::from(urgent);
-        self.messages += messages(&waiting.work);
+        self.calls += usize::from(is_append(&waiting.work));
         self.waiting.push_back(waiting);
     }
 
@@ -273,13 +275,18 @@ impl Line {
             }
             batch.push(next);
         }
-        self.messages = self.messages.saturating_sub(taken);
-        if taken > 0 {
-            self.last_messages = taken;
+        let calls = batch.iter().filter(|one: &&Waiting| is_append(&one.work)).count();
+        self.calls = self.calls.saturating_sub(calls);
+        if calls > 0 {
+            self.last_calls = calls;
         }
         gauge(self.bytes);
         batch
     }
+}
+
+const fn is_append(work: &Work) -> bool {
+    matches!(work, Work::Append(..))
 }
 
 const fn messages(work: &Work) -> usize {
@@ -359,9 +366,11 @@ mod tests {
         let began = Instant::now();
         queue.push(append(1), 1).unwrap();
         assert_eq!(queue.take().unwrap().len(), 1);
-        // A quiet moment ends the wait long before the linger does.
-        queue.push(append(9), 1).unwrap();
-        assert_eq!(queue.take().unwrap().len(), 1);
+        // A quiet moment ends the wait, and changes linger much longer.
+        for _ in 0..9 {
+            queue.push(append(2), 1).unwrap();
+        }
+        assert_eq!(queue.take().unwrap().len(), 9);
         assert!(began.elapsed() < Duration::from_secs(30));
         std::thread::scope(|scope| {
             let taken = scope.spawn(|| {
