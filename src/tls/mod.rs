@@ -131,36 +131,72 @@ pub fn install_provider() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
-/// What was loaded, with the state of the files it came from.
-struct Files {
+/// How a profile becomes a configuration.
+type Load<C> = fn(&TlsProfile) -> Result<(Arc<C>, Vec<CertificateView>), TlsError>;
+
+/// A configuration with the files it came from. Share it in an `Arc`; each new connection uses the
+/// certificates of the moment, open ones stay as they are.
+pub struct LiveTls<C> {
     profile: TlsProfile,
+    load: Load<C>,
     seen: Mutex<Vec<(PathBuf, Option<SystemTime>)>>,
     views: ArcSwap<Vec<CertificateView>>,
+    current: ArcSwap<C>,
 }
 
-impl Files {
-    fn new(profile: &TlsProfile, views: Vec<CertificateView>) -> Self {
-        Self {
+/// TLS of a listener.
+pub type ServerTls = LiveTls<ServerConfig>;
+
+/// TLS of a sender.
+pub type ClientTls = LiveTls<ClientConfig>;
+
+impl<C> LiveTls<C> {
+    fn with(profile: &TlsProfile, load: Load<C>) -> Result<Self, TlsError> {
+        let (config, views) = load(profile)?;
+        Ok(Self {
             profile: profile.clone(),
+            load,
             seen: Mutex::new(load::modified(profile)),
             views: ArcSwap::from_pointee(views),
-        }
+            current: ArcSwap::new(config),
+        })
     }
 
-    /// Whether a file changed since the last call that said so.
-    fn changed(&self) -> bool {
+    /// The configuration of the moment.
+    #[must_use]
+    pub fn config(&self) -> Arc<C> {
+        self.current.load_full()
+    }
+
+    /// Reads the files again.
+    ///
+    /// # Errors
+    /// When a file is missing or wrong: the old configuration stays.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let (config, views) = (self.load)(&self.profile)?;
+        self.current.store(config);
+        self.views.store(Arc::new(views));
+        Ok(())
+    }
+
+    /// Reloads when a file changed since the last look; tells whether it did.
+    ///
+    /// # Errors
+    /// As [`LiveTls::reload`].
+    pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let now = load::modified(&self.profile);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = *seen != now;
-        *seen = now;
-        changed
+        let changed = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *seen, now.clone()) != now
+        };
+        if changed { self.reload().map(|()| true) } else { Ok(false) }
     }
-}
 
-/// TLS of a listener. Share it in an `Arc`; each new connection uses the certificates of the moment.
-pub struct ServerTls {
-    files: Files,
-    current: ArcSwap<ServerConfig>,
+    /// The certificates in use: names and expiry, for status pages and warnings.
+    #[must_use]
+    pub fn certificates(&self) -> Arc<Vec<CertificateView>> {
+        self.views.load_full()
+    }
 }
 
 impl ServerTls {
@@ -169,14 +205,7 @@ impl ServerTls {
     /// # Errors
     /// When a file is missing or wrong, or the key does not belong to the certificate.
     pub fn load(profile: &TlsProfile) -> Result<Self, TlsError> {
-        let (config, views) = load::server(profile)?;
-        Ok(Self { files: Files::new(profile, views), current: ArcSwap::new(config) })
-    }
-
-    /// The configuration of the moment.
-    #[must_use]
-    pub fn config(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+        Self::with(profile, load::server)
     }
 
     /// Secures an accepted connection. The names in a client certificate: [`client_names`].
@@ -197,40 +226,6 @@ impl ServerTls {
             Err(_) => Err(TlsError::Slow(within)),
         }
     }
-
-    /// Reads the files again; connections that are open stay as they are.
-    ///
-    /// # Errors
-    /// When a file is missing or wrong: the old configuration stays.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let (config, views) = load::server(&self.files.profile)?;
-        self.current.store(config);
-        self.files.views.store(Arc::new(views));
-        Ok(())
-    }
-
-    /// Reloads when a file changed since the last look; tells whether it did.
-    ///
-    /// # Errors
-    /// As [`ServerTls::reload`].
-    pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
-        if !self.files.changed() {
-            return Ok(false);
-        }
-        self.reload().map(|()| true)
-    }
-
-    /// The certificates in use: names and expiry, for status pages and warnings.
-    #[must_use]
-    pub fn certificates(&self) -> Arc<Vec<CertificateView>> {
-        self.files.views.load_full()
-    }
-}
-
-/// TLS of a sender. Share it in an `Arc`; each new connection uses the certificates of the moment.
-pub struct ClientTls {
-    files: Files,
-    current: ArcSwap<ClientConfig>,
 }
 
 impl ClientTls {
@@ -239,20 +234,13 @@ impl ClientTls {
     /// # Errors
     /// When a file is missing or wrong, or the key does not belong to the certificate.
     pub fn load(profile: &TlsProfile) -> Result<Self, TlsError> {
-        let (config, views) = load::client(profile)?;
-        Ok(Self { files: Files::new(profile, views), current: ArcSwap::new(config) })
-    }
-
-    /// The configuration of the moment.
-    #[must_use]
-    pub fn config(&self) -> Arc<ClientConfig> {
-        self.current.load_full()
+        Self::with(profile, load::client)
     }
 
     /// The name that the certificate of `host` must carry.
     #[must_use]
     pub fn expected_name<'a>(&'a self, host: &'a str) -> &'a str {
-        self.files.profile.server_name.as_deref().unwrap_or(host)
+        self.profile.server_name.as_deref().unwrap_or(host)
     }
 
     /// Secures a connection to `host`. The caller sets the time limit.
@@ -267,34 +255,6 @@ impl ClientTls {
             TlsError::Profile("the receiver's host is no name a certificate can carry".to_owned())
         })?;
         TlsConnector::from(self.config()).connect(name, stream).await.map_err(TlsError::Handshake)
-    }
-
-    /// Reads the files again; connections that are open stay as they are.
-    ///
-    /// # Errors
-    /// When a file is missing or wrong: the old configuration stays.
-    pub fn reload(&self) -> Result<(), TlsError> {
-        let (config, views) = load::client(&self.files.profile)?;
-        self.current.store(config);
-        self.files.views.store(Arc::new(views));
-        Ok(())
-    }
-
-    /// Reloads when a file changed since the last look; tells whether it did.
-    ///
-    /// # Errors
-    /// As [`ClientTls::reload`].
-    pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
-        if !self.files.changed() {
-            return Ok(false);
-        }
-        self.reload().map(|()| true)
-    }
-
-    /// The certificates in use: names and expiry, for status pages and warnings.
-    #[must_use]
-    pub fn certificates(&self) -> Arc<Vec<CertificateView>> {
-        self.files.views.load_full()
     }
 }
 
