@@ -1,7 +1,7 @@
 //! What people do to deliveries, and the record of it.
 
 use medway::delivery::CommandError;
-use medway::delivery::queue::ActError;
+use medway::delivery::queue::{Act, ActError};
 use medway::message::id::Seq;
 
 use super::rig::{Does, Receiver, Rig, accepted, later, options, rejected};
@@ -18,7 +18,7 @@ async fn a_dead_letter_goes_back_to_its_old_place() {
     receiver.has_accepted(1).await;
     engine.until(id, |status| status.dead == 1 && status.in_flight == 0).await;
     let deliveries = &engine.deliveries;
-    let wrong = deliveries.release(id, seqs[0], "ana", "try").await;
+    let wrong = deliveries.act(id, Act::Release, seqs[0], "ana", "try").await;
     assert!(matches!(wrong, Err(CommandError::Act(ActError::NotWaiting(_)))));
 
     deliveries.pause(id, "ana", "repair").await.unwrap();
@@ -46,7 +46,7 @@ async fn a_wait_can_be_cut_short() {
     let id = engine.start("emr", &receiver, options()).await;
     let seqs = engine.receive(id, &[("A", "1")]).await;
     engine.until(id, |status| status.retry == 1 && status.in_flight == 0).await;
-    engine.deliveries.retry_now(id, seqs[0], "ana", "it is up again").await.unwrap();
+    engine.deliveries.act(id, Act::RetryNow, seqs[0], "ana", "it is up again").await.unwrap();
     receiver.has_accepted(1).await;
     engine.shut_down().await;
 }
@@ -65,11 +65,11 @@ async fn anything_not_sent_can_be_cancelled_even_in_the_log() {
     let seqs = engine.receive(id, &messages[..200]).await;
     let more = engine.receive(id, &messages[200..]).await;
     engine.until(id, |status| status.pending == 300).await;
-    deliveries.cancel(id, seqs[0], "ana", "wrong").await.unwrap();
-    deliveries.cancel(id, more[99], "ana", "wrong").await.unwrap();
-    let again = deliveries.cancel(id, more[99], "ana", "wrong").await;
+    deliveries.act(id, Act::Cancel, seqs[0], "ana", "wrong").await.unwrap();
+    deliveries.act(id, Act::Cancel, more[99], "ana", "wrong").await.unwrap();
+    let again = deliveries.act(id, Act::Cancel, more[99], "ana", "wrong").await;
     assert!(matches!(again, Err(CommandError::Act(_))), "{again:?}");
-    let unknown = deliveries.cancel(id, Seq(9999), "ana", "wrong").await;
+    let unknown = deliveries.act(id, Act::Cancel, Seq(9999), "ana", "wrong").await;
     assert!(matches!(unknown, Err(CommandError::Act(ActError::NotWaiting(_)))));
     engine.shut_down().await;
 
@@ -90,7 +90,7 @@ async fn an_act_needs_a_name_a_reason_and_a_running_destination() {
     let receiver = Receiver::willing();
     let id = engine.start("emr", &receiver, options()).await;
     let deliveries = &engine.deliveries;
-    let nameless = deliveries.skip(id, Seq(1), "", "why").await;
+    let nameless = deliveries.act(id, Act::Skip, Seq(1), "", "why").await;
     assert!(matches!(nameless, Err(CommandError::NoReason)));
     assert!(matches!(deliveries.pause(id, "ana", "").await, Err(CommandError::NoReason)));
     deliveries.stop(id).await.unwrap();

@@ -3,6 +3,7 @@
 use medway::delivery::breaker::BreakerOptions;
 use medway::delivery::options::DeliveryOptions;
 use medway::delivery::policy::{AckPolicy, Reaction};
+use medway::delivery::queue::Act;
 use medway::delivery::retry::{Exhausted, RetryPolicy};
 use medway::message::plan::{Disposition, Lane};
 
@@ -156,7 +157,7 @@ async fn a_changed_repeat_waits_for_a_person() {
     let seqs = engine.append(messages.collect()).await;
     engine.until(id, |status| status.held == 1 && status.behind == 1).await;
     assert_eq!(receiver.accepted(), ["1"]);
-    engine.deliveries.release(id, seqs[1], "ana", "a real correction").await.unwrap();
+    engine.deliveries.act(id, Act::Release, seqs[1], "ana", "a real correction").await.unwrap();
     assert_eq!(receiver.has_accepted(3).await, ["1", "2", "3"]);
     engine.shut_down().await;
 }

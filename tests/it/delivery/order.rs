@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use medway::delivery::options::DeliveryOptions;
 use medway::delivery::policy::AckPolicy;
+use medway::delivery::queue::Act;
 use medway::message::plan::{Disposition, Lane};
 use medway::store::ExceptionState;
 
@@ -54,7 +55,11 @@ async fn one_patient_rejected_for_ever_stops_nobody_else() {
     assert_eq!((blocked[0].state, &*blocked[0].cause), (ExceptionState::Held, "rejected"));
 
     receiver.becomes(|_, _| Does::Answers(accepted()));
-    engine.deliveries.release(id, seqs[417], "ana", "the EMR knows him now").await.unwrap();
+    engine
+        .deliveries
+        .act(id, Act::Release, seqs[417], "ana", "the EMR knows him now")
+        .await
+        .unwrap();
     let taken = receiver.has_accepted(3000).await;
     assert_eq!(taken[2997..], ["417 0 bad", "417 1", "417 2"]);
     engine.until(id, |status| status.held + status.behind + status.in_flight == 0).await;
@@ -72,10 +77,10 @@ async fn a_skipped_delivery_lets_its_lane_go_on() {
     let id = engine.start("emr", &receiver, holding()).await;
     let seqs = engine.receive(id, &[("A", "1 bad"), ("A", "2"), ("A", "3 bad"), ("A", "4")]).await;
     engine.until(id, |status| status.held == 1 && status.behind == 3).await;
-    engine.deliveries.skip(id, seqs[0], "ana", "entered by hand").await.unwrap();
+    engine.deliveries.act(id, Act::Skip, seqs[0], "ana", "entered by hand").await.unwrap();
     receiver.has_accepted(1).await;
     engine.until(id, |status| status.held == 1 && status.behind == 1).await;
-    engine.deliveries.dead_letter(id, seqs[2], "ana", "wrong patient").await.unwrap();
+    engine.deliveries.act(id, Act::DeadLetter, seqs[2], "ana", "wrong patient").await.unwrap();
     assert_eq!(receiver.has_accepted(2).await, ["2", "4"]);
     let views = engine.store.deliveries(seqs[0]).await.unwrap();
     assert_eq!(views[0].state, "cancelled");
@@ -100,7 +105,7 @@ async fn a_strict_destination_waits_as_a_whole_and_its_backlog_stays_in_the_log(
     let status = engine.until(id, |status| status.held == 1).await;
     assert_eq!((status.behind, status.pending), (0, 39));
     assert_eq!(receiver.accepted(), bodies[..10]);
-    engine.deliveries.skip(id, seqs[10], "ana", "sent twice").await.unwrap();
+    engine.deliveries.act(id, Act::Skip, seqs[10], "ana", "sent twice").await.unwrap();
     let taken = receiver.has_accepted(49).await;
     assert_eq!(taken[10..], bodies[11..]);
     engine.shut_down().await;
