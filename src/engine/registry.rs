@@ -36,14 +36,6 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// These channels.
-    #[must_use]
-    pub fn new(channels: impl IntoIterator<Item = LiveChannel>) -> Self {
-        let by_name =
-            channels.into_iter().map(|live| (Arc::clone(&live.channel.name), live)).collect();
-        Self { by_name }
-    }
-
     /// A channel by name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&LiveChannel> {
@@ -56,7 +48,7 @@ impl Channels {
     }
 }
 
-/// The channels in force, exchanged as a whole at a message boundary.
+/// The channels in force; each message is judged by one picture of them.
 #[derive(Debug, Default)]
 pub struct Registry {
     channels: ArcSwap<Channels>,
@@ -69,9 +61,22 @@ impl Registry {
         self.channels.load_full()
     }
 
-    /// Puts other channels in force, for every message received from now on.
-    pub fn replace(&self, channels: Channels) {
-        self.channels.store(Arc::new(channels));
+    /// Puts a channel in force, in place of its old version, for every message received from now on.
+    pub fn put(&self, live: &LiveChannel) {
+        self.channels.rcu(|channels| {
+            let mut by_name = channels.by_name.clone();
+            by_name.insert(Arc::clone(&live.channel.name), live.clone());
+            Channels { by_name }
+        });
+    }
+
+    /// Takes a channel out of force.
+    pub fn remove(&self, name: &str) {
+        self.channels.rcu(|channels| {
+            let mut by_name = channels.by_name.clone();
+            by_name.remove(name);
+            Channels { by_name }
+        });
     }
 
     /// Admits what a channel published under `topic`. Without a listener its plan is empty: it is kept, so

@@ -1,6 +1,6 @@
 //! Puts channels in force: at the start all or none, at a reload channel by channel, each all or nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::delivery::meters::DestinationName as RunnerName;
 use crate::destination::Destination;
 use crate::engine::build::BoundSource;
 use crate::engine::live::LiveSource;
-use crate::engine::registry::{Channels, LiveChannel};
+use crate::engine::registry::LiveChannel;
 use crate::engine::{Engine, EngineError};
 use crate::message::id::DestinationId;
 use crate::store::VersionRecord;
@@ -26,15 +26,14 @@ impl Engine {
     /// Puts every channel of `loaded` in force; the first that cannot be ends the start.
     pub(super) async fn apply_all(&self, loaded: &Loaded) -> Result<(), EngineError> {
         let mut bound = Vec::new();
-        let mut live = Vec::new();
         for channel in &loaded.channels {
             let failed =
                 |reason: String| EngineError::Channel { channel: channel.name.to_string(), reason };
             let source = self.bind(channel).await.map_err(failed)?;
-            live.push(self.put_in_force(channel).await.map_err(failed)?);
+            self.put_in_force(channel).await.map_err(failed)?;
             bound.push((channel, source));
         }
-        self.registry.replace(Channels::new(live));
+        // Sources last: a message may be meant for any channel.
         for (channel, source) in bound {
             self.run_source(channel, source);
         }
@@ -50,11 +49,13 @@ impl Engine {
         let _one_at_a_time = self.reload_lock.lock().await;
         self.parts.renew_certificates();
         let loaded = (self.loader)()?;
+        if loaded.refused.is_empty() && !loaded.starts() {
+            // It is no channel's fault: engine.yaml, or the directory itself. Nothing is withdrawn then.
+            return Err(text(&loaded.findings, Colour::Plain));
+        }
         let (mut added, mut changed, mut unchanged) = (Vec::new(), Vec::new(), Vec::new());
         let mut refused = refusals(&loaded);
         let before = self.registry.channels();
-        let mut after: BTreeMap<Arc<str>, LiveChannel> =
-            before.iter().map(|live| (Arc::clone(&live.channel.name), live.clone())).collect();
         // A file that cannot even be read by name might be any of those that run: none is withdrawn then.
         let nameless = loaded.refused.iter().any(|(_, name)| name.is_none());
         let kept: BTreeSet<&str> =
@@ -66,23 +67,17 @@ impl Engine {
                 continue;
             }
             match self.exchange(channel).await {
-                Ok(live) => {
-                    let was = after.insert(Arc::clone(&name), live);
-                    if was.is_some() { changed.push(name) } else { added.push(name) }
-                }
+                Ok(()) if before.get(&name).is_some() => changed.push(name),
+                Ok(()) => added.push(name),
                 Err(reason) => refused.push(refusal(&channel.file, Some(&channel.name), &reason)),
             }
         }
         let wanted: BTreeSet<&str> = loaded.channels.iter().map(|channel| &*channel.name).collect();
-        let removed: Vec<Arc<str>> = after
-            .keys()
-            .filter(|name| !nameless && !wanted.contains(&***name) && !kept.contains(&***name))
-            .cloned()
+        let removed: Vec<Arc<str>> = before
+            .iter()
+            .map(|live| Arc::clone(&live.channel.name))
+            .filter(|name| !nameless && !wanted.contains(&**name) && !kept.contains(&**name))
             .collect();
-        for name in &removed {
-            after.remove(name);
-        }
-        self.registry.replace(Channels::new(after.into_values()));
         for name in &removed {
             self.withdraw(name).await;
         }
@@ -110,7 +105,7 @@ impl Engine {
     }
 
     /// Exchanges one channel: its parts first, so that what cannot be built changes nothing.
-    async fn exchange(&self, channel: &ChannelConfig) -> Result<LiveChannel, String> {
+    async fn exchange(&self, channel: &ChannelConfig) -> Result<(), String> {
         let name = &*channel.name;
         let same_source = {
             let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
@@ -124,19 +119,19 @@ impl Engine {
             drop(self.parts.destination(name, config, &self.tracker, &CancellationToken::new())?);
         }
         let old = self.close_source(name).await;
-        match self.bind(channel).await {
-            Ok(source) => {
-                let live = self.put_in_force(channel).await?;
-                self.run_source(channel, source);
-                Ok(live)
-            }
-            Err(reason) => {
-                if let Some(old) = old {
-                    self.reopen(name, old).await;
-                }
-                Err(reason)
-            }
+        let exchanged = self.open_anew(channel).await;
+        if let (Err(_), Some(old)) = (&exchanged, old) {
+            self.reopen(name, old).await;
         }
+        exchanged
+    }
+
+    /// Binds a channel's source, puts the channel in force, and only then lets messages in.
+    async fn open_anew(&self, channel: &ChannelConfig) -> Result<(), String> {
+        let source = self.bind(channel).await?;
+        self.put_in_force(channel).await?;
+        self.run_source(channel, source);
+        Ok(())
     }
 
     async fn bind(&self, channel: &ChannelConfig) -> Result<Option<BoundSource>, String> {
@@ -145,7 +140,7 @@ impl Engine {
     }
 
     /// Numbers a channel's version and destinations, and starts or changes their runners.
-    async fn put_in_force(&self, channel: &ChannelConfig) -> Result<LiveChannel, String> {
+    async fn put_in_force(&self, channel: &ChannelConfig) -> Result<(), String> {
         let name = &*channel.name;
         let mut transports: Vec<Arc<dyn Destination>> = Vec::new();
         for config in &channel.destinations {
@@ -191,13 +186,16 @@ impl Engine {
             }
             destinations.push(id);
         }
-        self.stop_missing(name, &destinations).await;
+        let live = LiveChannel { channel: Arc::clone(&channel.channel), version, destinations };
+        self.registry.put(&live);
+        self.stop_missing(name, &live.destinations).await;
         self.applied
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned(), channel.clone());
-        info!(channel = name, version = version.0, destinations = destinations.len(), "in force");
-        Ok(LiveChannel { channel: Arc::clone(&channel.channel), version, destinations })
+        let destinations = live.destinations.len();
+        info!(channel = name, version = version.0, destinations, "in force");
+        Ok(())
     }
 
     /// Stops runners of destinations the channel no longer has; what waits there stays in the log.
@@ -273,6 +271,7 @@ impl Engine {
 
     async fn withdraw(&self, channel: &str) {
         drop(self.close_source(channel).await);
+        self.registry.remove(channel);
         self.stop_missing(channel, &[]).await;
         self.applied.write().unwrap_or_else(PoisonError::into_inner).remove(channel);
         info!(channel, "withdrawn; what waits for its destinations stays in the log");

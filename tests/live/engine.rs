@@ -54,6 +54,16 @@ impl Engine {
         fs::write(file, format!("{head}\nto:\n{destinations}")).unwrap();
     }
 
+    /// Moves the folder of channel files away, or back.
+    pub(crate) fn hide_channels(&self, hidden: bool) {
+        let (here, away) = (self.folder.join("channels"), self.folder.join("channels.away"));
+        if hidden {
+            fs::rename(here, away).unwrap();
+        } else {
+            fs::rename(away, here).unwrap();
+        }
+    }
+
     /// Starts the binary; `crash_at` is `point:count` or empty.
     pub(crate) fn start(&mut self, crash_at: &str) {
         let log =

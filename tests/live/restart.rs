@@ -107,8 +107,15 @@ fn a_reload_changes_what_comes_and_not_what_waits() {
     assert!(findings.contains("change") && findings.contains("trial.yaml:"), "{findings}");
     assert_eq!(link.send(&update("STILL", "P1")).0, "AA");
 
+    // A directory that is gone is no wish to withdraw every channel.
+    engine.hide_channels(true);
+    let report = engine.api("/reload", Some(&serde_json::json!({})));
+    assert_eq!(report["code"], "not_reloaded", "{report}");
+    engine.hide_channels(false);
+    assert_eq!(link.send(&update("THERE", "P2")).0, "AA");
+
     engine.api("/destinations/trial/out/resume", Some(&reason));
-    until("all three are delivered", || kept.lock().unwrap().len() == 3);
+    until("all four are delivered", || kept.lock().unwrap().len() == 4);
     let sent: Vec<String> = kept
         .lock()
         .unwrap()
@@ -127,7 +134,7 @@ fn a_reload_changes_what_comes_and_not_what_waits() {
     engine.start("");
     engine.ready().expect("the engine starts");
     engine.api("/destinations/trial/out/resume", Some(&reason));
-    until("the fourth is delivered", || kept.lock().unwrap().len() >= 4);
+    until("the fifth is delivered", || kept.lock().unwrap().len() >= 5);
     let last = String::from_utf8_lossy(kept.lock().unwrap().last().unwrap()).into_owned();
     assert_eq!((last.split('|').nth(9), last.split('|').nth(4)), (Some("PINNED"), Some("NEW")));
 }

@@ -60,8 +60,9 @@ pub(super) const CODES: &[Explanation] = &[
         code: "E0410",
         title: "a secret cannot be found",
         text: "secret/NAME is looked up in the environment (MEDWAY_SECRET_NAME, capitals, _ for -) and \
-               then in the secrets directory of engine.yaml (default secrets/NAME). Away from the machine \
-               it runs on, `medway check --without-secrets` makes this a warning.",
+               then in the secrets directory of engine.yaml (default secrets/NAME). `medway check` warns of it, \
+               since files are often checked away from the machine they run on; `medway check --secrets` \
+               and the start of the engine make it an error.",
         wrong: "sign: secret/emr-hok",
         right: "sign: secret/emr-hook",
     },
