@@ -65,7 +65,11 @@ pub(crate) fn run(arguments: &CheckArguments, terminal: &Terminal) -> Result<(),
         return Err(Failure::negative("the files do not pass the check"));
     }
     if arguments.format == Format::Human && !terminal.json() {
-        terminal.notice(&format!("{} channels pass the check", loaded.channels.len()));
+        let said = match loaded.channels.len() {
+            1 => "1 channel passes the check".to_owned(),
+            count => format!("{count} channels pass the check"),
+        };
+        terminal.notice(&said);
     }
     Ok(())
 }
