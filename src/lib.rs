@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A module imports only modules further down this list (`tests/tidy.rs` holds that): `cli`, `admin`,
-//! `engine`, `config`, `delivery`, `source`, `destination`, `store`, `channel`, `yaml`, `hl7`,
-//! `telemetry`, `tls`, `clock`, `message`.
+//! `engine`, `config`, `delivery`, `source`, `destination`, `store`, `channel`, `mapping`, `yaml`, `fhir`,
+//! `hl7`, `telemetry`, `tls`, `clock`, `message`.
 
 pub mod admin;
 pub mod channel;
@@ -19,7 +19,9 @@ pub mod config;
 pub mod delivery;
 pub mod destination;
 pub mod engine;
+pub mod fhir;
 pub mod hl7;
+pub mod mapping;
 pub mod message;
 pub mod source;
 pub mod store;

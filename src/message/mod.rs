@@ -9,6 +9,7 @@ pub mod kind;
 pub mod outcome;
 pub mod payload;
 pub mod plan;
+pub mod resource;
 pub mod secret;
 pub mod time;
 pub mod verdict;
