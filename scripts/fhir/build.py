@@ -83,6 +83,9 @@ def type_code(kind):
 
 def type_text(kind, path):
     code = type_code(kind)
+    if path == "Resource.id":
+        # The publication calls it a string; its text says id (resource.html#id).
+        return "id"
     if code in ("BackboneElement", "Element"):
         return "@" + path
     targets = [t.rsplit("/", 1)[1] for t in kind.get("targetProfile", [])]
@@ -153,8 +156,6 @@ def type_lines(archive):
             lines.append("\t".join(["*", group, kind, parent, mark]))
             for element in elements[1:]:
                 if element["path"].rpartition(".")[0] == group and own(element):
-                    if "slicing" in element and element["path"].endswith("extension"):
-                        continue
                     lines.append(element_line(element, parents, wanted))
         for element in elements:
             # The root of a snapshot repeats what its ancestors say; elements repeat what their type says.

@@ -1,3 +1,5 @@
 //! FHIR R4 (4.0.1) as pure functions over JSON: no I/O, no clock, no randomness.
 //!
 //! A resource is a `serde_json::Value` whose numbers keep their text and whose members keep their order.
+
+pub mod definitions;
