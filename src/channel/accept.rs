@@ -139,6 +139,16 @@ impl Accept {
         }
     }
 
+    /// Whether this type is asked for by name.
+    #[must_use]
+    pub fn names(&self, event: &str) -> bool {
+        let (code, event) = event.split_once('^').unwrap_or((event, ""));
+        let fits = |wanted: &str| wanted == event;
+        self.types
+            .iter()
+            .any(|pattern| &*pattern.code == code && pattern.event.as_deref().is_none_or(fits))
+    }
+
     fn type_problem(&self, input: &Input) -> Option<Problem> {
         if self.types.is_empty() {
             return None;

@@ -122,6 +122,12 @@ impl Channel {
         })
     }
 
+    /// Whether `accept: types` asks for this type and event by name.
+    #[must_use]
+    pub fn asks_for(&self, event: &str) -> bool {
+        self.accept.names(event)
+    }
+
     /// What it says of a message.
     #[must_use]
     pub fn judge(&self, input: &Input) -> Verdict {

@@ -87,32 +87,35 @@ impl Registry {
         let input = input_of(received, ReadOptions::default());
         let mut judged = Judged::default();
         judged.subscribers(&channels, &input, Some(topic));
-        let taken = judged.taken.take().unwrap_or_else(|| Taken {
-            kind: input.kind(),
-            content_type: input.content_type(),
-            event: input.event().to_string(),
-            control_id: input.control_id().to_owned(),
-            keys: Vec::new(),
-            routes: Vec::new(),
-            duplicate: None,
-        });
+        let taken = judged.taken.take().unwrap_or_else(|| taken_by_nobody(&input));
         message(received, taken, judged.plan)
     }
 
-    fn judge(&self, received: &Received) -> Result<NewMessage, Problem> {
+    fn judge(&self, received: &Received, wanted: Wanted) -> Result<NewMessage, Problem> {
         let channels = self.channels.load();
         let own = channels.get(&received.channel).ok_or_else(|| withdrawn(&received.channel))?;
         let input = input_of(received, own.channel.read_options);
         let mut judged = Judged::default();
-        match own.channel.judge(&input) {
-            Verdict::Take(taken) => judged.take(own, taken),
-            Verdict::Refuse(problem) => return Err(problem),
-            Verdict::Pass => return Err(unwanted()),
+        if wanted == Wanted::Yes || own.channel.asks_for(input.event()) {
+            match own.channel.judge(&input) {
+                Verdict::Take(taken) => judged.take(own, taken),
+                Verdict::Refuse(problem) => return Err(problem),
+                Verdict::Pass => return Err(unwanted()),
+            }
         }
         judged.subscribers(&channels, &input, None);
-        let taken = judged.taken.take().ok_or_else(unwanted)?;
+        let taken = judged.taken.take().unwrap_or_else(|| taken_by_nobody(&input));
         Ok(message(received, taken, judged.plan))
     }
+}
+
+/// Whether a source's own channel is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Always; what it does not take is refused.
+    Yes,
+    /// Only when it asks for the type by name.
+    ByName,
 }
 
 /// What has been said of a message so far.
@@ -154,6 +157,19 @@ impl Judged {
                 whole.keys.push(key);
             }
         }
+    }
+}
+
+/// What is known of a message that no channel wants.
+fn taken_by_nobody(input: &Input) -> Taken {
+    Taken {
+        kind: input.kind(),
+        content_type: input.content_type(),
+        event: input.event().to_string(),
+        control_id: input.control_id().to_owned(),
+        keys: Vec::new(),
+        routes: Vec::new(),
+        duplicate: None,
     }
 }
 
@@ -218,6 +234,10 @@ fn unwanted() -> Problem {
 
 impl Admit for Registry {
     fn admit(&self, received: &Received) -> Result<NewMessage, Problem> {
-        self.judge(received)
+        self.judge(received, Wanted::Yes)
+    }
+
+    fn keep(&self, received: &Received) -> Result<NewMessage, Problem> {
+        self.judge(received, Wanted::ByName)
     }
 }

@@ -15,10 +15,18 @@ use tracing::{info, warn};
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
+use crate::message::plan::PlanEntry;
 use crate::message::time::Timestamp;
 use crate::message::verdict::{DuplicateRule, IfChanged, Problem};
+use crate::source::resource::ResourceChange;
 use crate::store::{Appended, NewMessage, Reject, Store, StoreError};
 use crate::telemetry::metrics::{MESSAGES_RECEIVED, MESSAGES_REFUSED, MESSAGES_REPEATED};
+
+/// The attribute that names the event of a message which does not name it itself: `Patient^update`.
+pub const EVENT: &str = "event";
+
+/// The attribute that names the version a resource becomes: `Patient/123/_history/4`.
+pub const CONTROL_ID: &str = "control_id";
 
 /// One message as it came in.
 #[derive(Debug, Clone)]
@@ -91,6 +99,22 @@ pub trait Admit: Send + Sync {
     /// # Errors
     /// When no channel takes it, or its own channel refuses it.
     fn admit(&self, received: &Received) -> Result<NewMessage, Problem>;
+
+    /// The message to append for input that carried other messages (a FHIR batch): it goes to the
+    /// channels that ask for its type by name, and is stored when none does.
+    ///
+    /// # Errors
+    /// When its own channel is gone, or asks for it and refuses it.
+    fn keep(&self, received: &Received) -> Result<NewMessage, Problem> {
+        self.admit(received)
+    }
+
+    /// The subscriptions of `channel` that a change of a resource is an event of, as entries of its
+    /// message's plan.
+    fn subscribed(&self, channel: &str, change: &ResourceChange<'_>) -> Vec<PlanEntry> {
+        let (_, _) = (channel, change);
+        Vec::new()
+    }
 }
 
 /// How much all sources together may have in the intake at once.
@@ -144,7 +168,7 @@ struct Shared {
 }
 
 /// What a call has in the intake; gives its room back when dropped.
-struct Room<'a> {
+pub(super) struct Room<'a> {
     shared: &'a Shared,
     messages: usize,
     bytes: usize,
@@ -251,7 +275,7 @@ impl Intake {
         replies
     }
 
-    fn enter(&self, batch: &[Received]) -> Result<Room<'_>, &'static str> {
+    pub(super) fn enter(&self, batch: &[Received]) -> Result<Room<'_>, &'static str> {
         if self.draining() {
             return Err("the engine is stopping; send it again");
         }
@@ -268,18 +292,25 @@ impl Intake {
         if full { Err("too many messages wait for the store; send it again") } else { Ok(room) }
     }
 
-    /// A panic in the middle refuses the one message that caused it (P10).
     fn judge(&self, received: &Received) -> Result<NewMessage, Problem> {
-        let admit = &self.shared.admit;
-        let mut message = catch_unwind(AssertUnwindSafe(|| admit.admit(received)))
-            .unwrap_or_else(|_| Err(problem(207, "the engine failed on this message", false)))?;
+        let mut message = self.guarded(|admit| admit.admit(received))?;
         if message.duplicate.is_none() {
             message.duplicate.clone_from(&received.duplicate);
         }
         Ok(message)
     }
 
-    fn note(&self, error: Option<&StoreError>) {
+    /// A panic in the middle refuses the one message that caused it (P10).
+    pub(super) fn guarded<T>(
+        &self,
+        judge: impl FnOnce(&dyn Admit) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let admit = &*self.shared.admit;
+        catch_unwind(AssertUnwindSafe(|| judge(admit)))
+            .unwrap_or_else(|_| Err(problem(207, "the engine failed on this message", false)))
+    }
+
+    pub(super) fn note(&self, error: Option<&StoreError>) {
         let failed_before = self.shared.failing.swap(error.is_some(), Ordering::Relaxed);
         match error {
             Some(error) if !failed_before => warn!(%error, "intake refuses: nothing can be stored"),
@@ -359,7 +390,7 @@ fn refuse_whole(judged: &mut [Result<NewMessage, Problem>]) {
 }
 
 /// Counts replies; a batch comes from one source, so its channel is looked up once.
-fn count(batch: &[Received], replies: &[Reply]) {
+pub(super) fn count(batch: &[Received], replies: &[Reply]) {
     let Some(first) = batch.first() else { return };
     let (mut new, mut repeated, mut refused, mut unavailable) = (0, 0, 0, 0);
     for reply in replies {
@@ -386,7 +417,7 @@ fn count(batch: &[Received], replies: &[Reply]) {
 }
 
 /// What a sender hears of a store that fails: no paths, no database texts.
-const fn in_words(error: &StoreError) -> &'static str {
+pub(super) const fn in_words(error: &StoreError) -> &'static str {
     match error {
         StoreError::Full => "the disk is full; send it again later",
         StoreError::Overloaded { .. } => "the store is behind; send it again",

@@ -8,4 +8,5 @@ pub mod intake;
 pub mod listener;
 pub mod mllp;
 pub mod network;
+pub mod resource;
 pub mod status;
