@@ -8,6 +8,7 @@
 pub mod build;
 pub mod live;
 pub mod publish;
+pub mod readings;
 pub mod registry;
 pub mod reload;
 pub mod replay;
@@ -33,6 +34,7 @@ use crate::delivery::render::Render;
 use crate::destination::Destination;
 use crate::engine::build::Parts;
 use crate::engine::live::LiveSource;
+use crate::engine::readings::Readings;
 use crate::engine::registry::Registry;
 use crate::engine::replay::{ReplayError, ReplayRequest, Replayed};
 use crate::engine::versions::Versions;
@@ -101,8 +103,9 @@ impl Engine {
     ) -> Result<Arc<Self>, EngineError> {
         let tracker = TaskTracker::new();
         let (stop_sources, stop_deliveries) = (CancellationToken::new(), CancellationToken::new());
-        let registry = Arc::new(Registry::default());
-        let versions = Arc::new(Versions::new(Arc::clone(&store)));
+        let readings = Arc::new(Readings::default());
+        let registry = Arc::new(Registry::new(Arc::clone(&readings)));
+        let versions = Arc::new(Versions::new(Arc::clone(&store), readings));
         let render: Arc<dyn Render> = versions.clone();
         let admit: Arc<dyn Admit> = registry.clone();
         let marker =

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::channel::Channel;
 use crate::channel::input::Input;
+use crate::engine::readings::Readings;
 use crate::hl7::raw::ReadOptions;
 use crate::message::id::{DestinationId, MessageId, VersionId};
 use crate::message::plan::{Disposition, Plan, PlanEntry};
@@ -52,9 +53,16 @@ impl Channels {
 #[derive(Debug, Default)]
 pub struct Registry {
     channels: ArcSwap<Channels>,
+    readings: Arc<Readings>,
 }
 
 impl Registry {
+    /// No channel yet. `readings`: where what was read is kept for the deliveries.
+    #[must_use]
+    pub fn new(readings: Arc<Readings>) -> Self {
+        Self { channels: ArcSwap::default(), readings }
+    }
+
     /// The channels in force now.
     #[must_use]
     pub fn channels(&self) -> Arc<Channels> {
@@ -105,7 +113,9 @@ impl Registry {
         }
         judged.subscribers(&channels, &input, None);
         let taken = judged.taken.take().unwrap_or_else(|| taken_by_nobody(&input));
-        Ok(message(received, taken, judged.plan))
+        let message = message(received, taken, judged.plan);
+        self.readings.keep(message.envelope.id, &Arc::new(input));
+        Ok(message)
     }
 }
 

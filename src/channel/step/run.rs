@@ -119,7 +119,7 @@ fn apply(
     for edit in &edits {
         write(&mut draft, edit).map_err(|error| problem(&error))?;
     }
-    reread(draft.finish())
+    draft.finish_read().map_or_else(|| reread(draft.finish()), Ok)
 }
 
 fn write(draft: &mut Draft<'_>, edit: &Edit) -> Result<(), EditError> {

@@ -14,6 +14,7 @@ use crate::hl7::charset::{Charset, DecodeError, EncodeError};
 use crate::hl7::escape::{self, WriteError};
 use crate::hl7::path::{FieldPath, Path, Which, is_segment_id};
 use crate::hl7::raw::{RawMessage, SegmentRef};
+use crate::hl7::scan::{Span, slice};
 use crate::hl7::segment::{self, header_id};
 use crate::hl7::separators::Separators;
 use crate::hl7::value::Value;
@@ -98,10 +99,13 @@ struct Line<'m> {
 /// A message being edited.
 #[derive(Clone)]
 pub struct Draft<'m> {
+    message: &'m RawMessage,
     /// What stands before the header.
     before: &'m [u8],
     lines: Vec<Line<'m>>,
     charset: Charset,
+    /// Whether segments were added, removed or written in another charset.
+    is_reshaped: bool,
 }
 
 impl std::fmt::Debug for Draft<'_> {
@@ -116,19 +120,24 @@ impl<'m> Draft<'m> {
     pub fn new(message: &'m RawMessage) -> Self {
         let bytes: &'m [u8] = message.bytes();
         let between = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
-        let mut lines: Vec<Line<'m>> = Vec::with_capacity(message.segments().len());
-        let starts = message.segments().map(|segment| segment.at);
-        let first = message.segments().next().map_or(bytes.len(), |segment| segment.at);
-        let next_starts = starts.skip(1).chain(Some(bytes.len()));
-        for (segment, next) in message.segments().zip(next_starts) {
-            let end = segment.at.saturating_add(segment.bytes.len());
-            lines.push(Line {
-                bytes: Cow::Borrowed(segment.bytes),
-                end: Cow::Borrowed(between(end, next)),
-                separators: segment.separators,
-            });
+        let spans = message.spans();
+        let first = spans.first().map_or(bytes.len(), |span| span.start);
+        let next_starts = spans.iter().skip(1).map(|span| span.start).chain(Some(bytes.len()));
+        let lines = spans.iter().zip(next_starts).enumerate().map(|(index, (span, next))| {
+            let line = slice(bytes, *span);
+            Line {
+                bytes: Cow::Borrowed(line),
+                end: Cow::Borrowed(between(span.end, next)),
+                separators: message.separators_at(index, line),
+            }
+        });
+        Self {
+            message,
+            before: between(0, first),
+            lines: lines.collect(),
+            charset: message.charset(),
+            is_reshaped: false,
         }
-        Self { before: between(0, first), lines, charset: message.charset() }
     }
 
     /// The charset that texts are written in.
@@ -271,6 +280,7 @@ impl<'m> Draft<'m> {
                 Err(EditError::Header { path: segment.name().to_owned() })
             }
             Some(_) => {
+                self.is_reshaped = true;
                 self.lines.remove(index);
                 Ok(())
             }
@@ -306,6 +316,7 @@ impl<'m> Draft<'m> {
             last.end = end.clone();
         }
         let bytes = Cow::Owned(segment.to_vec());
+        self.is_reshaped = true;
         self.lines.insert(index, Line { bytes, end, separators });
         Ok(index)
     }
@@ -324,6 +335,7 @@ impl<'m> Draft<'m> {
             }
             self.lines = lines;
             self.charset = charset;
+            self.is_reshaped = true;
         }
         let msh18 = Path::of_field("MSH", 18);
         msh18.map_or(Ok(()), |path| self.set(&path, charset.msh18()))
@@ -341,6 +353,37 @@ impl<'m> Draft<'m> {
             out.extend_from_slice(&line.end);
         }
         out.into()
+    }
+
+    /// The message as it stands now, read: only what was written is looked at again. `None` when it must be
+    /// read as a whole, because it might be read otherwise than it was before.
+    #[must_use]
+    pub fn finish_read(&self) -> Option<RawMessage> {
+        if self.is_reshaped || !self.message.is_uniform() {
+            return None;
+        }
+        let old = self.message.bytes();
+        let mut out = Vec::with_capacity(old.len().saturating_add(64));
+        let mut spans = Vec::with_capacity(self.lines.len());
+        let mut copied = 0;
+        for (line, span) in self.lines.iter().zip(self.message.spans()) {
+            let untouched = old.get(copied..span.start)?;
+            if let Cow::Owned(written) = &line.bytes {
+                if !reads_the_same(slice(old, *span), written, line.separators) {
+                    return None;
+                }
+                out.extend_from_slice(untouched);
+                spans.push(Span { start: out.len(), end: out.len().saturating_add(written.len()) });
+                out.extend_from_slice(written);
+                copied = span.end;
+            } else {
+                let start = out.len().saturating_add(untouched.len());
+                let size = span.end.saturating_sub(span.start);
+                spans.push(Span { start, end: start.saturating_add(size) });
+            }
+        }
+        out.extend_from_slice(old.get(copied..)?);
+        Some(self.message.moved(out.into(), spans))
     }
 
     fn write(
@@ -374,6 +417,7 @@ impl<'m> Draft<'m> {
         if header_id(path.segment_bytes()).is_some() {
             return Err(EditError::Header { path: path.to_string() });
         }
+        self.is_reshaped |= !indices.is_empty();
         for index in indices.iter().rev() {
             self.lines.remove(*index);
         }
@@ -412,6 +456,17 @@ impl Line<'_> {
     fn segment(&self, index: usize) -> SegmentRef<'_> {
         SegmentRef::new(index, 0, &self.bytes, self.separators)
     }
+}
+
+/// Whether a segment that was written to is still one segment of the same name, and a header still says the
+/// same of the charset.
+fn reads_the_same(before: &[u8], now: &[u8], separators: Separators) -> bool {
+    let (old, new) =
+        (SegmentRef::new(0, 0, before, separators), SegmentRef::new(0, 0, now, separators));
+    let is_line = memchr::memchr2(b'\r', b'\n', now).is_none();
+    let header = !old.is_header()
+        || old.field_bytes(18) == new.field_bytes(18) && memchr::memchr2(0xE2, 0xC2, now).is_none();
+    is_line && !old.id.is_empty() && old.id == new.id && header
 }
 
 fn field_of(path: &Path) -> Result<&FieldPath, EditError> {
