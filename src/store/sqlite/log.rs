@@ -112,8 +112,7 @@ fn page_now(
 
 /// The plans that deliver to a destination, as a JSON list.
 fn plans_to(destination: DestinationId, dictionary: &Dictionary) -> String {
-    let is_sent =
-        |shape: &Shape| shape.destination == destination && shape.what != What::Filtered;
+    let is_sent = |shape: &Shape| shape.destination == destination && shape.what != What::Filtered;
     let delivers = |number: &u32| {
         dictionary.plans.get(*number).is_some_and(|shapes| shapes.iter().any(is_sent))
     };

@@ -78,9 +78,13 @@ pub(super) const FIRST: &str = "SELECT coalesce(min(seq), 0) FROM message";
 pub(super) const MARK: &str = "SELECT value FROM mark WHERE name = ?1";
 /// Primary key.
 pub(super) const RAISE_MARK: &str = "UPDATE mark SET value = max(value, ?2) WHERE name = ?1";
-/// Primary key, a range.
-pub(super) const PLANS_AFTER: &str =
-    "SELECT seq, plan, body_size FROM message WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+/// Primary keys of both, a range of the log; plans of a JSON list.
+pub(super) const LOG_PAGE: &str = "SELECT m.seq, m.id, m.received_at, m.channel, m.content_type,
+    m.kind, m.event, m.control, m.keys, m.plan, m.lanes, m.origin_parent, m.origin_by,
+    m.origin_reason, b.codec, b.bytes
+    FROM message m LEFT JOIN body b ON b.seq = m.body_seq
+    WHERE m.seq > ?1 AND m.seq <= ?2 AND m.plan IN (SELECT value FROM json_each(?3))
+    ORDER BY m.seq LIMIT ?4";
 /// Primary keys of both, for each number of a JSON list.
 pub(super) const MESSAGES: &str = "SELECT m.seq, m.id, m.received_at, m.channel, m.content_type,
     m.kind, m.event, m.control, m.keys, m.plan, m.lanes, m.origin_parent, m.origin_by,
@@ -293,6 +297,7 @@ mod tests {
         ("CURSORS", "SCAN cursor"),
         ("HAS_EXCEPTIONS", "SCAN d"),
         ("EXCEPTIONS_BETWEEN", "SCAN d"),
+        ("LOG_PAGE", "SCAN json_each VIRTUAL TABLE"),
         ("MESSAGES", "SCAN j VIRTUAL TABLE"),
         ("ENVELOPES", "SCAN j VIRTUAL TABLE"),
         ("SEARCH_KEY", "SCAN r"),

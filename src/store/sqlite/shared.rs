@@ -10,6 +10,7 @@ use crate::message::StoredMessage;
 use crate::message::id::Seq;
 use crate::store::sqlite::dictionary::Dictionary;
 use crate::store::sqlite::index::Tail;
+use crate::store::sqlite::log::Readers;
 use crate::store::{StoreError, StoreStatus};
 
 /// Freshly committed messages of one commit.
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     broken: Mutex<Option<StoreError>>,
     /// Turns true when the committer has ended.
     pub(super) ended: watch::Sender<bool>,
+    /// Connections that read whole messages.
+    pub(super) readers: Readers,
     path: PathBuf,
 }
 
@@ -41,6 +44,7 @@ impl Shared {
         dictionary: Dictionary,
         tail: Tail,
         fresh_batches_max: usize,
+        readers: u32,
     ) -> Self {
         Self {
             dictionary: RwLock::new(dictionary),
@@ -52,6 +56,7 @@ impl Shared {
             failing: Mutex::new(None),
             broken: Mutex::new(None),
             ended: watch::channel(false).0,
+            readers: Readers::new(path.clone(), readers),
             path,
         }
     }
