@@ -403,12 +403,11 @@ fn is_acknowledgement(header: &Header<'_>, bytes: &[u8]) -> bool {
         return true;
     }
     let mut segments = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).filter(|s| !s.is_empty());
-    let id = |segment: &[u8]| segment.get(..3).map(<[u8]>::to_vec).unwrap_or_default();
     let mut has_answer = false;
     let only_answer = segments.all(|segment| {
-        let id = id(segment);
+        let id = segment.get(..3).unwrap_or_default();
         has_answer |= id == b"MSA";
-        ACK_SEGMENTS.contains(&id.as_slice())
+        ACK_SEGMENTS.contains(&id)
     });
     has_answer && only_answer
 }
