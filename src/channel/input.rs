@@ -168,8 +168,8 @@ impl Input {
 
 /// `ADT^A01`; before 2.2 the event stands in EVN-1 alone.
 fn event_of(message: &RawMessage) -> String {
-    let header = Header::read(message.bytes());
-    header.map(|header| header.event_name()).unwrap_or_default()
+    let header = message.segments().find(|segment| segment.id == b"MSH");
+    header.map(|segment| Header::of(segment).event_name()).unwrap_or_default()
 }
 
 impl Read {

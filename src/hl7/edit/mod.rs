@@ -11,6 +11,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::hl7::charset::{Charset, DecodeError, EncodeError};
+use crate::hl7::edit::place::New;
 use crate::hl7::escape::{self, WriteError};
 use crate::hl7::path::{FieldPath, Path, Which, is_segment_id};
 use crate::hl7::raw::{RawMessage, SegmentRef};
@@ -200,13 +201,13 @@ impl<'m> Draft<'m> {
     pub fn set_in(&mut self, index: usize, path: &Path, text: &str) -> Result<(), EditError> {
         let (separators, charset) = (self.separators_of(index), self.charset);
         let write = |error| EditError::Write { path: path.to_string(), error };
-        let raw = escape::encode(text, &separators, charset).map_err(write)?.into_owned();
-        self.write(index, path, &|now| {
+        let raw = escape::encode(text, &separators, charset).map_err(write)?;
+        let stays = |now: &[u8]| {
             let value = Value::of(now, separators);
             let is_leaf = value.leaf().len() == now.len();
-            let is_same = is_leaf && value.try_text(charset).is_ok_and(|now| now == text);
-            if is_same { now.to_vec() } else { raw.clone() }
-        })
+            is_leaf && value.try_text(charset).is_ok_and(|now| now == text)
+        };
+        self.write(index, path, &New { raw: &raw, stays: &stays })
     }
 
     /// Writes bytes as they are: delimiters below the path's own level, escapes, `""`.
@@ -229,7 +230,7 @@ impl<'m> Draft<'m> {
         if !place::is_one_value(raw, field, &self.separators_of(index)) {
             return Err(EditError::NotOneValue { path: path.to_string() });
         }
-        self.write(index, path, &|_| raw.to_vec())
+        self.write(index, path, &New { raw, stays: &|_| false })
     }
 
     /// Writes `""`: the receiver is to delete what it holds.
@@ -386,19 +387,14 @@ impl<'m> Draft<'m> {
         Some(self.message.moved(out.into(), spans))
     }
 
-    fn write(
-        &mut self,
-        index: usize,
-        path: &Path,
-        raw: &dyn Fn(&[u8]) -> Vec<u8>,
-    ) -> Result<(), EditError> {
+    fn write(&mut self, index: usize, path: &Path, new: &New<'_>) -> Result<(), EditError> {
         let field = field_of(path)?;
         self.refuse_delimiters(index, path, field)?;
         let no_segment = || EditError::NoSegment { path: path.to_string() };
         let charset = self.charset;
         let line = self.lines.get_mut(index).ok_or_else(no_segment)?;
         let segment = SegmentRef::new(index, 0, &line.bytes, line.separators);
-        let written = place::write(&segment, path, field, charset, raw)?;
+        let written = place::write(&segment, path, field, charset, new)?;
         if let Some(bytes) = written {
             line.bytes = bytes.into();
         }

@@ -363,7 +363,7 @@ impl Desk {
             Reply::Refused(problem) => self.status.refused(received.at, &problem.text),
             Reply::Unavailable { reason } => self.status.refused(received.at, reason),
         }
-        let header = Header::read_best_effort(received.payload.expose());
+        let header = Header::read_best_effort(received.payload.expose()).map(Header::indexed);
         due(header.as_ref(), reply, &self.options.ack, received.at)
     }
 
