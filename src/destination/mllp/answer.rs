@@ -87,43 +87,34 @@ impl Ack {
     #[must_use]
     pub fn read(frame: &Bytes) -> Option<Self> {
         let header = Header::read(frame).ok()?;
-        let field_separator = header.separators().field;
-        let charset = header.charset().unwrap_or(Charset::Utf8);
-        let fields = |segment: &'_ [u8]| -> Vec<Bytes> {
-            segment
-                .split(|byte| *byte == field_separator)
-                .map(|field| frame.slice_ref(field))
-                .collect()
-        };
-        let segments = || frame.split(|byte| matches!(byte, b'\r' | b'\n'));
-        let msa = segments().find(|segment| segment.starts_with(b"MSA"))?;
-        let msa = fields(msa);
-        let (Some(name), Some(code)) = (msa.first(), msa.get(1)) else { return None };
-        if &**name != b"MSA" {
+        let separator = header.separators().field;
+        let fields = |segment: &'_ [u8]| segment.split(move |byte| *byte == separator);
+        let mut segments = frame.split(|byte| matches!(byte, b'\r' | b'\n'));
+        let mut msa = fields(segments.find(|segment| segment.starts_with(b"MSA"))?);
+        let (name, code) = (msa.next()?, msa.next()?);
+        if name != b"MSA" {
             return None;
         }
+        let control_id = msa.next().map(|id| frame.slice_ref(id)).unwrap_or_default();
         let mut texts: Vec<String> = Vec::new();
-        let mut add = |field: Option<&Bytes>| {
+        let mut add = |field: Option<&[u8]>| {
             let Some(field) = field.filter(|field| !field.is_empty()) else { return };
             let kept = field.get(..Answer::TEXT_BYTES_MAX).unwrap_or(field);
+            let charset = header.charset().unwrap_or(Charset::Utf8);
             let text = charset.decode_lossy(kept).into_owned();
             if !texts.contains(&text) {
                 texts.push(text);
             }
         };
-        add(msa.get(3));
-        for err in segments().filter(|segment| segment.starts_with(b"ERR")).take(8) {
-            let err = fields(err);
+        add(msa.next());
+        let segments = frame.split(|byte| matches!(byte, b'\r' | b'\n'));
+        for err in segments.filter(|segment| segment.starts_with(b"ERR")).take(8) {
             // ERR-1 until 2.4; ERR-2 to ERR-8 since 2.5: location, code, severity, text for users.
             for number in [1, 2, 3, 7, 8] {
-                add(err.get(number));
+                add(fields(err).nth(number));
             }
         }
-        Some(Self {
-            code: AckCode::read(code),
-            control_id: msa.get(2).cloned().unwrap_or_default(),
-            text: texts.join(" | "),
-        })
+        Some(Self { code: AckCode::read(code), control_id, text: texts.join(" | ") })
     }
 }
 
