@@ -15,6 +15,7 @@ pub mod lanes;
 pub mod limit;
 pub mod marker;
 pub mod meters;
+mod numbers;
 pub mod options;
 pub mod pace;
 pub mod policy;
