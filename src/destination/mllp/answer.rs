@@ -88,9 +88,9 @@ impl Ack {
     pub fn read(frame: &Bytes) -> Option<Self> {
         let header = Header::read(frame).ok()?;
         let separator = header.separators().field;
-        let fields = |segment: &'_ [u8]| segment.split(move |byte| *byte == separator);
-        let mut segments = frame.split(|byte| matches!(byte, b'\r' | b'\n'));
-        let mut msa = fields(segments.find(|segment| segment.starts_with(b"MSA"))?);
+        let segments = || frame.split(|byte| matches!(byte, b'\r' | b'\n'));
+        let msa = segments().find(|segment| segment.starts_with(b"MSA"))?;
+        let mut msa = fields(msa, separator);
         let (name, code) = (msa.next()?, msa.next()?);
         if name != b"MSA" {
             return None;
@@ -107,15 +107,18 @@ impl Ack {
             }
         };
         add(msa.next());
-        let segments = frame.split(|byte| matches!(byte, b'\r' | b'\n'));
-        for err in segments.filter(|segment| segment.starts_with(b"ERR")).take(8) {
+        for err in segments().filter(|segment| segment.starts_with(b"ERR")).take(8) {
             // ERR-1 until 2.4; ERR-2 to ERR-8 since 2.5: location, code, severity, text for users.
             for number in [1, 2, 3, 7, 8] {
-                add(fields(err).nth(number));
+                add(fields(err, separator).nth(number));
             }
         }
         Some(Self { code: AckCode::read(code), control_id, text: texts.join(" | ") })
     }
+}
+
+fn fields(segment: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    segment.split(move |byte| *byte == separator)
 }
 
 /// What broke, in words without content.
