@@ -9,7 +9,7 @@
 //!
 //! A module imports only modules further down this list (`tests/tidy.rs` holds that): `cli`, `admin`,
 //! `engine`, `config`, `delivery`, `source`, `destination`, `store`, `channel`, `mapping`, `yaml`, `fhir`,
-//! `hl7`, `telemetry`, `tls`, `clock`, `message`.
+//! `hl7`, `telemetry`, `tls`, `clock`, `network`, `message`.
 
 pub mod admin;
 pub mod channel;
@@ -23,6 +23,7 @@ pub mod fhir;
 pub mod hl7;
 pub mod mapping;
 pub mod message;
+pub mod network;
 pub mod source;
 pub mod store;
 pub mod telemetry;

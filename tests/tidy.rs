@@ -80,12 +80,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fhir",
             "hl7",
             "tls",
+            "network",
             "message",
         ],
     ),
     ("delivery", &["destination", "store", "telemetry", "clock", "message"]),
-    ("source", &["store", "fhir", "hl7", "telemetry", "tls", "clock", "message"]),
-    ("destination", &["fhir", "hl7", "telemetry", "tls", "clock", "message"]),
+    ("source", &["store", "fhir", "hl7", "telemetry", "tls", "clock", "network", "message"]),
+    ("destination", &["fhir", "hl7", "telemetry", "tls", "clock", "network", "message"]),
     ("store", &["telemetry", "message"]),
     ("channel", &["mapping", "yaml", "fhir", "hl7", "message"]),
     ("mapping", &["yaml", "fhir", "hl7", "message"]),
@@ -95,6 +96,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("tls", &[]),
     ("clock", &["message"]),
+    ("network", &[]),
     ("message", &[]),
 ];
 

@@ -175,6 +175,10 @@ impl<'f> Build<'f> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let beside = self.files.list(folder);
         let fault = Fault::new("E0340", at, format!("there is no table {path}"));
+        if path.starts_with(['[', '(']) {
+            return fault
+                .hint("`in` names a table; values stand one by one: MSH-9.2 is A01 or A04");
+        }
         match nearest(path, beside.iter().map(String::as_str)) {
             Some(near) => fault.hint(format!("did you mean {near}?")).fix(near),
             None if beside.is_empty() => {

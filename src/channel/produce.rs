@@ -27,6 +27,8 @@ pub enum Produce {
     Same,
     /// A new HL7 message.
     Hl7(Box<NewMessage>),
+    /// The application acknowledgement of the message, as a message of its own.
+    Acknowledgement,
     /// The whole message as JSON.
     WholeJson,
     /// JSON made after a template.
@@ -65,10 +67,11 @@ const DEPTH_MAX: usize = 32;
 impl Produce {
     /// Compiles `produce:`.
     pub fn compile(node: &Node, build: &mut Build<'_>) -> Self {
-        let Some(fields) = Fields::read(node, "produce", &["hl7", "json", "text"], build) else {
+        let Some(fields) = Fields::read(node, "produce", &["hl7", "json", "text", "ack"], build)
+        else {
             return Self::Same;
         };
-        let forms = [fields.get("hl7"), fields.get("json"), fields.get("text")];
+        let forms = ["hl7", "json", "text", "ack"].map(|form| fields.get(form));
         if forms.iter().flatten().count() > 1 {
             build.error_hint(
                 "E0107",
@@ -80,8 +83,8 @@ impl Produce {
         match forms {
             [Some(hl7), ..] => NewMessage::compile(hl7, build)
                 .map_or(Self::Same, |message| Self::Hl7(Box::new(message))),
-            [_, Some(json), _] if json.text() == Some("hl7") => Self::WholeJson,
-            [_, Some(json), _] => {
+            [_, Some(json), ..] if json.text() == Some("hl7") => Self::WholeJson,
+            [_, Some(json), ..] => {
                 if json.text().is_some() {
                     build.error_hint(
                         "E0103",
@@ -97,7 +100,18 @@ impl Produce {
                 };
                 Self::Json(shape(json, build, 0), content_type)
             }
-            [_, _, Some(text)] => template::text(text, build).map_or(Self::Same, Self::Text),
+            [_, _, Some(text), _] => template::text(text, build).map_or(Self::Same, Self::Text),
+            [.., Some(ack)] => {
+                if ack.text() != Some("application") {
+                    build.error_hint(
+                        "E0103",
+                        ack,
+                        "ack is `application`: that the message was taken",
+                        "write ack: application",
+                    );
+                }
+                Self::Acknowledgement
+            }
             _ => Self::Same,
         }
     }
@@ -107,7 +121,7 @@ impl Produce {
     pub const fn content_type(&self) -> Option<ContentType> {
         match self {
             Self::Same => None,
-            Self::Hl7(_) => Some(ContentType::Hl7v2),
+            Self::Hl7(_) | Self::Acknowledgement => Some(ContentType::Hl7v2),
             Self::WholeJson => Some(ContentType::Json),
             Self::Json(_, content_type) => Some(*content_type),
             Self::Text(_) => Some(ContentType::Text),
@@ -118,7 +132,7 @@ impl Produce {
     #[must_use]
     pub fn make(&self, scope: &Scope<'_>) -> Option<Bytes> {
         match self {
-            Self::Same | Self::Hl7(_) => None,
+            Self::Same | Self::Hl7(_) | Self::Acknowledgement => None,
             Self::WholeJson => match scope.message {
                 Message::Hl7(message) => {
                     Some(json::whole(message, &scope.facts.event).to_string().into())

@@ -13,6 +13,8 @@ use crate::channel::produce::Produce;
 use crate::channel::scope::{Message, Miss, Notes, Scope};
 use crate::channel::step::run::run;
 use crate::channel::{Channel, Destination};
+use crate::hl7::ack::{self, AckCode, Answer};
+use crate::hl7::header::Header;
 use crate::hl7::raw::RawMessage;
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
@@ -129,28 +131,45 @@ impl Destination {
         context: &Context,
         made_of: &str,
     ) -> Result<Option<RawMessage>, RenderProblem> {
-        let new = match &self.produce {
-            Produce::Hl7(new) => Some(new),
-            _ => None,
-        };
-        if new.is_none() && self.steps.is_empty() {
+        let is_new = matches!(self.produce, Produce::Hl7(_) | Produce::Acknowledgement);
+        if !is_new && self.steps.is_empty() {
             return Ok(None);
         }
         let Message::Hl7(message) = scope.message else {
             return Err(problem("type", "steps change HL7 messages; this is none".to_owned()));
         };
-        let started = match new {
-            Some(new) => {
+        let started = match &self.produce {
+            Produce::Hl7(new) => {
                 let bytes =
                     new.make(message, &control_id(context.id, made_of), context.received_at)?;
                 reread(bytes, input)?
             }
-            None => message.clone(),
+            Produce::Acknowledgement => reread(acknowledgement(message, context, input)?, input)?,
+            _ => message.clone(),
         };
         let done = run(&self.steps, started, scope, &|bytes| reread(bytes, input))?;
-        let same = new.is_none() && done.bytes() == input.payload().expose();
+        let same = !is_new && done.bytes() == input.payload().expose();
         Ok((!same).then_some(done))
     }
+}
+
+/// That the message was taken, as the sender's application is told when it asked for it (MSH-16) and
+/// listens for it on another connection. The same each time.
+fn acknowledgement(
+    message: &RawMessage,
+    context: &Context,
+    input: &Input,
+) -> Result<Bytes, RenderProblem> {
+    let header =
+        Header::read(message.bytes()).map_err(|error| problem("type", error.to_string()))?;
+    let answer = Answer {
+        code: AckCode::AA,
+        control_id: &ack::control_id(context.id, "ack"),
+        at: &ack::moment(context.received_at),
+        problems: &[],
+        charset: input.read_options().charset,
+    };
+    Ok(ack::build_message(&header, &answer))
 }
 
 /// Read as the message was when it came in, whichever channel sends it.

@@ -15,6 +15,8 @@ use crate::destination::Destination;
 use crate::destination::DestinationName;
 use crate::destination::file::FileDestination;
 use crate::destination::mllp::MllpDestination;
+use crate::destination::mllp::door::Doors;
+use crate::destination::mllp::options::{Listening, MllpDestinationOptions};
 use crate::destination::topic::TopicDestination;
 use crate::destination::webhook::WebhookDestination;
 
@@ -36,6 +38,7 @@ pub(crate) struct Parts {
     servers: Mutex<BTreeMap<String, Arc<ServerTls>>>,
     clients: Mutex<BTreeMap<String, Arc<ClientTls>>>,
     outbound_allow: Option<Vec<String>>,
+    doors: Doors,
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
     clock: Clock,
@@ -94,6 +97,7 @@ impl Parts {
             servers: Mutex::default(),
             clients: Mutex::default(),
             outbound_allow: engine.outbound_allow.clone(),
+            doors: Doors::default(),
             store: Arc::clone(store),
             registry: Arc::clone(registry),
             clock: clock.clone(),
@@ -149,6 +153,9 @@ impl Parts {
         let name =
             DestinationName { channel: channel.into(), destination: config.name.as_str().into() };
         Ok(match &config.transport {
+            TransportOptions::Mllp(options) if options.listen.is_some() => {
+                self.reverse_mllp(&name, options, tracker, stop)?
+            }
             TransportOptions::Mllp(options) => {
                 let tls = options.tls.as_deref().map(|name| self.client(name)).transpose()?;
                 let options = (**options).clone();
@@ -172,6 +179,24 @@ impl Parts {
                 Arc::new(TopicDestination::new(options.clone(), Arc::new(publisher)))
             }
         })
+    }
+
+    /// A destination whose receiver connects to us.
+    fn reverse_mllp(
+        &self,
+        name: &DestinationName,
+        options: &MllpDestinationOptions,
+        tracker: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Arc<dyn Destination>, String> {
+        let Some(Listening { address, .. }) = options.listen else {
+            return Err("it does not listen".to_owned());
+        };
+        let failed = |error| SourceError::Bind { address, error }.to_string();
+        let door = self.doors.open(address).map_err(failed)?;
+        let tls = options.tls.as_deref().map(|name| self.server(name)).transpose()?;
+        let (options, tracker, stop) = (options.clone(), tracker.clone(), stop.clone());
+        Ok(Arc::new(MllpDestination::listening(name, options, door, tls, tracker, stop)))
     }
 
     /// A channel's source, bound; `None` when it listens inside the engine.

@@ -7,6 +7,5 @@ pub mod http;
 pub mod intake;
 pub mod listener;
 pub mod mllp;
-pub mod network;
 pub mod resource;
 pub mod status;

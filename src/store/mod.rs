@@ -11,6 +11,7 @@
 pub mod resources;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -315,6 +316,17 @@ pub struct Retention {
     pub rejects: Duration,
     /// At most this many messages a transaction.
     pub step: u32,
+    /// Channels whose own messages are kept for another time.
+    pub channels: BTreeMap<Arc<str>, Ages>,
+}
+
+/// How long the messages that a channel received are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ages {
+    /// See [`Retention::bodies`].
+    pub bodies: Duration,
+    /// See [`Retention::messages`].
+    pub messages: Duration,
 }
 
 /// Sizes and counts for metrics and readiness; kept beside, never counted on demand.

@@ -11,6 +11,7 @@ mod channels;
 mod delivery;
 mod destination_file;
 mod destination_mllp;
+mod destination_mllp_reverse;
 mod destination_webhook;
 mod door;
 mod examples;

@@ -11,9 +11,12 @@
 
 mod corpus;
 mod crash;
+mod disk;
 mod engine;
 mod faults;
+mod https;
 mod journal;
 mod peers;
+mod replies;
 mod restart;
 mod strangers;

@@ -370,11 +370,15 @@ fn place_kind(
         }
         _ if word.is_some() => return word,
         Produce::WholeJson => return Some(PlaceKind::Json),
-        Produce::Same | Produce::Hl7(_) if reads_like_path(&key.text) => {
+        Produce::Same | Produce::Hl7(_) | Produce::Acknowledgement
+            if reads_like_path(&key.text) =>
+        {
             return path(&node, build).map(PlaceKind::Hl7);
         }
         Produce::Same if key.text.starts_with("$.") => return Some(PlaceKind::Json),
-        Produce::Same | Produce::Hl7(_) => "an HL7 message is asked by paths",
+        Produce::Same | Produce::Hl7(_) | Produce::Acknowledgement => {
+            "an HL7 message is asked by paths"
+        }
         Produce::Text(_) => "a text is asked by its body",
     };
     let words = WORDS.map(|(word, _)| word);

@@ -360,11 +360,11 @@ static CASE: MapShape = MapShape {
 pub static PRODUCE: Shape = Shape::Map(&PRODUCE_MAP);
 
 static PRODUCE_MAP: MapShape = MapShape {
-    one_of: &[&["hl7", "json", "text"]],
+    one_of: &[&["hl7", "json", "text", "ack"]],
     planned: &["fhir", "xml", "csv"],
     ..MapShape::new(
         "produce",
-        "Makes something else of the message: a new HL7 message, JSON or text.",
+        "Makes something else of the message: a new HL7 message, JSON, text, or its acknowledgement.",
         &[
             Field::optional("hl7", Shape::Any, "ORU^R01", "A new HL7 message."),
             Field::optional(
@@ -378,6 +378,15 @@ static PRODUCE_MAP: MapShape = MapShape {
                 VALUE,
                 "<OBX-3.2> <OBX-5> <OBX-6.1>",
                 "Text with `<PATH>` in it.",
+            ),
+            Field::optional(
+                "ack",
+                Shape::Choice(&[(
+                    "application",
+                    "AA: the engine has taken the message. With `when: MSH-16 is AL or SU` it goes to those who ask.",
+                )]),
+                "application",
+                "The acknowledgement of the message as a message of its own: for senders that listen for it on another connection.",
             ),
         ],
     )

@@ -89,6 +89,15 @@ pub enum Suspicion {
 }
 
 impl Queue {
+    /// Begins anew after a crash of the task that served it.
+    pub fn restart(&mut self, mut restored: Restored, now: Now) {
+        restored.state.paused = self.paused.take();
+        let pause_unsaved = restored.state.paused.is_some();
+        let queue = Self::new(self.id, self.options.clone(), restored, now);
+        let (stopping, delivered) = (self.stopping, self.delivered);
+        *self = Self { stopping, delivered, pause_unsaved, ..queue };
+    }
+
     /// The queue of a destination, as the store left it.
     #[must_use]
     pub fn new(id: DestinationId, options: DeliveryOptions, restored: Restored, now: Now) -> Self {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::hl7::charset::Charset;
 use crate::hl7::header::Header;
+use crate::hl7::mllp;
 use crate::message::outcome::{Answer, Outcome, Scope};
 
 /// The acknowledgement codes (HL7 table 0008).
@@ -83,6 +84,17 @@ impl Ack {
         self.code == AckCode::Ca
     }
 
+    /// The acknowledgement that is one byte; `None` when it is another byte, or more.
+    #[must_use]
+    pub fn of_byte(frame: &Bytes) -> Option<Self> {
+        let code = match **frame {
+            [mllp::ACK] => AckCode::Ca,
+            [mllp::NAK] => AckCode::Ce,
+            _ => return None,
+        };
+        Some(Self { code, control_id: Bytes::new(), text: String::new() })
+    }
+
     /// Reads the first acknowledgement of a frame; `None` when there is no header or no MSA.
     #[must_use]
     pub fn read(frame: &Bytes) -> Option<Self> {
@@ -152,6 +164,8 @@ pub enum Ending {
     NotWritten(Fault),
     /// A part of the message was, but not its end: no receiver that reads frames can have taken it.
     Cut(Fault),
+    /// The whole message was, and the receiver answers nothing.
+    Written,
     /// The whole message was, and no answer can be credited to it.
     Unanswered(Fault),
     /// It cannot be sent in a frame at all.
@@ -173,6 +187,7 @@ pub fn outcome_of(ending: &Ending) -> Outcome {
                 AckCode::Other => Outcome::Uncertain(answer),
             }
         }
+        Ending::Written => Outcome::Accepted(Answer::new("written", "")),
         Ending::NotWritten(fault) | Ending::Cut(fault) => failed(fault.answer(), Scope::Endpoint),
         Ending::Unanswered(fault) => Outcome::Uncertain(fault.answer()),
         Ending::Unframable(fault) => Outcome::Rejected(fault.answer()),
@@ -236,6 +251,7 @@ mod tests {
         check(ack(AckCode::Ar), "failed");
         check(ack(AckCode::Ce), "failed");
         check(ack(AckCode::Other), "uncertain");
+        check(Ending::Written, "accepted");
         check(Ending::NotWritten(fault()), "failed");
         check(Ending::Cut(fault()), "failed");
         check(Ending::Unanswered(fault()), "uncertain");

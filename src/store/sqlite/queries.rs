@@ -239,10 +239,10 @@ pub(super) const REJECTS: &str = "SELECT no, at, channel, peer, reason, payload 
 pub(super) const PRUNE_REJECTS: &str =
     "DELETE FROM reject WHERE no IN (SELECT no FROM reject WHERE at < ?1 LIMIT ?2)";
 /// Primary keys of both, a range.
-pub(super) const BODIES_AFTER: &str = "SELECT b.seq, m.received_at, m.plan FROM body b
+pub(super) const BODIES_AFTER: &str = "SELECT b.seq, m.received_at, m.plan, m.channel FROM body b
     LEFT JOIN message m ON m.seq = b.seq WHERE b.seq > ?1 ORDER BY b.seq LIMIT ?2";
 /// `message_shared`, a range.
-pub(super) const SHARERS: &str = "SELECT body_seq, seq, received_at, plan FROM message
+pub(super) const SHARERS: &str = "SELECT body_seq, seq, received_at, plan, channel FROM message
     WHERE body_seq BETWEEN ?1 AND ?2 AND body_seq <> seq";
 /// Primary key.
 pub(super) const DELETE_BODY: &str = "DELETE FROM body WHERE seq = ?1";
@@ -251,7 +251,7 @@ pub(super) const DELETE_UNSHARED_BODY: &str = "DELETE FROM body WHERE seq = ?1
     AND NOT EXISTS (SELECT 1 FROM message WHERE body_seq = ?1 AND body_seq <> seq)";
 /// Primary key, a range.
 pub(super) const OLDEST: &str =
-    "SELECT seq, received_at, plan FROM message WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    "SELECT seq, received_at, plan, channel FROM message WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 /// Primary key.
 pub(super) const DELETE_MESSAGE: &str = "DELETE FROM message WHERE seq = ?1";
 /// `attempt_delivery`.

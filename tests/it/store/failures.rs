@@ -114,6 +114,7 @@ async fn a_full_store_refuses_messages_keeps_outcomes_and_recovers() {
             messages: Duration::from_secs(86_400),
             rejects: Duration::from_secs(86_400),
             step: 10,
+            channels: BTreeMap::new(),
         };
         while store.prune(&retention, Timestamp(START + 60_000_000)).await.unwrap_or(1) > 0 {}
     };
@@ -140,6 +141,7 @@ async fn child_that_dies() {
         messages: Duration::from_secs(86_400),
         rejects: Duration::from_secs(86_400),
         step: 10,
+        channels: BTreeMap::new(),
     };
     // As a runner does after a start: what was accepted before the process died is delivered now.
     let state = store.destination_state(lab).await.unwrap();
