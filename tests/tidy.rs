@@ -11,6 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin",
+            "access",
             "engine",
             "config",
             "delivery",
@@ -31,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
+            "access",
             "engine",
             "config",
             "delivery",
@@ -86,6 +88,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("delivery", &["destination", "store", "telemetry", "clock", "message"]),
     ("source", &["store", "fhir", "hl7", "telemetry", "tls", "clock", "message"]),
     ("destination", &["fhir", "hl7", "telemetry", "tls", "clock", "message"]),
+    ("access", &["store", "telemetry", "clock", "message"]),
     ("store", &["telemetry", "message"]),
     ("channel", &["mapping", "yaml", "fhir", "hl7", "message"]),
     ("mapping", &["yaml", "fhir", "hl7", "message"]),
@@ -106,6 +109,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     (
         ".expose()",
         &[
+            "access/",
             "admin/messages.rs",
             "channel/accept.rs",
             "channel/cases/expect.rs",
@@ -127,6 +131,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "source/intake.rs",
             "source/mllp/batch.rs",
             "source/mllp/desk.rs",
+            "store/sqlite/access/mod.rs",
             "store/sqlite/append.rs",
             "store/sqlite/codec.rs",
             "store/sqlite/committer.rs",
