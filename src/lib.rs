@@ -8,9 +8,10 @@
 //! ```
 //!
 //! A module imports only modules further down this list (`tests/tidy.rs` holds that): `cli`, `admin`,
-//! `engine`, `config`, `delivery`, `source`, `destination`, `store`, `channel`, `mapping`, `yaml`, `fhir`,
+//! `access`, `engine`, `config`, `delivery`, `source`, `destination`, `store`, `channel`, `mapping`, `yaml`, `fhir`,
 //! `hl7`, `telemetry`, `tls`, `clock`, `network`, `message`.
 
+pub mod access;
 pub mod admin;
 pub mod channel;
 pub mod cli;

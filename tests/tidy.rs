@@ -11,6 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin",
+            "access",
             "engine",
             "config",
             "delivery",
@@ -31,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
+            "access",
             "engine",
             "config",
             "delivery",
@@ -87,6 +89,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("delivery", &["destination", "store", "telemetry", "clock", "message"]),
     ("source", &["store", "fhir", "hl7", "telemetry", "tls", "clock", "network", "message"]),
     ("destination", &["fhir", "hl7", "telemetry", "tls", "clock", "network", "message"]),
+    ("access", &["store", "telemetry", "clock", "message"]),
     ("store", &["telemetry", "message"]),
     ("channel", &["mapping", "yaml", "fhir", "hl7", "message"]),
     ("mapping", &["yaml", "fhir", "hl7", "message"]),
@@ -108,6 +111,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     (
         ".expose()",
         &[
+            "access/",
             "admin/messages.rs",
             "channel/accept.rs",
             "channel/cases/expect.rs",
@@ -129,6 +133,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "source/intake.rs",
             "source/mllp/batch.rs",
             "source/mllp/desk.rs",
+            "store/sqlite/access/mod.rs",
             "store/sqlite/append.rs",
             "store/sqlite/codec.rs",
             "store/sqlite/committer.rs",

@@ -8,6 +8,7 @@
 //! So for every accepted message and every destination of its plan exactly one is true: filtered (by
 //! the plan), settled, in an exception row, or beyond the cursor (pending).
 
+pub mod access;
 pub mod resources;
 pub mod sqlite;
 

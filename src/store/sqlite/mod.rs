@@ -9,6 +9,7 @@
 //!                                 helper                    readers ─→ read_log, search, deliveries, …
 //! ```
 
+pub mod access;
 mod append;
 mod blocks;
 mod codec;
