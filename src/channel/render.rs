@@ -11,6 +11,7 @@ use crate::channel::input::Input;
 use crate::channel::new_message::control_id;
 use crate::channel::produce::Produce;
 use crate::channel::scope::{Message, Miss, Notes, Scope};
+use crate::channel::step::json;
 use crate::channel::step::run::run;
 use crate::channel::{Channel, Destination};
 use crate::hl7::raw::RawMessage;
@@ -98,13 +99,15 @@ impl Destination {
         let made_of = format!("{}/{}", channel.name, self.name);
         let changed = self.changed(input, scope, context, &made_of)?;
         let scope = match &changed {
-            Some(message) => scope.of(Message::Hl7(message)),
-            None => scope.clone(),
+            Changed::Hl7(message) => scope.of(Message::Hl7(message)),
+            Changed::Json(document) => scope.of(Message::Json(document)),
+            Changed::Nothing => scope.clone(),
         };
         let body = match (self.produce.make(&scope), &changed) {
             (Some(made), _) => made,
-            (None, Some(message)) => message.bytes().clone(),
-            (None, None) => input.payload().expose().clone(),
+            (None, Changed::Hl7(message)) => message.bytes().clone(),
+            (None, Changed::Json(document)) => document.to_string().into(),
+            (None, Changed::Nothing) => input.passed_on(),
         };
         let content_type = self.produce.content_type().unwrap_or(input.content_type());
         let id = match (content_type, scope.message) {
@@ -120,21 +123,23 @@ impl Destination {
         })
     }
 
-    /// The message as the steps leave it; `None` when nothing changes it, so that its bytes go out as
-    /// they came in.
+    /// The message as the steps leave it; when nothing changes it, its bytes go out as they came in.
     fn changed(
         &self,
         input: &Input,
         scope: &Scope<'_>,
         context: &Context,
         made_of: &str,
-    ) -> Result<Option<RawMessage>, RenderProblem> {
+    ) -> Result<Changed, RenderProblem> {
         let new = match &self.produce {
             Produce::Hl7(new) => Some(new),
             _ => None,
         };
         if new.is_none() && self.steps.is_empty() {
-            return Ok(None);
+            return Ok(Changed::Nothing);
+        }
+        if let (Message::Json(document), None) = (scope.message, new) {
+            return json::run(&self.steps, document.clone(), scope).map(Changed::Json);
         }
         let Message::Hl7(message) = scope.message else {
             return Err(problem("type", "steps change HL7 messages; this is none".to_owned()));
@@ -149,8 +154,15 @@ impl Destination {
         };
         let done = run(&self.steps, started, scope, &|bytes| reread(bytes, input))?;
         let same = new.is_none() && done.bytes() == input.payload().expose();
-        Ok((!same).then_some(done))
+        Ok(if same { Changed::Nothing } else { Changed::Hl7(done) })
     }
+}
+
+/// What the steps and a new message make of what came in.
+enum Changed {
+    Hl7(RawMessage),
+    Json(serde_json::Value),
+    Nothing,
 }
 
 /// Read as the message was when it came in, whichever channel sends it.

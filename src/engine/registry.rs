@@ -218,10 +218,12 @@ fn add_routes(plan: &mut Plan, live: &LiveChannel, routes: &[Route]) {
 
 /// The message as channels see it.
 pub(crate) fn input_of(received: &Received, options: ReadOptions) -> Input {
-    match received.content_type {
+    let input = match received.content_type {
         Some(content_type) => Input::new(received.payload.clone(), content_type, options),
         None => Input::guess(received.payload.clone(), options),
-    }
+    };
+    let said = |name| received.attribute(name).unwrap_or_default();
+    input.known(said(EVENT), said(CONTROL_ID), received.at)
 }
 
 fn withdrawn(name: &str) -> Problem {

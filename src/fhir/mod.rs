@@ -6,3 +6,4 @@ pub mod definitions;
 pub mod json;
 pub mod path;
 pub mod reference;
+pub mod view;
