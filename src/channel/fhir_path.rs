@@ -40,8 +40,18 @@ const SAME: [&str; 7] = ["where", "first", "last", "tail", "single", "skip", "ta
 
 /// Functions whose value is no element.
 const PLAIN: [&str; 12] = [
-    "exists", "empty", "not", "hasValue", "count", "all", "contains", "startsWith", "endsWith",
-    "matches", "lower", "upper",
+    "exists",
+    "empty",
+    "not",
+    "hasValue",
+    "count",
+    "all",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "matches",
+    "lower",
+    "upper",
 ];
 
 /// Whether a word reads like a FHIR path: it begins with a resource type, or calls a function of FHIRPath.
@@ -63,7 +73,9 @@ fn calls_function(word: &str) -> bool {
 #[must_use]
 pub fn opens_call(text: &str) -> bool {
     text.rsplit_once('.').is_some_and(|(_, name)| {
-        SAME.contains(&name) || PLAIN.contains(&name) || matches!(name, "ofType" | "extension" | "as")
+        SAME.contains(&name)
+            || PLAIN.contains(&name)
+            || matches!(name, "ofType" | "extension" | "as")
     })
 }
 
@@ -71,7 +83,8 @@ pub fn opens_call(text: &str) -> bool {
 #[must_use]
 pub fn is_relative(word: &str, resources: &[TypeId]) -> bool {
     let head = word.split(['.', '[', '(']).next().unwrap_or_default();
-    let known = |id: &TypeId| r4().get(*id).member(head).is_some() || r4().get(*id).element(head).is_some();
+    let known =
+        |id: &TypeId| r4().get(*id).member(head).is_some() || r4().get(*id).element(head).is_some();
     head.starts_with(|c: char| c.is_ascii_lowercase()) && resources.iter().any(known)
 }
 
@@ -92,7 +105,10 @@ impl FhirPath {
         check.path(types, head.is_some())?;
         let steps = check.steps;
         let path = Path::parse(text).map_err(|error| {
-            let byte = text.char_indices().nth(error.at.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
+            let byte = text
+                .char_indices()
+                .nth(error.at.saturating_sub(1))
+                .map_or(text.len(), |(at, _)| at);
             let from = (at.start + byte).min(at.end);
             Fault::new("E0325", from..at.end, error.fault.to_string())
                 .hint("e.g. Patient.name.family, identifier.where(system = 'urn:x').value")
@@ -294,7 +310,8 @@ impl<'t> Check<'t> {
     fn head(&mut self) -> Option<Box<str>> {
         let before = self.at;
         let name = self.name();
-        let known = name.starts_with(|c: char| c.is_ascii_uppercase()) && r4().resource(name).is_some();
+        let known =
+            name.starts_with(|c: char| c.is_ascii_uppercase()) && r4().resource(name).is_some();
         if known {
             return Some(name.into());
         }
@@ -412,8 +429,12 @@ impl<'t> Check<'t> {
         self.at = close + 1;
         match name {
             "where" => {
-                let mut inner =
-                    Check { text: self.text.get(..close).unwrap_or_default(), at: open + 1, start: self.start, steps: None };
+                let mut inner = Check {
+                    text: self.text.get(..close).unwrap_or_default(),
+                    at: open + 1,
+                    start: self.start,
+                    steps: None,
+                };
                 inner.criteria(&types)?;
                 self.having(inside);
                 return Ok(types);
@@ -430,7 +451,11 @@ impl<'t> Check<'t> {
                 let wanted = r4().find(inside.trim());
                 let at = self.start + open + 1..self.start + close;
                 let Some(wanted) = wanted else {
-                    return Err(Fault::new("E0326", at, format!("there is no type {inside} in FHIR R4")));
+                    return Err(Fault::new(
+                        "E0326",
+                        at,
+                        format!("there is no type {inside} in FHIR R4"),
+                    ));
                 };
                 let possible = types.0.as_ref().is_none_or(|known| known.contains(&wanted));
                 if !possible {

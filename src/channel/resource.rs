@@ -37,10 +37,7 @@ const KINDS: &[(Kind, &[&str])] = &[
     ),
     (Kind::Schedule, &["Appointment", "AppointmentResponse", "Schedule", "Slot"]),
     (Kind::Document, &["DocumentReference", "DocumentManifest", "Composition", "Binary"]),
-    (
-        Kind::Immunization,
-        &["Immunization", "ImmunizationEvaluation", "ImmunizationRecommendation"],
-    ),
+    (Kind::Immunization, &["Immunization", "ImmunizationEvaluation", "ImmunizationRecommendation"]),
     (
         Kind::Pharmacy,
         &[

@@ -10,9 +10,9 @@ use crate::fhir::view::Resources;
 use crate::hl7::path::{Path, Which};
 use crate::hl7::raw::{RawMessage, SegmentRef};
 use crate::hl7::value::Value as Hl7Value;
-use crate::message::view::names;
 use crate::message::kind::Kind;
 use crate::message::time::Timestamp;
+use crate::message::view::names;
 
 /// A message as it can be read.
 #[derive(Debug, Clone, Copy)]
@@ -386,8 +386,20 @@ fn from_fhir(value: Cow<'_, serde_json::Value>) -> Val<'_> {
 /// The parts that stand for an element where one text is wanted, most telling first: of a Quantity its value,
 /// of a `CodeableConcept` its first code, of a Reference what it refers to, of a Period its start.
 const LEAVES: [&str; 14] = [
-    "value", "code", "coding", "reference", "start", "family", "given", "line", "text", "display",
-    "city", "url", "identifier", "name",
+    "value",
+    "code",
+    "coding",
+    "reference",
+    "start",
+    "family",
+    "given",
+    "line",
+    "text",
+    "display",
+    "city",
+    "url",
+    "identifier",
+    "name",
 ];
 
 /// Deepest element whose first leaf is looked for.

@@ -459,7 +459,8 @@ fn a_resource_is_accepted_by_type_and_interaction() {
         ("Encounter, Patient^*", true),
         ("Bundle", false),
     ] {
-        let channel = channel(&format!("channel: c\naccept: {{types: [{types}]}}\nto: {{d: {{}}}}\n"));
+        let channel =
+            channel(&format!("channel: c\naccept: {{types: [{types}]}}\nto: {{d: {{}}}}\n"));
         assert_eq!(routes(&channel, &update).is_some(), taken, "{types}");
     }
     let bundle = input(r#"{"resourceType": "Bundle", "type": "transaction"}"#);
@@ -515,7 +516,8 @@ fn records_that_become_one_share_their_lanes() {
         "\"active\": false, \"link\": [{\"type\": \"replaced-by\", \"other\": {\"reference\": \"Patient/p2\"}}]",
     );
     for order in ["patient.reference", "Patient.id"] {
-        let text = format!("channel: c\naccept: {{types: Patient}}\norder_by: {order}\nto: {{d: {{}}}}\n");
+        let text =
+            format!("channel: c\naccept: {{types: Patient}}\norder_by: {order}\nto: {{d: {{}}}}\n");
         let taken = routes(&channel(&text), &resource(&ended, "update")).unwrap();
         let name = |id: &str| {
             Lane::of(&if order == "Patient.id" { id.to_owned() } else { format!("Patient/{id}") })
@@ -569,7 +571,10 @@ fn mistakes_in_fhir_paths_are_found() {
         ("accept: {types: [Patiant]}", "E0330: FHIR R4 has no resource type Patiant"),
         ("accept: {types: [Patient^updaet]}", "E0330: Patient has no event updaet"),
         ("search_keys: {n: Patient.nmae.family}", "E0326: Patient has no element nmae"),
-        ("accept: {types: Patient, require: [name.familly]}", "E0326: HumanName has no element familly"),
+        (
+            "accept: {types: Patient, require: [name.familly]}",
+            "E0326: HumanName has no element familly",
+        ),
         ("order_by: Encounter.subject.referense", "E0326: Reference has no element referense"),
         ("to: {d: {when: Observation.valueQuantty.value > 7}}", "E0326"),
         ("to: {d: {webhook: {url: 'http://h/<Patient.idd>'}}}", "E0326"),
@@ -613,9 +618,8 @@ tests:
     let (node, _) = parse(Arc::new(source));
     let (channel, cases, findings) = check(&node.unwrap(), &NoFiles);
     let channel = channel.unwrap_or_else(|| panic!("{findings:?}"));
-    let delivered = |_: &str, _: &str, _: u32, _: std::time::Duration| {
-        crate::channel::cases::After::Delivered
-    };
+    let delivered =
+        |_: &str, _: &str, _: u32, _: std::time::Duration| crate::channel::cases::After::Delivered;
     for case in &cases {
         let report = crate::channel::cases::run(&channel, case, &delivered);
         assert!(report.failures.is_empty(), "{}: {:?}", report.name, report.failures);

@@ -16,7 +16,7 @@ use crate::message::id::{DestinationId, MessageId, VersionId};
 use crate::message::plan::{Disposition, Plan, PlanEntry};
 use crate::message::verdict::{Problem, Route, Taken, Verdict};
 use crate::message::{Envelope, KeyValue};
-use crate::source::intake::{Admit, Received};
+use crate::source::intake::{Admit, CONTROL_ID, EVENT, Received};
 use crate::store::NewMessage;
 
 /// A channel in force: its rules, and the store's numbers for them.

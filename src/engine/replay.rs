@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::channel::input::Input;
 use crate::clock::Clock;
 use crate::engine::registry::{LiveChannel, Registry};
+use crate::engine::versions::stored_input;
 use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::plan::{Disposition, Plan, PlanEntry};
 use crate::message::verdict::{Route, Verdict};

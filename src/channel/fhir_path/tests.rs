@@ -66,7 +66,11 @@ fn a_wrong_name_is_found_at_its_place() {
         ("Patient.name.ofType(Adress)", "Adress", ""),
     ] {
         let (code, found, fix) = fault(path, &[]);
-        assert_eq!((code.as_str(), found.as_str(), fix.as_str()), ("E0326", marked, near), "{path}");
+        assert_eq!(
+            (code.as_str(), found.as_str(), fix.as_str()),
+            ("E0326", marked, near),
+            "{path}"
+        );
     }
     assert_eq!(fault("name.familly", &["Patient"]).1, "familly");
     assert_eq!(fault("birthDate", &["Encounter"]).1, "birthDate");
@@ -79,7 +83,9 @@ fn what_a_path_reads_like_is_known_by_its_looks() {
     for path in ["Patient.name", "Observation.value", "identifier.where(system = 'x').value"] {
         assert!(looks_like(path), "{path}");
     }
-    for text in ["patient.mrn", "Patient", "Mr.Smith", "ADT^A01", "PID.3", "Patient.", "trim(PID-3)"] {
+    for text in
+        ["patient.mrn", "Patient", "Mr.Smith", "ADT^A01", "PID.3", "Patient.", "trim(PID-3)"]
+    {
         assert!(!looks_like(text), "{text}");
     }
 }

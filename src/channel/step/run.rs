@@ -63,7 +63,8 @@ fn run_in(
             Action::Json(_) => {
                 return Err(RenderProblem {
                     cause: "type",
-                    text: "a step changes a FHIR resource or JSON; this is an HL7 message".to_owned(),
+                    text: "a step changes a FHIR resource or JSON; this is an HL7 message"
+                        .to_owned(),
                     detail: String::new(),
                 });
             }

@@ -10,8 +10,9 @@ mod patient;
 mod report;
 mod resources;
 
+pub use parts::{system_name, v2_code};
 pub use patient::{links_of_merge, patient_event};
-pub use resources::Resources;
+pub use resources::{Entry, Resources, items, kind, text};
 
 use crate::message::view::names::Viewed;
 use crate::message::view::{DeviceMessage, Patient, PatientMessage, Report, Visit};

@@ -222,8 +222,7 @@ fn name(value: &Value) -> Option<PersonName> {
 /// The visit: the Encounter, or what a reference to one says.
 pub(super) fn visit(message: &Resources<'_>) -> Visit {
     let main = message.document();
-    let Some(encounter) =
-        message.first("Encounter").or_else(|| message.follow(main, "encounter"))
+    let Some(encounter) = message.first("Encounter").or_else(|| message.follow(main, "encounter"))
     else {
         let number = main.pointer("/encounter/identifier").and_then(identifier);
         return Visit { number, ..Visit::default() };

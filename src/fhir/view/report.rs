@@ -16,8 +16,7 @@ pub(super) fn first_report(message: &Resources<'_>) -> Option<Report> {
     let own = identifiers(report);
     let of_kind = |all: &[Identifier], kind: &str| all.iter().find(|id| id.kind == kind).cloned();
     let either = |kind: &str| of_kind(&own, kind).or_else(|| of_kind(&orders, kind));
-    let filler_order =
-        either("FILL").or_else(|| own.iter().find(|id| id.kind.is_empty()).cloned());
+    let filler_order = either("FILL").or_else(|| own.iter().find(|id| id.kind.is_empty()).cloned());
     let specimen = report
         .get("specimen")
         .and_then(|one| if one.is_array() { one.get(0) } else { Some(one) })
@@ -111,13 +110,9 @@ fn value(resource: &Value) -> (&'static str, Vec<String>, Option<Coded>) {
         });
         return ("CWE", first.into_iter().collect(), Some(codes));
     }
-    for (name, kind) in [
-        ("String", "ST"),
-        ("Integer", "NM"),
-        ("Boolean", "ST"),
-        ("DateTime", "TS"),
-        ("Time", "TM"),
-    ] {
+    for (name, kind) in
+        [("String", "ST"), ("Integer", "NM"), ("Boolean", "ST"), ("DateTime", "TS"), ("Time", "TM")]
+    {
         if let Some(value) = own(name) {
             return (kind, texts(value), None);
         }

@@ -82,7 +82,8 @@ impl<'j> Resources<'j> {
         }
         // A version in a reference means the same resource here: the message has no other.
         let wanted = wanted.split("/_history/").next().unwrap_or(wanted);
-        let named = |resource: &Value| wanted == format!("{}/{}", kind(resource), text(resource, "id"));
+        let named =
+            |resource: &Value| wanted == format!("{}/{}", kind(resource), text(resource, "id"));
         if named(self.main) {
             return Some(self.main);
         }
