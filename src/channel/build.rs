@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::channel::table::Table;
+use crate::fhir::definitions::TypeId;
 use crate::yaml::finding::Finding;
 use crate::yaml::nearest::nearest;
 use crate::yaml::node::{Node, Span};
@@ -39,6 +40,8 @@ pub struct Build<'f> {
     files: &'f dyn Files,
     /// What is wrong so far.
     pub findings: Vec<Finding>,
+    /// The FHIR resource types that the channel accepts: paths without a type are relative to them.
+    pub resources: Vec<TypeId>,
     tables: BTreeMap<String, Option<Arc<Table>>>,
     used: BTreeMap<String, Bytes>,
 }
@@ -99,7 +102,13 @@ impl<'f> Build<'f> {
     /// Nothing found yet.
     #[must_use]
     pub fn new(files: &'f dyn Files) -> Self {
-        Self { files, findings: Vec::new(), tables: BTreeMap::new(), used: BTreeMap::new() }
+        Self {
+            files,
+            findings: Vec::new(),
+            resources: Vec::new(),
+            tables: BTreeMap::new(),
+            used: BTreeMap::new(),
+        }
     }
 
     /// Notes an error at a node.

@@ -149,7 +149,8 @@ impl Produce {
     }
 }
 
-fn shape(node: &Node, build: &mut Build<'_>, depth: usize) -> Shape {
+/// Compiles a template of JSON; what is wrong is noted.
+pub(in crate::channel) fn shape(node: &Node, build: &mut Build<'_>, depth: usize) -> Shape {
     if depth > DEPTH_MAX {
         build.error("E0315", node, format!("a template is at most {DEPTH_MAX} deep"));
         return Shape::Broken;
@@ -210,7 +211,7 @@ fn each_shape(node: &Node, each: &Node, build: &mut Build<'_>, depth: usize) -> 
 }
 
 /// Plain `true`, `false` and numbers are JSON's own; in quotes they are text, and `007` is text too.
-fn plain_json(text: &str, quoted: bool) -> Option<Json> {
+pub(in crate::channel) fn plain_json(text: &str, quoted: bool) -> Option<Json> {
     let number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
     if quoted || !(number || matches!(text, "true" | "false" | "null")) {
         return None;
@@ -219,7 +220,7 @@ fn plain_json(text: &str, quoted: bool) -> Option<Json> {
 }
 
 impl Shape {
-    fn make(&self, scope: &Scope<'_>) -> Option<Json> {
+    pub(in crate::channel) fn make(&self, scope: &Scope<'_>) -> Option<Json> {
         match self {
             Self::Value(value) => value.eval(scope).into_json(),
             Self::Fixed(fixed) => Some(fixed.clone()),

@@ -11,6 +11,7 @@ use crate::channel::input::Input;
 use crate::channel::new_message::control_id;
 use crate::channel::produce::Produce;
 use crate::channel::scope::{Message, Miss, Notes, Scope};
+use crate::channel::step::json;
 use crate::channel::step::run::run;
 use crate::channel::{Channel, Destination};
 use crate::hl7::ack::{self, AckCode, Answer};
@@ -100,13 +101,15 @@ impl Destination {
         let made_of = format!("{}/{}", channel.name, self.name);
         let changed = self.changed(input, scope, context, &made_of)?;
         let scope = match &changed {
-            Some(message) => scope.of(Message::Hl7(message)),
-            None => scope.clone(),
+            Changed::Hl7(message) => scope.of(Message::Hl7(message)),
+            Changed::Json(document) => scope.of(Message::Json(document)),
+            Changed::Nothing => scope.clone(),
         };
         let body = match (self.produce.make(&scope), &changed) {
             (Some(made), _) => made,
-            (None, Some(message)) => message.bytes().clone(),
-            (None, None) => input.payload().expose().clone(),
+            (None, Changed::Hl7(message)) => message.bytes().clone(),
+            (None, Changed::Json(document)) => document.to_string().into(),
+            (None, Changed::Nothing) => input.passed_on(),
         };
         let content_type = self.produce.content_type().unwrap_or(input.content_type());
         let id = match (content_type, scope.message) {
@@ -122,18 +125,20 @@ impl Destination {
         })
     }
 
-    /// The message as the steps leave it; `None` when nothing changes it, so that its bytes go out as
-    /// they came in.
+    /// The message as the steps leave it; when nothing changes it, its bytes go out as they came in.
     fn changed(
         &self,
         input: &Input,
         scope: &Scope<'_>,
         context: &Context,
         made_of: &str,
-    ) -> Result<Option<RawMessage>, RenderProblem> {
+    ) -> Result<Changed, RenderProblem> {
         let is_new = matches!(self.produce, Produce::Hl7(_) | Produce::Acknowledgement);
         if !is_new && self.steps.is_empty() {
-            return Ok(None);
+            return Ok(Changed::Nothing);
+        }
+        if let (Message::Json(document), false) = (scope.message, is_new) {
+            return json::run(&self.steps, document.clone(), scope).map(Changed::Json);
         }
         let Message::Hl7(message) = scope.message else {
             return Err(problem("type", "steps change HL7 messages; this is none".to_owned()));
@@ -149,8 +154,15 @@ impl Destination {
         };
         let done = run(&self.steps, started, scope, &|bytes| reread(bytes, input))?;
         let same = !is_new && done.bytes() == input.payload().expose();
-        Ok((!same).then_some(done))
+        Ok(if same { Changed::Nothing } else { Changed::Hl7(done) })
     }
+}
+
+/// What the steps and a new message make of what came in.
+enum Changed {
+    Hl7(RawMessage),
+    Json(serde_json::Value),
+    Nothing,
 }
 
 /// That the message was taken, as the sender's application is told when it asked for it (MSH-16) and

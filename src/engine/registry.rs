@@ -16,7 +16,7 @@ use crate::message::id::{DestinationId, MessageId, VersionId};
 use crate::message::plan::{Disposition, Plan, PlanEntry};
 use crate::message::verdict::{Problem, Route, Taken, Verdict};
 use crate::message::{Envelope, KeyValue};
-use crate::source::intake::{Admit, Received};
+use crate::source::intake::{Admit, CONTROL_ID, EVENT, Received};
 use crate::store::NewMessage;
 
 /// A channel in force: its rules, and the store's numbers for them.
@@ -218,10 +218,12 @@ fn add_routes(plan: &mut Plan, live: &LiveChannel, routes: &[Route]) {
 
 /// The message as channels see it.
 pub(crate) fn input_of(received: &Received, options: ReadOptions) -> Input {
-    match received.content_type {
+    let input = match received.content_type {
         Some(content_type) => Input::new(received.payload.clone(), content_type, options),
         None => Input::guess(received.payload.clone(), options),
-    }
+    };
+    let said = |name| received.attribute(name).unwrap_or_default();
+    input.known(said(EVENT), said(CONTROL_ID), received.at)
 }
 
 fn withdrawn(name: &str) -> Problem {

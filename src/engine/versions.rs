@@ -104,8 +104,7 @@ impl Versions {
     fn read(&self, message: &StoredMessage, options: ReadOptions) -> Arc<Input> {
         let id = message.envelope.id;
         self.readings.get(id, options).unwrap_or_else(|| {
-            let content_type = message.envelope.content_type;
-            let input = Arc::new(Input::new(message.payload.clone(), content_type, options));
+            let input = Arc::new(stored_input(message, options));
             if message.plan.entries.len() > 1 {
                 self.readings.keep(id, &input);
             }
@@ -123,6 +122,16 @@ impl Render for Versions {
     ) -> Rendered {
         self.rendered(destination, version, message)
     }
+}
+
+/// A stored message as channels see it: what the log has kept of it counts where its bytes say nothing.
+pub(super) fn stored_input(message: &StoredMessage, options: ReadOptions) -> Input {
+    let envelope = &message.envelope;
+    Input::new(message.payload.clone(), envelope.content_type, options).known(
+        &envelope.event,
+        envelope.control_id.expose(),
+        envelope.received_at,
+    )
 }
 
 /// Compiles a stored version. Only the language's part matters: where to send is always today's.

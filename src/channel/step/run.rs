@@ -60,6 +60,14 @@ fn run_in(
                 let chosen = if condition.holds(&scope) { then } else { otherwise };
                 message = run_in(chosen, message, base, frames, reread)?;
             }
+            Action::Json(_) => {
+                return Err(RenderProblem {
+                    cause: "type",
+                    text: "a step changes a FHIR resource or JSON; this is an HL7 message"
+                        .to_owned(),
+                    detail: String::new(),
+                });
+            }
             action => {
                 let edits = edits(action, &scope);
                 message = apply(message, edits, reread)?;
@@ -228,7 +236,7 @@ fn edits(action: &Action, scope: &Scope<'_>) -> Vec<Edit> {
         Action::Case(Case::Lower, paths) => {
             rewrite(paths, scope, &mut edits, &|text| Some(text.to_lowercase()));
         }
-        Action::Each { .. } | Action::If { .. } => {}
+        Action::Each { .. } | Action::If { .. } | Action::Json(_) => {}
     }
     edits
 }
