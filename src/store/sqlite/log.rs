@@ -14,7 +14,7 @@ use crate::message::kind::{ContentType, Kind};
 use crate::message::payload::Payload;
 use crate::message::time::Timestamp;
 use crate::message::{Envelope, Key, KeyValue, Origin, StoredMessage};
-use crate::store::sqlite::codec::{decompress, keys};
+use crate::store::sqlite::codec::{decompress, events, keys};
 use crate::store::sqlite::dictionary::{Dictionary, Shape, What, join};
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::shared::Shared;
@@ -188,9 +188,9 @@ fn message(row: &Row<'_>, dictionary: &Dictionary, body: Body) -> Result<StoredM
     };
     let payload = match body {
         Body::Leave => Payload::default(),
-        Body::Read => match row.get::<_, Option<i64>>(14)? {
+        Body::Read => match row.get::<_, Option<i64>>(15)? {
             Some(codec) => {
-                Payload::new(decompress(codec, blob(row, 15)?.into()).ok_or_else(damaged)?)
+                Payload::new(decompress(codec, blob(row, 16)?.into()).ok_or_else(damaged)?)
             }
             None => Payload::default(),
         },
@@ -210,6 +210,10 @@ fn message(row: &Row<'_>, dictionary: &Dictionary, body: Body) -> Result<StoredM
         },
         plan: join(shapes, blob(row, 10)?).ok_or_else(damaged)?,
         payload,
+        events: match row.get_ref(14)?.as_blob_or_null().map_err(rusqlite::Error::from)? {
+            Some(bytes) => events(bytes).ok_or_else(damaged)?,
+            None => Vec::new(),
+        },
     })
 }
 

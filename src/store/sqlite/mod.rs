@@ -28,6 +28,7 @@ mod prune;
 mod queries;
 mod queue;
 mod read;
+mod resources;
 mod search;
 mod shared;
 
@@ -53,6 +54,8 @@ use crate::store::sqlite::index::Tail;
 use crate::store::sqlite::outcomes::Positions;
 use crate::store::sqlite::prune::Pruner;
 use crate::store::sqlite::queue::{Limits, Prepared, Queue, Reply, Work};
+use crate::store::sqlite::resources::tail::ResourceTail;
+use crate::store::sqlite::resources::write::{Numbers, Resources};
 use crate::store::sqlite::shared::Shared;
 use crate::store::{
     Appended, Change, Conservation, DeliveryView, DestinationState, Exception, ExceptionQuery,
@@ -147,8 +150,10 @@ impl SqliteStore {
         let dictionary = open::dictionary(&conn)?;
         let (tail, runs) = Tail::load(&conn).map_err(|error| of_writer(&error))?;
         let positions = Positions::load(&conn).map_err(|error| of_writer(&error))?;
-        let batches = options.fresh_batches_max;
-        let shared = Shared::new(path.clone(), dictionary, tail, batches, options.readers);
+        let recent = ResourceTail::load(&conn).map_err(|error| of_writer(&error))?;
+        let numbers = Numbers::load(&conn).map_err(|error| of_writer(&error))?;
+        let (tails, batches) = ((tail, recent), options.fresh_batches_max);
+        let shared = Shared::new(path.clone(), dictionary, tails, batches, options.readers);
         shared.head.store(positions.next_seq - 1, Ordering::Release);
         let first = conn.query_row(queries::FIRST, [], |row| row.get(0));
         shared.first.store(first.map_err(|error| of_writer(&error))?, Ordering::Release);
@@ -174,6 +179,7 @@ impl SqliteStore {
             duplicates: Duplicates::new(options.duplicates_max),
             positions,
             runs,
+            resources: Resources { numbers, ..Resources::default() },
             pruner: Pruner::default(),
             checkpoints: ask,
             written: 0,

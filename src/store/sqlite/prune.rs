@@ -13,6 +13,7 @@ use crate::store::sqlite::blocks::{page_of, places_of};
 use crate::store::sqlite::dictionary::{Dictionary, What};
 use crate::store::sqlite::outcomes::Position;
 use crate::store::sqlite::queries;
+use crate::store::sqlite::resources::ResourcePruner;
 use crate::store::{Ages, Retention};
 use crate::telemetry::crash;
 
@@ -28,6 +29,17 @@ pub(super) struct Pruner {
     messages_to: i64,
     page: i64,
     run: i64,
+    versions: ResourcePruner,
+}
+
+/// What a step stands on.
+pub(super) struct Ground<'a> {
+    /// The words of the store.
+    pub(super) dictionary: &'a Dictionary,
+    /// Where destinations stand.
+    pub(super) cursors: &'a HashMap<DestinationId, Position>,
+    /// Up to which version the resource index is in its table.
+    pub(super) versions_to: i64,
 }
 
 /// What the passes look things up in.
@@ -99,12 +111,12 @@ impl Pruner {
     pub(super) fn step(
         &mut self,
         conn: &Connection,
-        dictionary: &Dictionary,
-        cursors: &HashMap<DestinationId, Position>,
+        ground: &Ground<'_>,
         retention: &Retention,
         now: Timestamp,
     ) -> rusqlite::Result<u64> {
         let step = retention.step.max(1);
+        let Ground { dictionary, cursors, versions_to } = *ground;
         let scene = Scene { conn, dictionary, cursors, now };
         let limits =
             |age: (Duration, fn(&Ages) -> Duration)| Limits::new(retention, dictionary, now, age);
@@ -127,7 +139,11 @@ impl Pruner {
         if pages > 0 {
             return Ok(pages);
         }
-        self.runs(conn)
+        let runs = self.runs(conn)?;
+        if runs > 0 {
+            return Ok(runs);
+        }
+        self.versions.step(conn, versions_to, retention, now)
     }
 
     fn bodies(&mut self, scene: &Scene<'_>, limits: &Limits, step: u32) -> rusqlite::Result<u64> {
