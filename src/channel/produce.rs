@@ -1,4 +1,4 @@
-//! What a destination sends: the message as it came, a new HL7 message, JSON, or text.
+//! What a destination sends: the message as it came, a new HL7 message, FHIR, JSON, or text.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::channel::json;
 use crate::channel::new_message::NewMessage;
 use crate::channel::reference;
 use crate::channel::scope::{Message, Scope};
+use crate::channel::to_fhir::ToFhir;
 use crate::message::kind::ContentType;
 use crate::yaml::finding::Finding;
 use crate::yaml::nearest::nearest;
@@ -33,6 +34,8 @@ pub enum Produce {
     Json(Shape, ContentType),
     /// Text.
     Text(Value),
+    /// FHIR, by the maps.
+    Fhir(Box<ToFhir>),
 }
 
 /// A template of JSON.
@@ -65,10 +68,11 @@ const DEPTH_MAX: usize = 32;
 impl Produce {
     /// Compiles `produce:`.
     pub fn compile(node: &Node, build: &mut Build<'_>) -> Self {
-        let Some(fields) = Fields::read(node, "produce", &["hl7", "json", "text"], build) else {
+        let Some(fields) = Fields::read(node, "produce", &["hl7", "json", "text", "fhir"], build)
+        else {
             return Self::Same;
         };
-        let forms = [fields.get("hl7"), fields.get("json"), fields.get("text")];
+        let forms = ["hl7", "json", "text", "fhir"].map(|form| fields.get(form));
         if forms.iter().flatten().count() > 1 {
             build.error_hint(
                 "E0107",
@@ -80,8 +84,8 @@ impl Produce {
         match forms {
             [Some(hl7), ..] => NewMessage::compile(hl7, build)
                 .map_or(Self::Same, |message| Self::Hl7(Box::new(message))),
-            [_, Some(json), _] if json.text() == Some("hl7") => Self::WholeJson,
-            [_, Some(json), _] => {
+            [_, Some(json), ..] if json.text() == Some("hl7") => Self::WholeJson,
+            [_, Some(json), ..] => {
                 if json.text().is_some() {
                     build.error_hint(
                         "E0103",
@@ -97,7 +101,10 @@ impl Produce {
                 };
                 Self::Json(shape(json, build, 0), content_type)
             }
-            [_, _, Some(text)] => template::text(text, build).map_or(Self::Same, Self::Text),
+            [_, _, Some(text), _] => template::text(text, build).map_or(Self::Same, Self::Text),
+            [_, _, _, Some(fhir)] => {
+                ToFhir::compile(fhir, build).map_or(Self::Same, |fhir| Self::Fhir(Box::new(fhir)))
+            }
             _ => Self::Same,
         }
     }
@@ -111,14 +118,15 @@ impl Produce {
             Self::WholeJson => Some(ContentType::Json),
             Self::Json(_, content_type) => Some(*content_type),
             Self::Text(_) => Some(ContentType::Text),
+            Self::Fhir(_) => Some(ContentType::FhirJson),
         }
     }
 
-    /// Makes JSON or text; `None` for the forms that make HL7.
+    /// Makes JSON or text; `None` for the forms that make HL7, and for FHIR, which needs to know more.
     #[must_use]
     pub fn make(&self, scope: &Scope<'_>) -> Option<Bytes> {
         match self {
-            Self::Same | Self::Hl7(_) => None,
+            Self::Same | Self::Hl7(_) | Self::Fhir(_) => None,
             Self::WholeJson => match scope.message {
                 Message::Hl7(message) => {
                     Some(json::whole(message, &scope.facts.event).to_string().into())

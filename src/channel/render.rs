@@ -12,6 +12,7 @@ use crate::channel::new_message::control_id;
 use crate::channel::produce::Produce;
 use crate::channel::scope::{Message, Miss, Notes, Scope};
 use crate::channel::step::run::run;
+use crate::channel::to_fhir::NO_MAP;
 use crate::channel::{Channel, Destination};
 use crate::hl7::raw::RawMessage;
 use crate::message::id::MessageId;
@@ -75,11 +76,14 @@ impl Channel {
             Err(error) => Err(problem("type", error.to_string())),
         };
         let misses = notes.misses.into_inner();
-        let rendered = match (result, misses.first()) {
+        let problem = misses.first().map(unmapped);
+        let problem = problem.or_else(|| notes.problems.into_inner().into_iter().next());
+        let rendered = match (result, problem) {
+            (Err(problem), _) if problem.cause == NO_MAP => Rendered::Hold(problem),
             (Err(problem), _) => Rendered::Fail(problem),
-            (Ok(_), Some(miss)) => match destination.unmapped {
-                Unmapped::Reject => Rendered::Fail(unmapped(miss)),
-                _ => Rendered::Hold(unmapped(miss)),
+            (Ok(_), Some(problem)) => match destination.unmapped {
+                Unmapped::Reject => Rendered::Fail(problem),
+                _ => Rendered::Hold(problem),
             },
             (Ok(outbound), None) => Rendered::Send(outbound),
         };
@@ -101,7 +105,11 @@ impl Destination {
             Some(message) => scope.of(Message::Hl7(message)),
             None => scope.clone(),
         };
-        let body = match (self.produce.make(&scope), &changed) {
+        let made = match &self.produce {
+            Produce::Fhir(fhir) => Some(fhir.make(&scope, context.id)?),
+            produce => produce.make(&scope),
+        };
+        let body = match (made, &changed) {
             (Some(made), _) => made,
             (None, Some(message)) => message.bytes().clone(),
             (None, None) => input.payload().expose().clone(),

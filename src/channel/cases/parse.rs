@@ -369,7 +369,7 @@ fn place_kind(
             };
         }
         _ if word.is_some() => return word,
-        Produce::WholeJson => return Some(PlaceKind::Json),
+        Produce::WholeJson | Produce::Fhir(_) => return Some(PlaceKind::Json),
         Produce::Same | Produce::Hl7(_) if reads_like_path(&key.text) => {
             return path(&node, build).map(PlaceKind::Hl7);
         }
