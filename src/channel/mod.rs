@@ -28,6 +28,7 @@ pub mod route;
 pub mod scope;
 pub mod step;
 pub mod table;
+pub mod to_fhir;
 
 use std::sync::Arc;
 

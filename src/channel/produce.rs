@@ -1,4 +1,4 @@
-//! What a destination sends: the message as it came, a new HL7 message, JSON, or text.
+//! What a destination sends: the message as it came, a new HL7 message, FHIR, JSON, or text.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::channel::json;
 use crate::channel::new_message::NewMessage;
 use crate::channel::reference;
 use crate::channel::scope::{Message, Scope};
+use crate::channel::to_fhir::ToFhir;
 use crate::message::kind::ContentType;
 use crate::yaml::finding::Finding;
 use crate::yaml::nearest::nearest;
@@ -35,6 +36,8 @@ pub enum Produce {
     Json(Shape, ContentType),
     /// Text.
     Text(Value),
+    /// FHIR, by the maps.
+    Fhir(Box<ToFhir>),
 }
 
 /// A template of JSON.
@@ -67,11 +70,11 @@ const DEPTH_MAX: usize = 32;
 impl Produce {
     /// Compiles `produce:`.
     pub fn compile(node: &Node, build: &mut Build<'_>) -> Self {
-        let Some(fields) = Fields::read(node, "produce", &["hl7", "json", "text", "ack"], build)
-        else {
+        let names = ["hl7", "json", "text", "fhir", "ack"];
+        let Some(fields) = Fields::read(node, "produce", &names, build) else {
             return Self::Same;
         };
-        let forms = ["hl7", "json", "text", "ack"].map(|form| fields.get(form));
+        let forms = names.map(|form| fields.get(form));
         if forms.iter().flatten().count() > 1 {
             build.error_hint(
                 "E0107",
@@ -100,7 +103,10 @@ impl Produce {
                 };
                 Self::Json(shape(json, build, 0), content_type)
             }
-            [_, _, Some(text), _] => template::text(text, build).map_or(Self::Same, Self::Text),
+            [_, _, Some(text), ..] => template::text(text, build).map_or(Self::Same, Self::Text),
+            [_, _, _, Some(fhir), _] => {
+                ToFhir::compile(fhir, build).map_or(Self::Same, |fhir| Self::Fhir(Box::new(fhir)))
+            }
             [.., Some(ack)] => {
                 if ack.text() != Some("application") {
                     build.error_hint(
@@ -125,14 +131,15 @@ impl Produce {
             Self::WholeJson => Some(ContentType::Json),
             Self::Json(_, content_type) => Some(*content_type),
             Self::Text(_) => Some(ContentType::Text),
+            Self::Fhir(_) => Some(ContentType::FhirJson),
         }
     }
 
-    /// Makes JSON or text; `None` for the forms that make HL7.
+    /// Makes JSON or text; `None` for the forms that make HL7, and for FHIR, which needs to know more.
     #[must_use]
     pub fn make(&self, scope: &Scope<'_>) -> Option<Bytes> {
         match self {
-            Self::Same | Self::Hl7(_) | Self::Acknowledgement => None,
+            Self::Same | Self::Hl7(_) | Self::Fhir(_) | Self::Acknowledgement => None,
             Self::WholeJson => match scope.message {
                 Message::Hl7(message) => {
                     Some(json::whole(message, &scope.facts.event).to_string().into())

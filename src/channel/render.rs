@@ -13,6 +13,7 @@ use crate::channel::produce::Produce;
 use crate::channel::scope::{Message, Miss, Notes, Scope};
 use crate::channel::step::json;
 use crate::channel::step::run::run;
+use crate::channel::to_fhir::NO_MAP;
 use crate::channel::{Channel, Destination};
 use crate::hl7::ack::{self, AckCode, Answer};
 use crate::hl7::header::Header;
@@ -78,11 +79,14 @@ impl Channel {
             Err(error) => Err(problem("type", error.to_string())),
         };
         let misses = notes.misses.into_inner();
-        let rendered = match (result, misses.first()) {
+        let problem = misses.first().map(unmapped);
+        let problem = problem.or_else(|| notes.problems.into_inner().into_iter().next());
+        let rendered = match (result, problem) {
+            (Err(problem), _) if problem.cause == NO_MAP => Rendered::Hold(problem),
             (Err(problem), _) => Rendered::Fail(problem),
-            (Ok(_), Some(miss)) => match destination.unmapped {
-                Unmapped::Reject => Rendered::Fail(unmapped(miss)),
-                _ => Rendered::Hold(unmapped(miss)),
+            (Ok(_), Some(problem)) => match destination.unmapped {
+                Unmapped::Reject => Rendered::Fail(problem),
+                _ => Rendered::Hold(problem),
             },
             (Ok(outbound), None) => Rendered::Send(outbound),
         };
@@ -105,7 +109,11 @@ impl Destination {
             Changed::Json(document) => scope.of(Message::Json(document)),
             Changed::Nothing => scope.clone(),
         };
-        let body = match (self.produce.make(&scope), &changed) {
+        let made = match &self.produce {
+            Produce::Fhir(fhir) => Some(fhir.make(&scope, context.id)?),
+            produce => produce.make(&scope),
+        };
+        let body = match (made, &changed) {
             (Some(made), _) => made,
             (None, Changed::Hl7(message)) => message.bytes().clone(),
             (None, Changed::Json(document)) => document.to_string().into(),

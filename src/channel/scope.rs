@@ -13,6 +13,7 @@ use crate::hl7::value::Value as Hl7Value;
 use crate::message::kind::Kind;
 use crate::message::time::Timestamp;
 use crate::message::view::names;
+use crate::message::verdict::RenderProblem;
 
 /// A message as it can be read.
 #[derive(Debug, Clone, Copy)]
@@ -64,13 +65,15 @@ pub struct Notes {
     pub unmapped: Unmapped,
     /// Lookups that found no row, where that stops the delivery.
     pub misses: RefCell<Vec<Miss>>,
+    /// Whatever else stops the delivery until a person has looked.
+    pub problems: RefCell<Vec<RenderProblem>>,
 }
 
 impl Notes {
     /// Nothing noticed yet.
     #[must_use]
     pub const fn new(unmapped: Unmapped) -> Self {
-        Self { unmapped, misses: RefCell::new(Vec::new()) }
+        Self { unmapped, misses: RefCell::new(Vec::new()), problems: RefCell::new(Vec::new()) }
     }
 
     /// For conditions: a code without a row is compared as it is.

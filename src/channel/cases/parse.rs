@@ -398,7 +398,7 @@ fn place_kind(
             };
         }
         _ if word.is_some() => return word,
-        Produce::WholeJson => return Some(PlaceKind::Json),
+        Produce::WholeJson | Produce::Fhir(_) => return Some(PlaceKind::Json),
         Produce::Same | Produce::Hl7(_) | Produce::Acknowledgement
             if reads_like_path(&key.text) =>
         {

@@ -247,4 +247,20 @@ pub(super) const CODES: &[Explanation] = &[
         wrong: "expect: {emr: {gendr: female}}",
         right: "expect: {emr: {gender: female}}",
     },
+    Explanation {
+        code: "E0360",
+        title: "maps to FHIR cannot be used",
+        text: "A file of maps has the sections messages, maps, tables, systems and units. A row of a map is \
+               written `source -> target as TYPE when condition`; docs/mapping.md shows all of them.",
+        wrong: "PID-8 => gender",
+        right: "PID-8 -> gender as code(sex)",
+    },
+    Explanation {
+        code: "E0361",
+        title: "a system is no absolute URI",
+        text: "Identifiers and codes carry a system that is the same for everybody. A URI of your own is as \
+               good as an OID; it need not lead anywhere.",
+        wrong: "MAIN,main hospital",
+        right: "MAIN,https://hospital.example/mrn",
+    },
 ];
