@@ -50,6 +50,7 @@ pub fn router(engine: Arc<Engine>, token: Token) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/.well-known/jwks.json", get(health::key_set))
         .fallback(|| async { Problem::missing("page") })
         .with_state(engine)
 }

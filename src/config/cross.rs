@@ -176,7 +176,9 @@ fn tls(
             named(engine, node, if connects { &mut send } else { &mut listen }, &mut found);
         }
         for (_, node) in root.get("to").map(Node::entries).unwrap_or_default() {
-            for node in ["mllp", "webhook"].iter().filter_map(|key| node.get(key)?.get("tls")) {
+            for node in
+                ["mllp", "webhook", "fhir"].iter().filter_map(|key| node.get(key)?.get("tls"))
+            {
                 named(engine, node, &mut send, &mut found);
             }
         }

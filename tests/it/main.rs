@@ -9,6 +9,7 @@
 
 mod channels;
 mod delivery;
+mod destination_fhir;
 mod destination_file;
 mod destination_mllp;
 mod destination_webhook;

@@ -6,6 +6,7 @@ pub mod destination;
 pub mod engine;
 pub mod language;
 pub mod source;
+mod to_fhir;
 
 use crate::yaml::shape::Shape;
 
