@@ -12,8 +12,8 @@ use crate::hl7::raw::{RawMessage, SegmentRef};
 use crate::hl7::value::Value as Hl7Value;
 use crate::message::kind::Kind;
 use crate::message::time::Timestamp;
-use crate::message::view::names;
 use crate::message::verdict::RenderProblem;
+use crate::message::view::names;
 
 /// A message as it can be read.
 #[derive(Debug, Clone, Copy)]

@@ -6,4 +6,5 @@ pub mod definitions;
 pub mod json;
 pub mod path;
 pub mod reference;
+pub mod subscription;
 pub mod view;

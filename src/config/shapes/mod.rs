@@ -7,6 +7,7 @@ pub mod destination_mllp;
 pub mod engine;
 pub mod language;
 pub mod source;
+mod to_fhir;
 
 use crate::yaml::shape::Shape;
 
