@@ -10,6 +10,7 @@ use crate::channel::build::Build;
 use crate::channel::expr::parse::condition;
 use crate::channel::expr::{Condition, Value, template};
 use crate::channel::fields::Fields;
+use crate::channel::from_fhir::FromFhir;
 use crate::channel::json;
 use crate::channel::new_message::NewMessage;
 use crate::channel::reference;
@@ -27,6 +28,8 @@ pub enum Produce {
     Same,
     /// A new HL7 message.
     Hl7(Box<NewMessage>),
+    /// HL7 made of FHIR, by the maps.
+    FromFhir(Box<FromFhir>),
     /// The whole message as JSON.
     WholeJson,
     /// JSON made after a template.
@@ -78,6 +81,8 @@ impl Produce {
             );
         }
         match forms {
+            [Some(hl7), ..] if hl7.get("from_fhir").is_some() => FromFhir::compile(hl7, build)
+                .map_or(Self::Same, |from| Self::FromFhir(Box::new(from))),
             [Some(hl7), ..] => NewMessage::compile(hl7, build)
                 .map_or(Self::Same, |message| Self::Hl7(Box::new(message))),
             [_, Some(json), _] if json.text() == Some("hl7") => Self::WholeJson,
@@ -107,7 +112,7 @@ impl Produce {
     pub const fn content_type(&self) -> Option<ContentType> {
         match self {
             Self::Same => None,
-            Self::Hl7(_) => Some(ContentType::Hl7v2),
+            Self::Hl7(_) | Self::FromFhir(_) => Some(ContentType::Hl7v2),
             Self::WholeJson => Some(ContentType::Json),
             Self::Json(_, content_type) => Some(*content_type),
             Self::Text(_) => Some(ContentType::Text),
@@ -118,7 +123,7 @@ impl Produce {
     #[must_use]
     pub fn make(&self, scope: &Scope<'_>) -> Option<Bytes> {
         match self {
-            Self::Same | Self::Hl7(_) => None,
+            Self::Same | Self::Hl7(_) | Self::FromFhir(_) => None,
             Self::WholeJson => match scope.message {
                 Message::Hl7(message) => {
                     Some(json::whole(message, &scope.facts.event).to_string().into())

@@ -14,7 +14,7 @@ use crate::channel::scope::{Message, Miss, Notes, Scope};
 use crate::channel::step::json;
 use crate::channel::step::run::run;
 use crate::channel::{Channel, Destination};
-use crate::hl7::raw::RawMessage;
+use crate::hl7::raw::{RawMessage, SegmentEnds};
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
 use crate::message::outcome::Outbound;
@@ -135,6 +135,12 @@ impl Destination {
             Produce::Hl7(new) => Some(new),
             _ => None,
         };
+        if let Produce::FromFhir(from) = &self.produce {
+            let bytes = from.make(scope, &control_id(context.id, made_of))?;
+            let started = made_of_fhir(bytes)?;
+            let read = |bytes| made_of_fhir(bytes);
+            return run(&self.steps, started, scope, &read).map(Changed::Hl7);
+        }
         if new.is_none() && self.steps.is_empty() {
             return Ok(Changed::Nothing);
         }
@@ -163,6 +169,12 @@ enum Changed {
     Hl7(RawMessage),
     Json(serde_json::Value),
     Nothing,
+}
+
+/// Read as it was made: strictly, in the charset that its MSH-18 names.
+fn made_of_fhir(bytes: Bytes) -> Result<RawMessage, RenderProblem> {
+    RawMessage::parse(bytes, SegmentEnds::CrOnly)
+        .map_err(|error| problem("type", format!("the message made: {error}")))
 }
 
 /// Read as the message was when it came in, whichever channel sends it.

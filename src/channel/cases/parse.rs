@@ -399,7 +399,7 @@ fn place_kind(
         }
         _ if word.is_some() => return word,
         Produce::WholeJson => return Some(PlaceKind::Json),
-        Produce::Same | Produce::Hl7(_) if reads_like_path(&key.text) => {
+        Produce::Same | Produce::Hl7(_) | Produce::FromFhir(_) if reads_like_path(&key.text) => {
             return path(&node, build).map(PlaceKind::Hl7);
         }
         Produce::Same if key.text.starts_with("$.") => return Some(PlaceKind::Json),
@@ -407,7 +407,9 @@ fn place_kind(
             let path = FhirPath::parse(&key.text, 0..key.text.len(), &build.resources);
             return build.noted(&node, path).map(PlaceKind::Fhir);
         }
-        Produce::Same | Produce::Hl7(_) => "an HL7 message is asked by paths",
+        Produce::Same | Produce::Hl7(_) | Produce::FromFhir(_) => {
+            "an HL7 message is asked by paths"
+        }
         Produce::Text(_) => "a text is asked by its body",
     };
     let words = WORDS.map(|(word, _)| word);
