@@ -3,3 +3,4 @@
 //! A resource is a `serde_json::Value` whose numbers keep their text and whose members keep their order.
 
 pub mod definitions;
+pub mod search;
