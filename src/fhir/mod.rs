@@ -6,5 +6,6 @@ pub mod definitions;
 pub mod json;
 pub mod path;
 pub mod reference;
+pub mod search;
 pub mod subscription;
 pub mod view;
