@@ -13,11 +13,16 @@ use crate::yaml::node::{Node, Source as File, Value};
 use crate::yaml::parse;
 
 /// The engine's own maps.
-const OWN: [(&str, &str); 7] = [
+const OWN: [(&str, &str); 12] = [
     ("types.yaml", include_str!("maps/types.yaml")),
     ("people.yaml", include_str!("maps/people.yaml")),
     ("visits.yaml", include_str!("maps/visits.yaml")),
     ("results.yaml", include_str!("maps/results.yaml")),
+    ("orders.yaml", include_str!("maps/orders.yaml")),
+    ("schedules.yaml", include_str!("maps/schedules.yaml")),
+    ("documents.yaml", include_str!("maps/documents.yaml")),
+    ("pharmacy.yaml", include_str!("maps/pharmacy.yaml")),
+    ("devices.yaml", include_str!("maps/devices.yaml")),
     ("tables.yaml", include_str!("maps/tables.yaml")),
     ("systems.yaml", include_str!("maps/systems.yaml")),
     ("units.yaml", include_str!("maps/units.yaml")),
@@ -303,7 +308,10 @@ impl Maps {
                 if !known {
                     miss(format!("{name}: `{}` names nothing: {}", row.written, convert.name));
                 }
-                let is_table = matches!(&*convert.name, "code" | "known" | "concept" | "coding");
+                let is_table = matches!(
+                    &*convert.name,
+                    "code" | "known" | "known-boolean" | "concept" | "coding"
+                );
                 let table = convert.arguments.first().map(|name| &**name).unwrap_or_default();
                 if is_table && !self.tables.contains_key(table) {
                     miss(format!("{name}: `{}` names no table", row.written));
