@@ -10,7 +10,7 @@ use crate::hl7::raw::RawMessage;
 use crate::hl7::time::Zone;
 use crate::mapping::to_fhir::groups::Groups;
 use crate::mapping::to_fhir::identity;
-use crate::mapping::to_fhir::insert::{Labels, insert};
+use crate::mapping::to_fhir::insert::{Labels, ends_too_early, insert};
 use crate::mapping::to_fhir::language::{Convert, Item, Row, Source};
 use crate::mapping::to_fhir::maps::{Each, Maps, MessageMap, RowMap, Rule};
 use crate::mapping::to_fhir::piece::{Piece, Place, repetitions};
@@ -275,6 +275,10 @@ impl<'m> Filler<'m> {
                     value.is_some_and(|value| insert(base, &row.target, value, labels))
                 }
             };
+            if wrote && ends_too_early(base, &row.target) {
+                let what = "is before the beginning of its period";
+                self.cannot(NoticeKind::Unreadable, thing, what, "");
+            }
             says |= wrote && of_message;
             if wrote && !each {
                 break;
