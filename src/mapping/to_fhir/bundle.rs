@@ -42,13 +42,17 @@ pub(super) fn make(filler: &mut Filler<'_>, facts: Facts) -> Option<Json> {
         // Two resources of one type with one identifier cannot both be found by it.
         let criterion =
             criterion.filter(|criterion| used.insert(format!("{}?{criterion}", made.kind)));
-        let (kind, id) = (made.kind.clone(), made.id);
+        let (kind, id, context) = (made.kind.clone(), made.id, made.context);
         let resource = finish(made, criterion.is_none(), &source, &named);
-        let url = match criterion {
-            Some(criterion) => format!("{kind}?{criterion}"),
-            None => format!("{kind}/{id}"),
+        let request = match criterion {
+            // Only when there is none yet: what is known of it elsewhere is known better.
+            Some(criterion) if context => {
+                json!({ "method": "POST", "url": kind, "ifNoneExist": criterion })
+            }
+            Some(criterion) => json!({ "method": "PUT", "url": format!("{kind}?{criterion}") }),
+            None => json!({ "method": "PUT", "url": format!("{kind}/{id}") }),
         };
-        entries.push((format!("urn:uuid:{id}"), resource, url));
+        entries.push((format!("urn:uuid:{id}"), resource, request));
     }
     Some(match options.form {
         Form::Resources => alone(entries),
@@ -58,10 +62,10 @@ pub(super) fn make(filler: &mut Filler<'_>, facts: Facts) -> Option<Json> {
             "timestamp": time::of_timestamp(facts.received_at),
             "entry": entries
                 .into_iter()
-                .map(|(full, resource, url)| json!({
+                .map(|(full, resource, request)| json!({
                     "fullUrl": full,
                     "resource": resource,
-                    "request": { "method": "PUT", "url": url },
+                    "request": request,
                 }))
                 .collect::<Vec<_>>(),
         }),
@@ -69,7 +73,7 @@ pub(super) fn make(filler: &mut Filler<'_>, facts: Facts) -> Option<Json> {
 }
 
 /// One resource as it is; several in a collection.
-fn alone(entries: Vec<(String, Json, String)>) -> Json {
+fn alone(entries: Vec<(String, Json, Json)>) -> Json {
     match <[_; 1]>::try_from(entries) {
         Ok([(_, resource, _)]) => resource,
         Err(entries) => json!({
@@ -246,6 +250,7 @@ fn provenance(filler: &Filler<'_>, targets: &[String], facts: Facts) -> Made {
         kind: "Provenance".into(),
         id: identity::id("Provenance", &identity),
         body: body.as_object().cloned().unwrap_or_default(),
+        context: false,
         removed: Vec::new(),
     }
 }

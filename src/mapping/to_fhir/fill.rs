@@ -24,6 +24,8 @@ pub(super) struct Made {
     pub(super) kind: Box<str>,
     pub(super) id: Uuid,
     pub(super) body: Map<String, Json>,
+    /// Made in passing: the message is about something else.
+    pub(super) context: bool,
     /// Elements that the message says are to be removed.
     pub(super) removed: Vec<String>,
 }
@@ -182,6 +184,9 @@ impl<'m> Filler<'m> {
             id = identity::id(&rule.resource, &format!("{identity}\u{1f}#{repeated}"));
         }
         let number = self.allocate(&rule.resource, id);
+        if let Some(made) = self.made.get_mut(number).filter(|_| !rule.context) {
+            made.context = false;
+        }
         let known = [Some(Known::Group(frame.group)), frame.segment.map(Known::Segment)];
         for known in known.into_iter().flatten() {
             self.named.entry((known, rule.name.clone())).or_default().push(number);
@@ -196,7 +201,7 @@ impl<'m> Filler<'m> {
         let number = self.made.len();
         let mut body = Map::new();
         body.insert("resourceType".to_owned(), kind.into());
-        self.made.push(Made { kind: kind.into(), id, body, removed: Vec::new() });
+        self.made.push(Made { kind: kind.into(), id, body, context: true, removed: Vec::new() });
         self.by_id.insert(id, number);
         number
     }
@@ -303,7 +308,7 @@ impl<'m> Filler<'m> {
             let path: Vec<&str> = row.target.iter().map(|step| &*step.name).collect();
             let within_list = row.target.iter().any(|step| step.item != Item::Only);
             let path = if within_list { step.name.to_string() } else { path.join(".") };
-            if !made.removed.contains(&path) {
+            if !path.starts_with('_') && !made.removed.contains(&path) {
                 made.removed.push(path);
             }
         }

@@ -61,6 +61,9 @@ pub(super) struct Rule {
     pub(super) when: Vec<Test>,
     /// The same identity is the same resource; otherwise a second one of the same identity is numbered.
     pub(super) shared: bool,
+    /// The message is about something else and says of it what it happens to know: an update must not
+    /// replace what is known better.
+    pub(super) context: bool,
     /// Without an identity: made for this message alone, or not at all.
     pub(super) of_message: bool,
     pub(super) identity: Vec<Vec<IdentityPart>>,
@@ -355,8 +358,17 @@ fn message_map(name: &str, node: &Node, findings: &mut Vec<Finding>) -> Option<M
 }
 
 fn rule(node: &Node, groups: &[GroupKind], findings: &mut Vec<Finding>) -> Option<Rule> {
-    const KEYS: [&str; 8] =
-        ["resource", "name", "each", "when", "shared", "without_identity", "identity", "maps"];
+    const KEYS: [&str; 9] = [
+        "resource",
+        "name",
+        "each",
+        "when",
+        "shared",
+        "context",
+        "without_identity",
+        "identity",
+        "maps",
+    ];
     keys(node, &KEYS, findings);
     let text = |key| node.get(key).and_then(Node::text);
     let Some(resource) = text("resource") else {
@@ -389,6 +401,7 @@ fn rule(node: &Node, groups: &[GroupKind], findings: &mut Vec<Finding>) -> Optio
         each,
         when: conditions(node.get("when"), findings),
         shared: text("shared") == Some("true"),
+        context: text("context") == Some("true"),
         of_message,
         identity: identities(node.get("identity"), findings),
         maps: texts(node.get("maps")),
