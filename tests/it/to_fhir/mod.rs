@@ -137,6 +137,57 @@ fn the_same_message_gives_the_same_bytes_and_ids() {
     }
 }
 
+fn entries(bytes: &Bytes, options: &Options) -> Vec<Json> {
+    let body = mapped(bytes, options).unwrap().body;
+    body["entry"].as_array().unwrap().clone()
+}
+
+fn own_message(folder: &str, name: &str) -> Bytes {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages");
+    Bytes::from(fs::read(root.join(folder).join(name)).unwrap())
+}
+
+#[test]
+fn a_result_does_not_replace_the_patient_it_is_about() {
+    let of = |name: &str| -> Vec<String> {
+        let entries = entries(&own_message("to_fhir", name), &options(Form::Upsert));
+        let shown = entries.iter().map(|entry| {
+            let text = |key: &str| entry["request"][key].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {}", text("method"), text("url"), text("ifNoneExist"))
+        });
+        shown.filter(|shown| shown.contains("Patient")).collect()
+    };
+    let criterion = "identifier=https%3A%2F%2Fhospital%2Eexample%2Fmrn%7C100234";
+    assert_eq!(of("oru-lab.hl7"), [format!("POST Patient {criterion}")]);
+    assert_eq!(of("adt-a01.hl7"), [format!("PUT Patient?{criterion} ")]);
+}
+
+#[test]
+fn a_monitor_that_knows_no_patient_makes_no_patient() {
+    let bytes = own_message("views", "pcd01-nobody.hl7");
+    let entries = entries(&bytes, &options(Form::Transaction));
+    let kinds: Vec<&str> =
+        entries.iter().map(|entry| entry["resource"]["resourceType"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"Observation") && !kinds.contains(&"Patient"), "{kinds:?}");
+    assert!(entries.iter().all(|entry| entry["resource"].get("subject").is_none()));
+}
+
+#[test]
+fn one_patient_has_one_id_whoever_speaks_of_them() {
+    let id = |name: &str| {
+        let entries = entries(&own_message("to_fhir", name), &options(Form::Transaction));
+        entries[0]["fullUrl"].as_str().unwrap().to_owned()
+    };
+    let expected = id("adt-a01.hl7");
+    for name in ["adt-a40.hl7", "oru-lab.hl7", "orm-o01.hl7", "siu-s12.hl7", "pcd-01.hl7"] {
+        assert_eq!(id(name), expected, "{name}");
+    }
+    let mut known = options(Form::Transaction);
+    known.systems.clear();
+    let elsewhere = entries(&own_message("to_fhir", "adt-a01.hl7"), &known);
+    assert_ne!(elsewhere[0]["fullUrl"], expected.as_str(), "the system is part of the identity");
+}
+
 /// A bundle as lines that a person can read: each value with its place; ids by their order.
 fn readable(body: &Json) -> String {
     let mut text = String::new();

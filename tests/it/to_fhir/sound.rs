@@ -127,7 +127,7 @@ impl Sound {
             "code" => text.split(' ').all(|word| !word.is_empty()) && !text.contains(['\n', '\t']),
             "uri" | "url" | "canonical" => !text.contains(char::is_whitespace),
             "id" => text.len() <= 64 && in_letters("-."),
-            "base64Binary" => text.len() % 4 == 0 && in_letters("+/="),
+            "base64Binary" => text.len().is_multiple_of(4) && in_letters("+/="),
             "date" | "dateTime" | "instant" | "time" => {
                 self.forms.entry(of).or_insert_with(|| form(of)).is_match(text)
             }
