@@ -56,19 +56,17 @@ pub(super) fn make(filler: &mut Filler<'_>, facts: Facts) -> Option<Json> {
     }
     Some(match options.form {
         Form::Resources => alone(entries),
-        Form::Transaction | Form::Upsert => json!({
-            "resourceType": "Bundle",
-            "type": "transaction",
-            "timestamp": time::of_timestamp(facts.received_at),
-            "entry": entries
-                .into_iter()
-                .map(|(full, resource, request)| json!({
-                    "fullUrl": full,
-                    "resource": resource,
-                    "request": request,
-                }))
-                .collect::<Vec<_>>(),
-        }),
+        Form::Transaction | Form::Upsert => {
+            let entries = entries.into_iter().map(|(full, resource, request)| {
+                object([("fullUrl", full.into()), ("resource", resource), ("request", request)])
+            });
+            object([
+                ("resourceType", "Bundle".into()),
+                ("type", "transaction".into()),
+                ("timestamp", time::of_timestamp(facts.received_at).into()),
+                ("entry", entries.collect()),
+            ])
+        }
     })
 }
 
@@ -76,15 +74,22 @@ pub(super) fn make(filler: &mut Filler<'_>, facts: Facts) -> Option<Json> {
 fn alone(entries: Vec<(String, Json, Json)>) -> Json {
     match <[_; 1]>::try_from(entries) {
         Ok([(_, resource, _)]) => resource,
-        Err(entries) => json!({
-            "resourceType": "Bundle",
-            "type": "collection",
-            "entry": entries
-                .into_iter()
-                .map(|(full, resource, _)| json!({ "fullUrl": full, "resource": resource }))
-                .collect::<Vec<_>>(),
-        }),
+        Err(entries) => {
+            let entries = entries.into_iter().map(|(full, resource, _)| {
+                object([("fullUrl", full.into()), ("resource", resource)])
+            });
+            object([
+                ("resourceType", "Bundle".into()),
+                ("type", "collection".into()),
+                ("entry", entries.collect()),
+            ])
+        }
     }
+}
+
+/// An object of values that are moved into it; `json!` would copy them.
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// How others may refer to a resource.

@@ -13,7 +13,7 @@ use crate::mapping::to_fhir::identity;
 use crate::mapping::to_fhir::insert::{Labels, ends_too_early, insert};
 use crate::mapping::to_fhir::language::{Convert, Item, Row, Source};
 use crate::mapping::to_fhir::maps::{Each, Maps, MessageMap, RowMap, Rule};
-use crate::mapping::to_fhir::piece::{Piece, Place, repetitions};
+use crate::mapping::to_fhir::piece::{Fields, Piece, Place};
 use crate::mapping::to_fhir::{Notice, NoticeKind, Options};
 
 /// Most maps within maps.
@@ -70,6 +70,7 @@ pub(super) struct Filler<'m> {
     /// The zone that MSH-7 carries: that of every time without one (HL7 v2.5.1 §2.A.22).
     pub(super) zone: Zone,
     pub(super) groups: Groups,
+    pub(super) fields: Fields<'m>,
     by_id: HashMap<Uuid, usize>,
     pub(super) named: HashMap<(Known, Box<str>), Vec<usize>>,
 }
@@ -91,6 +92,7 @@ impl<'m> Filler<'m> {
             notices: Vec::new(),
             zone: super::time::zone_of_header(message),
             groups: Groups::read(&map.groups, message),
+            fields: Fields::read(message),
             by_id: HashMap::new(),
             named: HashMap::new(),
         }
@@ -215,7 +217,7 @@ impl<'m> Filler<'m> {
     /// A component of the header.
     pub(super) fn header(&self, field: usize, component: usize) -> Option<String> {
         let header = self.message.segments().find(|segment| segment.id == b"MSH")?;
-        let first = repetitions(&header, field, self.message.charset()).into_iter().next()?;
+        let first = self.fields.repetitions(header.index, field).into_iter().next()?;
         if field <= 2 { first.text() } else { first.part(component).text() }
     }
 
@@ -225,7 +227,7 @@ impl<'m> Filler<'m> {
     }
 
     pub(super) fn is_segment(&self, index: usize, id: [u8; 3]) -> bool {
-        self.message.segment(index).is_some_and(|segment| segment.id == id)
+        self.fields.is_segment(index, id)
     }
 
     /// Applies rows. Answers whether anything of the message came in, not only texts of the map.

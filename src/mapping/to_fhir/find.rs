@@ -3,7 +3,6 @@
 
 use crate::mapping::to_fhir::fill::{Filler, Frame, Known, Thing, with_arguments};
 use crate::mapping::to_fhir::language::{Source, Test};
-use crate::mapping::to_fhir::piece::repetitions;
 
 impl<'m> Filler<'m> {
     /// What the first source that says something says.
@@ -40,8 +39,7 @@ impl<'m> Filler<'m> {
             }
             Source::Field { segment, field, parts } => {
                 let Some(index) = self.nearest_segment(*segment, frame) else { return Vec::new() };
-                let Some(segment) = self.message.segment(index) else { return Vec::new() };
-                let all = repetitions(&segment, *field, self.message.charset()).into_iter();
+                let all = self.fields.repetitions(index, *field).into_iter();
                 all.map(|piece| piece.at(parts))
                     .filter(|piece| !piece.is_blank())
                     .map(Thing::Piece)
