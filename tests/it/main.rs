@@ -28,4 +28,5 @@ mod source_http;
 mod source_mllp;
 mod store;
 mod tls;
+mod to_fhir;
 mod views;
