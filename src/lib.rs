@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A module imports only modules further down this list (`tests/tidy.rs` holds that): `cli`, `admin`,
-//! `engine`, `config`, `delivery`, `source`, `destination`, `store`, `channel`, `mapping`, `yaml`, `fhir`,
+//! `engine`, `config`, `delivery`, `source`, `destination`, `resources`, `store`, `channel`, `mapping`, `yaml`, `fhir`,
 //! `hl7`, `telemetry`, `tls`, `clock`, `message`.
 
 pub mod admin;
@@ -23,6 +23,7 @@ pub mod fhir;
 pub mod hl7;
 pub mod mapping;
 pub mod message;
+pub mod resources;
 pub mod source;
 pub mod store;
 pub mod telemetry;

@@ -76,7 +76,7 @@ fn ports(engine: &EngineConfig, engine_root: Option<&Node>, files: &mut [File]) 
         let Some(from) = file.parsed.root.as_ref().and_then(|root| root.get("from")) else {
             continue;
         };
-        let node = ["mllp", "http"].iter().find_map(|key| from.get(key)?.get("listen"));
+        let node = ["mllp", "http", "fhir"].iter().find_map(|key| from.get(key)?.get("listen"));
         let Some((node, address)) =
             node.and_then(|node| Some((node, decode::address(node.text()?).ok()?)))
         else {
@@ -171,7 +171,7 @@ fn tls(
         let Some(root) = &file.parsed.root else { continue };
         let mut found = Vec::new();
         let from = root.get("from");
-        for node in ["mllp", "http"].iter().filter_map(|key| from?.get(key)?.get("tls")) {
+        for node in ["mllp", "http", "fhir"].iter().filter_map(|key| from?.get(key)?.get("tls")) {
             let connects = from.and_then(|from| from.get("mllp")?.get("connect")).is_some();
             named(engine, node, if connects { &mut send } else { &mut listen }, &mut found);
         }

@@ -4,6 +4,7 @@
 pub mod channel;
 pub mod destination;
 pub mod engine;
+pub mod fhir;
 pub mod language;
 pub mod source;
 
