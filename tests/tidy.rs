@@ -141,6 +141,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "store/sqlite/committer.rs",
             "store/sqlite/index.rs",
             "store/sqlite/mod.rs",
+            "store/sqlite/resources/mod.rs",
         ],
         "bytes of a message, keys and secrets go nowhere else: add the place on purpose",
     ),

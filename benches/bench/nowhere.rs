@@ -6,10 +6,14 @@ use async_trait::async_trait;
 use medway::message::id::{DestinationId, MessageId, Seq, VersionId};
 use medway::message::kind::{ContentType, Kind};
 use medway::message::plan::Plan;
+use medway::message::resource::{
+    HistoryQuery, ResourceKey, ResourcePage, ResourceQuery, ResourceVersion,
+};
 use medway::message::time::Timestamp;
 use medway::message::verdict::Problem;
 use medway::message::{Envelope, KeyValue, StoredMessage};
 use medway::source::intake::{Admit, Received};
+use medway::store::resources::{EventCount, ResourceBatch, ResourceStore, Written};
 use medway::store::{
     Appended, Change, Conservation, DeliveryView, DestinationState, Exception, ExceptionQuery,
     LogPage, MessageQuery, NewMessage, Pause, Reject, Retention, Store, StoreError, StoreStatus,
@@ -21,6 +25,61 @@ use tokio::sync::broadcast;
 pub(crate) struct Nowhere;
 
 type Answer<T> = Result<T, StoreError>;
+
+#[async_trait]
+impl ResourceStore for Nowhere {
+    async fn write(&self, _: ResourceBatch) -> Result<Written, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn resource_clock(&self, _: &str) -> Result<i64, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn resource(&self, _: &ResourceKey) -> Result<Option<ResourceVersion>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn resource_version(
+        &self,
+        _: &ResourceKey,
+        _: u64,
+    ) -> Result<Option<ResourceVersion>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn resource_history(&self, _: &HistoryQuery) -> Result<ResourcePage, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn resource_search(&self, _: &ResourceQuery) -> Result<ResourcePage, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn resource_referrers(
+        &self,
+        _: &str,
+        _: &str,
+        _: &[ResourceKey],
+        _: u32,
+    ) -> Result<Vec<ResourceVersion>, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn event_count(&self, _: DestinationId) -> Result<EventCount, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    async fn events(
+        &self,
+        _: DestinationId,
+        _: u64,
+        _: u64,
+        _: u32,
+    ) -> Result<Vec<(u64, Seq)>, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
 
 #[async_trait]
 impl Store for Nowhere {

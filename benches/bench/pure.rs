@@ -83,6 +83,7 @@ pub(crate) fn transform(report: &mut Report) {
         envelope: Envelope { control_id: KeyValue::new("C"), ..new.envelope },
         plan: new.plan,
         payload,
+        events: Vec::new(),
     };
     let mut found = Vec::new();
     let mut index = || nanoseconds(20_000, || offsets(black_box(&bytes), black_box(&mut found)));

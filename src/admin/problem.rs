@@ -67,7 +67,9 @@ impl From<StoreError> for Problem {
             | StoreError::Overloaded { .. }
             | StoreError::Closed
             | StoreError::Disk(_) => Self::unavailable(error.to_string()),
-            StoreError::Unsafe(_) | StoreError::Database(_) => Self::fault(error.to_string()),
+            StoreError::Unsafe(_) | StoreError::TooBroad { .. } | StoreError::Database(_) => {
+                Self::fault(error.to_string())
+            }
         }
     }
 }

@@ -117,6 +117,8 @@ pub(super) fn read(
             bodies: retention.duration("bodies", DAY * 30),
             messages: retention.duration("messages", DAY * 90),
             rejects: retention.duration("rejects", DAY * 30),
+            versions: retention.duration("versions", DAY * 90),
+            versions_max: retention.integer("versions_max", 100),
             step: retention.integer("step", 500),
         },
         retention_every: retention.duration("every", Duration::from_mins(1)),

@@ -4,6 +4,8 @@
 //! destination it goes to. One message for one destination is a *delivery*; each try to send it is
 //! an *attempt*, which ends with an *outcome*.
 
+pub mod criteria;
+pub mod fold;
 pub mod id;
 pub mod kind;
 pub mod outcome;
@@ -17,7 +19,7 @@ pub mod view;
 
 use std::sync::Arc;
 
-use crate::message::id::{MessageId, Seq};
+use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::kind::{ContentType, Kind};
 use crate::message::payload::Payload;
 use crate::message::plan::Plan;
@@ -102,4 +104,6 @@ pub struct StoredMessage {
     pub plan: Plan,
     /// Its bytes, as received.
     pub payload: Payload,
+    /// Subscriptions it is an event of, by their destination, each with the event's number.
+    pub events: Vec<(DestinationId, u64)>,
 }

@@ -443,6 +443,7 @@ pub(super) const fn in_words(error: &StoreError) -> &'static str {
         StoreError::Closed => "the engine is stopping; send it again",
         StoreError::Disk(_)
         | StoreError::Unsafe(_)
+        | StoreError::TooBroad { .. }
         | StoreError::Database(_)
         | StoreError::Missing => "the store failed; send it again later",
     }

@@ -24,6 +24,7 @@ use crate::message::plan::{Lane, Plan};
 use crate::message::time::Timestamp;
 use crate::message::verdict::DuplicateRule;
 use crate::message::{Envelope, StoredMessage};
+use crate::store::resources::ResourceStore;
 
 /// A message to append.
 #[derive(Debug, Clone)]
@@ -313,6 +314,10 @@ pub struct Retention {
     pub messages: Duration,
     /// Refused input.
     pub rejects: Duration,
+    /// Superseded versions of FHIR resources older than this go. Current versions never do.
+    pub versions: Duration,
+    /// Versions of one FHIR resource, at most: the newest are kept.
+    pub versions_max: u32,
     /// At most this many messages a transaction.
     pub step: u32,
 }
@@ -357,6 +362,12 @@ pub enum StoreError {
     /// The engine is stopping.
     #[error("the store is closed")]
     Closed,
+    /// A chained search leads over too many resources.
+    #[error("the chain leads over more than {limit} resources; name more of what is searched for")]
+    TooBroad {
+        /// The limit.
+        limit: usize,
+    },
     /// The database answered with an error that is none of the above.
     #[error("the database failed: {0}")]
     Database(String),
@@ -369,7 +380,7 @@ pub enum StoreError {
 ///
 /// Backends: `SQLite` (`sqlite::SqliteStore`). All pass the suite in `tests/it/store.rs`.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: ResourceStore {
     /// Appends all of them or none, durably; shares its commit with whatever else waits.
     async fn append(&self, messages: Vec<NewMessage>) -> Result<Vec<Appended>, StoreError>;
 

@@ -31,6 +31,9 @@ pub enum Written {
     Conflict(usize),
     /// Nothing was written: the guard at this place does not hold any more.
     Stale(usize),
+    /// Nothing was written: the message at this place is known (`Repeat` or `Conflict`), so the request is
+    /// one that came before. Answer as the first time.
+    Known(usize, Appended),
 }
 
 /// Where a subscription stands.

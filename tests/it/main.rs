@@ -19,6 +19,7 @@ mod hl7_bad;
 mod hl7_corpus;
 mod mutation;
 mod receiver;
+mod resources;
 mod source_file;
 mod source_http;
 mod source_mllp;

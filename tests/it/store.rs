@@ -1,6 +1,6 @@
 //! What the store promises, for every backend: durable, in order, all or none, nothing lost track of.
 
-mod build;
+pub(crate) mod build;
 mod failures;
 mod keys;
 mod model;

@@ -221,6 +221,18 @@ static RETENTION: MapShape = MapShape::new(
             "Messages with their outcomes and search keys. Default 90d.",
         ),
         Field::optional("rejects", Shape::Duration, "30d", "Refused input. Default 30d."),
+        Field::optional(
+            "versions",
+            Shape::Duration,
+            "90d",
+            "Superseded versions of FHIR resources. Current ones stay. Default 90d.",
+        ),
+        Field::optional(
+            "versions_max",
+            COUNT,
+            "100",
+            "Versions kept of one FHIR resource, the newest. Default 100.",
+        ),
         Field::optional("step", COUNT, "500", "Messages removed in one transaction. Default 500."),
         Field::optional("every", Shape::Duration, "1m", "Time between two looks. Default 1m."),
     ],

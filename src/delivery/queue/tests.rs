@@ -38,6 +38,7 @@ fn message(seq: i64, disposition: Disposition) -> Arc<StoredMessage> {
         },
         plan: Plan { entries: vec![entry] },
         payload: Payload::new(vec![b'x'; 10]),
+        events: Vec::new(),
     })
 }
 

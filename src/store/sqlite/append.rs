@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
-use crate::message::id::{MessageId, Seq};
+use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::payload::Payload;
 use crate::message::plan::{Disposition, Plan};
 use crate::message::time::Timestamp;
 use crate::message::verdict::{DuplicateRule, IfChanged};
 use crate::message::{Envelope, StoredMessage};
-use crate::store::sqlite::codec::{decompress, put_keys, size_signed};
+use crate::store::sqlite::codec::{decompress, put_events, put_keys, size_signed};
 use crate::store::sqlite::committer::{Batch, Committer};
 use crate::store::sqlite::dictionary::{KEY_CONTROL, split};
 use crate::store::sqlite::duplicates::Match;
@@ -31,17 +31,22 @@ struct BodyPlace {
 }
 
 /// An earlier message with the same identity.
-struct Earlier {
-    found: Match,
-    id: MessageId,
-    received_at: Timestamp,
+pub(super) struct Earlier {
+    /// Which, and whether it has the same content.
+    pub(super) found: Match,
+    /// Its id.
+    pub(super) id: MessageId,
+    /// When it came.
+    pub(super) received_at: Timestamp,
 }
 
 impl Committer {
-    /// Writes all of the messages, or none when one of them needs a body that is gone.
+    /// Writes all of the messages, or none when one of them needs a body that is gone. `events` are those of
+    /// each message, and may be short.
     pub(super) fn append(
         &mut self,
         messages: Vec<Prepared>,
+        events: Vec<Vec<(DestinationId, u64)>>,
         batch: &mut Batch,
     ) -> rusqlite::Result<Result<Vec<Appended>, StoreError>> {
         let mut places = Vec::with_capacity(messages.len());
@@ -56,8 +61,10 @@ impl Committer {
             }
         }
         let mut answers = Vec::with_capacity(messages.len());
+        let mut events = events.into_iter();
         for (prepared, place) in messages.into_iter().zip(places) {
-            answers.push(self.append_one(prepared, place, batch)?);
+            let events = events.next().unwrap_or_default();
+            answers.push(self.append_one(prepared, place, events, batch)?);
         }
         Ok(Ok(answers))
     }
@@ -66,6 +73,7 @@ impl Committer {
         &mut self,
         prepared: Prepared,
         place: Option<BodyPlace>,
+        events: Vec<(DestinationId, u64)>,
         batch: &mut Batch,
     ) -> rusqlite::Result<Appended> {
         let Prepared { message, body } = prepared;
@@ -95,7 +103,7 @@ impl Committer {
             let DuplicateRule { identity, content, .. } = *rule;
             batch.known.push(Known { identity, content, seq });
         }
-        let stored = StoredMessage { seq, envelope, plan, payload: place.payload.clone() };
+        let stored = StoredMessage { seq, envelope, plan, payload: place.payload.clone(), events };
         self.insert(&stored, &place, duplicate.as_ref(), body.as_ref(), batch)?;
         batch.messages.push(Arc::new(stored));
         Ok(if held { Appended::Held(seq) } else { Appended::New(seq) })
@@ -137,13 +145,14 @@ impl Committer {
             origin.map(|origin| &origin.reason),
             place.seq.0,
             place.size,
+            put_events(&message.events),
         ])?;
         if let Some((codec, bytes)) = body {
             let mut insert = self.conn.prepare_cached(queries::INSERT_BODY)?;
             insert.execute(params![seq.0, codec, &**bytes])?;
         }
-        batch.keys += names.len() + 2;
-        batch.indexed.push(Indexed::new(*seq, envelope, channel, &names));
+        batch.keys += names.len() + message.events.len() + 2;
+        batch.indexed.push(Indexed::new(message, channel, &names));
         Ok(())
     }
 
@@ -163,7 +172,7 @@ impl Committer {
     }
 
     /// The earlier message that this one repeats or changes, if it came within the rule's time.
-    fn earlier(
+    pub(super) fn earlier(
         &self,
         rule: &DuplicateRule,
         envelope: &Envelope,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::message::KeyValue;
+use crate::message::id::DestinationId;
 use crate::message::plan::Lane;
 
 /// The body as received.
@@ -166,6 +167,26 @@ pub(super) fn keys(bytes: &[u8]) -> Option<Vec<(u32, &str)>> {
         keys.push((cursor.small()?, cursor.text()?));
     }
     Some(keys)
+}
+
+/// Writes a message's events: number of the subscription, number of the event.
+pub(super) fn put_events(events: &[(DestinationId, u64)]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for (subscription, number) in events {
+        put_number(&mut out, u64::from(subscription.0));
+        put_number(&mut out, *number);
+    }
+    (!out.is_empty()).then_some(out)
+}
+
+/// Reads a message's events; `None` at damage.
+pub(super) fn events(bytes: &[u8]) -> Option<Vec<(DestinationId, u64)>> {
+    let mut cursor = Cursor(bytes);
+    let mut events = Vec::new();
+    while !cursor.is_empty() {
+        events.push((DestinationId(cursor.small()?), cursor.number()?));
+    }
+    Some(events)
 }
 
 /// The body to write and its codec: compressed when that saves a fifth.

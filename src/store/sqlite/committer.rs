@@ -15,13 +15,16 @@ use tracing::{error, warn};
 
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, VersionId};
+use crate::store::resources::Written;
 use crate::store::sqlite::duplicates::Duplicates;
 use crate::store::sqlite::error;
 use crate::store::sqlite::index::{Indexed, Piece, RunWriter};
 use crate::store::sqlite::outcomes::Positions;
-use crate::store::sqlite::prune::Pruner;
+use crate::store::sqlite::prune::{Ground, Pruner};
 use crate::store::sqlite::queries;
 use crate::store::sqlite::queue::{Known, Queue, Reply, Waiting, Work};
+use crate::store::sqlite::resources::tail::{Merged, Recents};
+use crate::store::sqlite::resources::write::{Numbers, Resources};
 use crate::store::sqlite::shared::Shared;
 use crate::store::{Appended, Change, Pause, Reject, Settled, StoreError, VersionRecord};
 use crate::telemetry::crash;
@@ -52,6 +55,8 @@ pub(super) struct Committer {
     pub(super) positions: Positions,
     /// Writes the search index.
     pub(super) runs: RunWriter,
+    /// Numbers and index of FHIR resources.
+    pub(super) resources: Resources,
     /// Where retention stands.
     pub(super) pruner: Pruner,
     /// Asks for a checkpoint.
@@ -75,15 +80,21 @@ pub(super) struct Batch {
     pub(super) keys: usize,
     /// Numbers of words that are new in this transaction: channels, key names, plans.
     pub(super) words: [Vec<u32>; 3],
+    /// New versions of FHIR resources.
+    pub(super) resources: Recents,
+    /// Numbers of their search parameters that are new in this transaction.
+    pub(super) slots: Vec<u32>,
     /// Bytes of bodies and changes.
     pub(super) bytes: usize,
     piece: Option<Piece>,
+    merged: Option<Merged>,
     done: Vec<Done>,
 }
 
 /// Work that was written, with its answer.
 enum Done {
     Append(Reply<Vec<Appended>>, Result<Vec<Appended>, StoreError>),
+    Write(Reply<Written>, Result<Written, StoreError>),
     Record(Waiting),
     Unit(Reply<()>),
     Destination(Reply<DestinationId>, DestinationId),
@@ -108,6 +119,7 @@ impl Done {
     fn answer(self, failed: Option<&StoreError>, keep: bool) -> Option<Waiting> {
         match self {
             Self::Append(reply, answer) => give(reply, failed, answer),
+            Self::Write(reply, answer) => give(reply, failed, answer),
             Self::Unit(reply) => give(reply, failed, Ok(())),
             Self::Destination(reply, id) => give(reply, failed, Ok(id)),
             Self::Version(reply, id) => give(reply, failed, Ok(id)),
@@ -207,6 +219,10 @@ impl Committer {
         self.positions.write(&self.conn, &settled)?;
         let close = || self.shared.tail_mut().close();
         batch.piece = self.runs.write(&self.conn, close, batch.keys)?;
+        self.resources.numbers.write(&self.conn)?;
+        let close = || self.shared.resources_mut().close();
+        let versions = batch.resources.len();
+        batch.merged = self.resources.merge.write(&self.conn, close, versions)?;
         crash::point("store_before_commit");
         self.conn.prepare_cached(queries::COMMIT)?.execute([])?;
         crash::point("store_after_commit");
@@ -218,8 +234,15 @@ impl Committer {
         let bytes = waiting.bytes;
         match waiting.work {
             Work::Append(messages, reply) => {
-                let (answer, result) = parted(self.append(messages, batch), Ok(Vec::new()));
+                let appended = self.append(messages, Vec::new(), batch);
+                let (answer, result) = parted(appended, Ok(Vec::new()));
                 batch.done.push(Done::Append(reply, answer));
+                result
+            }
+            Work::Write(prepared, reply) => {
+                let written = self.write_resources(*prepared, batch);
+                let (answer, result) = parted(written, Ok(Written::Done(Vec::new())));
+                batch.done.push(Done::Write(reply, answer));
                 result
             }
             Work::Record(changes, reply) => {
@@ -253,7 +276,9 @@ impl Committer {
                 let step = {
                     let dictionary = self.shared.dictionary();
                     let cursors = &self.positions.cursors;
-                    self.pruner.step(&self.conn, &dictionary, cursors, &retention, now)
+                    let versions_to = self.shared.resources().indexed_to();
+                    let known = Ground { dictionary: &dictionary, cursors, versions_to };
+                    self.pruner.step(&self.conn, &known, &retention, now)
                 };
                 let (touched, result) = parted(step, 0);
                 batch.done.push(Done::Prune(reply, touched));
@@ -273,6 +298,10 @@ impl Committer {
                 self.duplicates.put(*known);
             }
             self.shared.tail_mut().put(batch.indexed);
+        }
+        self.shared.resources_mut().put(batch.resources);
+        if let Some(finished) = batch.merged.and_then(|merged| self.resources.merge.keep(merged)) {
+            self.shared.resources_mut().finish(finished);
         }
         if let Some(finished) = batch.piece.and_then(|piece| self.runs.keep(piece)) {
             self.shared.tail_mut().finish(finished);
@@ -345,8 +374,10 @@ impl Committer {
         channels.iter().for_each(|number| dictionary.channels.take(*number));
         key_names.iter().for_each(|number| dictionary.key_names.take(*number));
         plans.iter().for_each(|number| dictionary.plans.take(*number));
+        batch.slots.iter().for_each(|number| dictionary.slots.take(*number));
         drop(dictionary);
         self.positions = Positions::load(&self.conn)?;
+        self.resources.numbers = Numbers::load(&self.conn)?;
         Ok(())
     }
 
@@ -386,6 +417,7 @@ fn parted<T>(result: rusqlite::Result<T>, otherwise: T) -> (T, rusqlite::Result<
 fn refuse(work: Work, error: &StoreError) {
     match work {
         Work::Append(_, reply) => give(reply, Some(error), Ok(Vec::new())),
+        Work::Write(_, reply) => give(reply, Some(error), Ok(Written::Done(Vec::new()))),
         Work::Record(_, Some(reply)) | Work::Reject(_, reply) | Work::Pause(_, _, reply) => {
             give(reply, Some(error), Ok(()));
         }

@@ -16,6 +16,24 @@ pub(super) const KEY_ID: u32 = 0;
 /// The key that finds a message by its control id.
 pub(super) const KEY_CONTROL: u32 = 1;
 
+/// The key that finds the message of a subscription's event. No name of a channel's key has this number.
+pub(super) const KEY_EVENT: u32 = u32::MAX;
+
+/// The value of that key: events of one subscription stand in their order.
+pub(super) fn event_key(subscription: DestinationId, number: u64) -> [u8; 12] {
+    let mut key = [0; 12];
+    let (first, last) = key.split_at_mut(4);
+    first.copy_from_slice(&subscription.0.to_be_bytes());
+    last.copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The event's number in such a value; `None` when it is none.
+pub(super) fn event_number(value: &[u8]) -> Option<u64> {
+    let (_, number) = value.split_first_chunk::<4>()?;
+    Some(u64::from_be_bytes(number.try_into().ok()?))
+}
+
 /// A plan entry without its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Shape {
@@ -171,6 +189,8 @@ pub(super) struct Dictionary {
     pub(super) key_names: Words<str>,
     /// Plans without lanes.
     pub(super) plans: Words<[Shape]>,
+    /// Search parameters of resource types, as `Patient.identifier`.
+    pub(super) slots: Words<str>,
 }
 
 #[cfg(test)]

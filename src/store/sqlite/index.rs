@@ -11,15 +11,17 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use crate::message::id::{MessageId, Seq};
+use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::time::Timestamp;
-use crate::message::{Envelope, KeyValue};
+use crate::message::{KeyValue, StoredMessage};
 use crate::store::sqlite::codec::{self, cut, put_number};
-use crate::store::sqlite::dictionary::{KEY_CONTROL, KEY_ID};
+use crate::store::sqlite::dictionary::{KEY_CONTROL, KEY_EVENT, KEY_ID, event_key};
 use crate::store::sqlite::queries;
 
 /// A run is closed when the tail holds this many messages.
 const RUN_MESSAGES: usize = 4096;
+/// Or this many keys.
+const RUN_KEYS: usize = 1 << 16;
 /// Keys written with a commit, at least, while a run is being written.
 const KEYS_PER_COMMIT: usize = 1024;
 /// Bytes of a value that are indexed.
@@ -51,8 +53,12 @@ impl Sorted {
     }
 
     fn find(&self, name: u32, value: &[u8], into: &mut Vec<Seq>) {
-        let (from, to) = ((name, value.into(), i64::MIN), (name, value.into(), i64::MAX));
-        into.extend(self.entries.range(from..=to).map(|(_, _, seq)| Seq(*seq)));
+        into.extend(self.between(name, value, value).map(|(_, _, seq)| Seq(*seq)));
+    }
+
+    fn between(&self, name: u32, from: &[u8], to: &[u8]) -> impl Iterator<Item = &Entry> {
+        let (from, to) = ((name, from.into(), i64::MIN), (name, to.into(), i64::MAX));
+        self.entries.range(from..=to)
     }
 }
 
@@ -67,14 +73,24 @@ pub(super) struct Indexed {
 
 impl Indexed {
     /// From a message just written; `names` are the numbers of its keys' names.
-    pub(super) fn new(seq: Seq, envelope: &Envelope, channel: u32, names: &[u32]) -> Self {
+    pub(super) fn new(message: &StoredMessage, channel: u32, names: &[u32]) -> Self {
+        let StoredMessage { seq, envelope, events, .. } = message;
+        let seq = *seq;
         let keys = names.iter().copied().zip(&envelope.keys).map(|(name, key)| (name, &key.value));
         let mut indexed = Self::bare(seq, envelope.id, envelope.received_at, channel);
         indexed.push(KEY_CONTROL, &envelope.control_id);
         for (name, value) in keys {
             indexed.push(name, value);
         }
+        indexed.push_events(events);
         indexed
+    }
+
+    fn push_events(&mut self, events: &[(DestinationId, u64)]) {
+        let key = |(subscription, number): &(DestinationId, u64)| {
+            (KEY_EVENT, event_key(*subscription, *number).into())
+        };
+        self.keys.extend(events.iter().map(key));
     }
 
     fn bare(seq: Seq, id: MessageId, received_at: Timestamp, channel: u32) -> Self {
@@ -117,6 +133,13 @@ impl Tail {
         found
     }
 
+    /// Values of a key between two, and their places, that are not in a finished run.
+    pub(super) fn find_between(&self, name: u32, from: &[u8], to: &[u8]) -> Vec<(Box<[u8]>, Seq)> {
+        let parts = std::iter::once(&self.open).chain(self.closing.as_deref());
+        let found = parts.flat_map(|part| part.between(name, from, to));
+        found.map(|(_, value, seq)| (value.clone(), Seq(*seq))).collect()
+    }
+
     /// Everything up to here is in finished runs.
     pub(super) const fn indexed_to(&self) -> Seq {
         self.indexed_to
@@ -131,7 +154,8 @@ impl Tail {
 
     /// Closes the open part when it is large enough and no run is being written.
     pub(super) fn close(&mut self) -> Option<Arc<Sorted>> {
-        if self.closing.is_some() || self.open.messages < RUN_MESSAGES {
+        let small = self.open.messages < RUN_MESSAGES && self.open.entries.len() < RUN_KEYS;
+        if self.closing.is_some() || small {
             return None;
         }
         let closed = Arc::new(std::mem::take(&mut self.open));
@@ -164,6 +188,8 @@ impl Tail {
             for (name, value) in codec::keys(row.get_ref(5)?.as_blob()?).unwrap_or_default() {
                 indexed.push(name, &KeyValue::new(value));
             }
+            let events = row.get_ref(6)?.as_blob_or_null()?;
+            indexed.push_events(&events.and_then(codec::events).unwrap_or_default());
             tail.open.put(indexed);
         }
         Ok((tail, RunWriter { last_run: run, current: None }))

@@ -26,6 +26,7 @@ mod prune;
 mod queries;
 mod queue;
 mod read;
+mod resources;
 mod search;
 mod shared;
 
@@ -51,6 +52,8 @@ use crate::store::sqlite::index::Tail;
 use crate::store::sqlite::outcomes::Positions;
 use crate::store::sqlite::prune::Pruner;
 use crate::store::sqlite::queue::{Limits, Prepared, Queue, Reply, Work};
+use crate::store::sqlite::resources::tail::ResourceTail;
+use crate::store::sqlite::resources::write::{Numbers, Resources};
 use crate::store::sqlite::shared::Shared;
 use crate::store::{
     Appended, Change, Conservation, DeliveryView, DestinationState, Exception, ExceptionQuery,
@@ -145,7 +148,10 @@ impl SqliteStore {
         let dictionary = open::dictionary(&conn)?;
         let (tail, runs) = Tail::load(&conn).map_err(|error| of_writer(&error))?;
         let positions = Positions::load(&conn).map_err(|error| of_writer(&error))?;
-        let shared = Shared::new(path.clone(), dictionary, tail, options.fresh_batches_max);
+        let recent = ResourceTail::load(&conn).map_err(|error| of_writer(&error))?;
+        let numbers = Numbers::load(&conn).map_err(|error| of_writer(&error))?;
+        let tails = (tail, recent);
+        let shared = Shared::new(path.clone(), dictionary, tails, options.fresh_batches_max);
         shared.head.store(positions.next_seq - 1, Ordering::Release);
         let first = conn.query_row(queries::FIRST, [], |row| row.get(0));
         shared.first.store(first.map_err(|error| of_writer(&error))?, Ordering::Release);
@@ -171,6 +177,7 @@ impl SqliteStore {
             duplicates: Duplicates::new(options.duplicates_max),
             positions,
             runs,
+            resources: Resources { numbers, ..Resources::default() },
             pruner: Pruner::default(),
             checkpoints: ask,
             written: 0,

@@ -23,7 +23,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements kept prepared by the committer: more than there are.
-const STATEMENTS: usize = 128;
+const STATEMENTS: usize = 192;
 /// What the committer's connection must be told. The write-ahead log is never cut, since writing over
 /// a file costs half of growing it, and never copied back inside a commit.
 const WRITER_PRAGMAS: &str = "PRAGMA page_size = 8192;
@@ -257,6 +257,9 @@ pub(super) fn dictionary(conn: &Connection) -> Result<Dictionary, StoreError> {
     }
     for (number, name) in read(queries::KEY_NAMES).map_err(|error| of_writer(&error))? {
         dictionary.key_names.put(number, name.into());
+    }
+    for (number, name) in read(queries::SLOTS).map_err(|error| of_writer(&error))? {
+        dictionary.slots.put(number, name.into());
     }
     for (number, shapes) in plans(conn)? {
         dictionary.plans.put(number, shapes.into());

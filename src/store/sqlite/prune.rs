@@ -13,6 +13,7 @@ use crate::store::sqlite::blocks::{page_of, places_of};
 use crate::store::sqlite::dictionary::{Dictionary, What};
 use crate::store::sqlite::outcomes::Position;
 use crate::store::sqlite::queries;
+use crate::store::sqlite::resources::ResourcePruner;
 use crate::telemetry::crash;
 
 /// Stretches looked at in one step when nothing in them may go.
@@ -27,6 +28,17 @@ pub(super) struct Pruner {
     messages_to: i64,
     page: i64,
     run: i64,
+    versions: ResourcePruner,
+}
+
+/// What a step stands on.
+pub(super) struct Ground<'a> {
+    /// The words of the store.
+    pub(super) dictionary: &'a Dictionary,
+    /// Where destinations stand.
+    pub(super) cursors: &'a HashMap<DestinationId, Position>,
+    /// Up to which version the resource index is in its table.
+    pub(super) versions_to: i64,
 }
 
 /// What the passes look things up in.
@@ -60,12 +72,12 @@ impl Pruner {
     pub(super) fn step(
         &mut self,
         conn: &Connection,
-        dictionary: &Dictionary,
-        cursors: &HashMap<DestinationId, Position>,
+        ground: &Ground<'_>,
         retention: &Retention,
         now: Timestamp,
     ) -> rusqlite::Result<u64> {
         let step = retention.step.max(1);
+        let Ground { dictionary, cursors, versions_to } = *ground;
         let scene = Scene { conn, dictionary, cursors, now };
         let before = |age: std::time::Duration| {
             Timestamp(now.0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)))
@@ -88,7 +100,11 @@ impl Pruner {
         if pages > 0 {
             return Ok(pages);
         }
-        self.runs(conn)
+        let runs = self.runs(conn)?;
+        if runs > 0 {
+            return Ok(runs);
+        }
+        self.versions.step(conn, versions_to, retention, now)
     }
 
     fn bodies(&mut self, scene: &Scene<'_>, before: Timestamp, step: u32) -> rusqlite::Result<u64> {

@@ -30,6 +30,9 @@ pub(super) const INSERT_PLAN_ENTRY: &str =
     "INSERT INTO plan_entry (plan, position, destination, version, disposition)
     VALUES (?1, ?2, ?3, ?4, ?5)";
 
+/// Start only; one row a search parameter of FHIR in use.
+pub(super) const SLOTS: &str = "SELECT no, name FROM resource_slot";
+
 // Destinations and versions.
 
 /// Unique (channel, name).
@@ -61,8 +64,10 @@ pub(super) const DELETE_PAUSE: &str = "DELETE FROM pause WHERE destination = ?1"
 /// Primary key.
 pub(super) const INSERT_MESSAGE: &str =
     "INSERT INTO message (seq, id, received_at, channel, content_type, kind, event, control, keys,
-    plan, lanes, identity, content, origin_parent, origin_by, origin_reason, body_seq, body_size)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    plan, lanes, identity, content, origin_parent, origin_by, origin_reason, body_seq, body_size,
+    events)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+    ?19)";
 /// Primary key.
 pub(super) const INSERT_BODY: &str = "INSERT INTO body (seq, codec, bytes) VALUES (?1, ?2, ?3)";
 /// Primary keys of both.
@@ -84,12 +89,12 @@ pub(super) const PLANS_AFTER: &str =
 /// Primary keys of both, for each number of a JSON list.
 pub(super) const MESSAGES: &str = "SELECT m.seq, m.id, m.received_at, m.channel, m.content_type,
     m.kind, m.event, m.control, m.keys, m.plan, m.lanes, m.origin_parent, m.origin_by,
-    m.origin_reason, b.codec, b.bytes
+    m.origin_reason, m.events, b.codec, b.bytes
     FROM json_each(?1) j JOIN message m ON m.seq = j.value LEFT JOIN body b ON b.seq = m.body_seq";
 /// Primary key, for each number of a JSON list. Narrow.
 pub(super) const ENVELOPES: &str = "SELECT m.seq, m.id, m.received_at, m.channel, m.content_type,
     m.kind, m.event, m.control, m.keys, m.plan, m.lanes, m.origin_parent, m.origin_by,
-    m.origin_reason FROM json_each(?1) j JOIN message m ON m.seq = j.value";
+    m.origin_reason, m.events FROM json_each(?1) j JOIN message m ON m.seq = j.value";
 /// Primary key, a range.
 pub(super) const COUNT_LOG: &str = "SELECT count(*) FROM message WHERE seq > ?1 AND plan IN
     (SELECT plan FROM plan_entry WHERE destination = ?2 AND disposition > 0)";
@@ -131,8 +136,7 @@ pub(super) const INSERT_KEYS_8: &str =
 /// Primary key, a range: what a crash left of an unfinished run.
 pub(super) const DELETE_UNFINISHED_RUNS: &str = "DELETE FROM message_key WHERE run > ?1";
 /// Primary key, a range. What the tail of the index is rebuilt from.
-pub(super) const KEYS_AFTER: &str =
-    "SELECT seq, id, received_at, channel, control, keys FROM message WHERE seq > ?1 ORDER BY seq";
+pub(super) const KEYS_AFTER: &str = "SELECT seq, id, received_at, channel, control, keys, events FROM message WHERE seq > ?1 ORDER BY seq";
 /// Primary key, a range from its end. What the memory of repeats is rebuilt from.
 pub(super) const IDENTITIES_BEFORE: &str = "SELECT seq, identity, content FROM message
     WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2";
@@ -298,13 +302,24 @@ mod tests {
         ("SEARCH_KEY", "SCAN r"),
         ("RUNS", "SCAN run"),
         ("HAS_SCHEMA", "SCAN sqlite_schema"),
+        ("SLOTS", "SCAN resource_slot"),
+        ("VERSIONS", "SCAN j VIRTUAL TABLE"),
+        ("CHAIN", "SCAN c"),
+        ("EVENTS", "SCAN r"),
+        ("CANDIDATES_AT_ANY", "SCAN"),
+        ("CANDIDATES_BETWEEN", "SCAN"),
+        ("CANDIDATES_NAMED", "SCAN j VIRTUAL TABLE"),
+        ("COUNT_AT_ANY", "SCAN"),
+        ("COUNT_BETWEEN", "SCAN"),
     ];
 
     /// Every statement of this file, by the name of its constant.
     fn statements() -> BTreeMap<String, String> {
-        let source = include_str!("queries.rs").split("#[cfg(test)]").next().unwrap();
-        let constants = source.split("pub(super) const ").skip(1);
-        constants
+        let own = include_str!("queries.rs").split("#[cfg(test)]").next().unwrap();
+        let of_resources = include_str!("resources/queries.rs");
+        let constants = |source: &'static str| source.split("pub(super) const ").skip(1);
+        constants(own)
+            .chain(constants(of_resources))
             .map(|constant| {
                 let (name, rest) = constant.split_once(": &str").unwrap();
                 let text = rest.split('"').nth(1).unwrap();
@@ -321,7 +336,7 @@ mod tests {
         super::super::open::migrate(&path).await.unwrap();
         let conn = super::super::open::writer(&path).unwrap();
         let statements = statements();
-        assert!(statements.len() > 70, "{} statements found", statements.len());
+        assert!(statements.len() > 110, "{} statements found", statements.len());
         for (name, sql) in statements {
             if !["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|verb| sql.starts_with(verb)) {
                 continue;

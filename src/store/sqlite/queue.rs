@@ -9,6 +9,8 @@ use tokio::sync::oneshot;
 
 use crate::message::id::{DestinationId, Seq, VersionId};
 use crate::message::time::Timestamp;
+use crate::store::resources::Written;
+use crate::store::sqlite::resources::write::{PreparedBatch, weight};
 use crate::store::{
     Appended, Change, NewMessage, Pause, Reject, Retention, StoreError, VersionRecord,
 };
@@ -42,6 +44,8 @@ pub(super) struct Known {
 pub(super) enum Work {
     /// Append all or none.
     Append(Vec<Prepared>, Reply<Vec<Appended>>),
+    /// Write a FHIR request, all or nothing.
+    Write(Box<PreparedBatch>, Reply<Written>),
     /// Change delivery states. Without a reply when an earlier commit failed and the caller knows.
     Record(Vec<Change>, Option<Reply<()>>),
     /// Keep refused input.
@@ -286,12 +290,13 @@ impl Line {
 }
 
 const fn is_append(work: &Work) -> bool {
-    matches!(work, Work::Append(..))
+    matches!(work, Work::Append(..) | Work::Write(..))
 }
 
-const fn messages(work: &Work) -> usize {
+fn messages(work: &Work) -> usize {
     match work {
         Work::Append(messages, _) => messages.len(),
+        Work::Write(prepared, _) => weight(prepared),
         _ => 0,
     }
 }

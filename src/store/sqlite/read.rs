@@ -15,7 +15,7 @@ use crate::message::plan::Lane;
 use crate::message::time::Timestamp;
 use crate::message::{Envelope, Key, KeyValue, Origin, StoredMessage};
 use crate::store::sqlite::blocks::{decode, page_of};
-use crate::store::sqlite::codec::{decompress, keys};
+use crate::store::sqlite::codec::{decompress, events, keys};
 use crate::store::sqlite::dictionary::{Dictionary, What, join};
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::outcomes::{state_from_number, state_number};
@@ -271,9 +271,9 @@ fn message(row: &SqliteRow, dictionary: &Dictionary, body: Body) -> Result<Store
     };
     let payload = match body {
         Body::Leave => Payload::default(),
-        Body::Read => match row.try_get::<Option<&[u8]>, _>(15)? {
+        Body::Read => match row.try_get::<Option<&[u8]>, _>(16)? {
             Some(bytes) => {
-                let body = decompress(row.try_get(14)?, bytes.into());
+                let body = decompress(row.try_get(15)?, bytes.into());
                 Payload::new(body.ok_or_else(damaged)?)
             }
             None => Payload::default(),
@@ -294,6 +294,10 @@ fn message(row: &SqliteRow, dictionary: &Dictionary, body: Body) -> Result<Store
         },
         plan: join(shapes, row.try_get(10)?).ok_or_else(damaged)?,
         payload,
+        events: match row.try_get::<Option<&[u8]>, _>(14)? {
+            Some(bytes) => events(bytes).ok_or_else(damaged)?,
+            None => Vec::new(),
+        },
     })
 }
 

@@ -10,6 +10,7 @@ use crate::message::StoredMessage;
 use crate::message::id::Seq;
 use crate::store::sqlite::dictionary::Dictionary;
 use crate::store::sqlite::index::Tail;
+use crate::store::sqlite::resources::tail::ResourceTail;
 use crate::store::{StoreError, StoreStatus};
 
 /// Freshly committed messages of one commit.
@@ -19,6 +20,7 @@ pub(super) type Fresh = Arc<[Arc<StoredMessage>]>;
 pub(super) struct Shared {
     dictionary: RwLock<Dictionary>,
     tail: RwLock<Tail>,
+    resources: RwLock<ResourceTail>,
     /// Freshly committed messages go out here.
     pub(super) committed: broadcast::Sender<Fresh>,
     /// Last place in the log.
@@ -39,12 +41,13 @@ impl Shared {
     pub(super) fn new(
         path: PathBuf,
         dictionary: Dictionary,
-        tail: Tail,
+        (tail, resources): (Tail, ResourceTail),
         fresh_batches_max: usize,
     ) -> Self {
         Self {
             dictionary: RwLock::new(dictionary),
             tail: RwLock::new(tail),
+            resources: RwLock::new(resources),
             committed: broadcast::channel(fresh_batches_max).0,
             head: AtomicI64::new(0),
             first: AtomicI64::new(0),
@@ -74,6 +77,16 @@ impl Shared {
     /// The tail of the search index, to add to: the committer alone.
     pub(super) fn tail_mut(&self) -> RwLockWriteGuard<'_, Tail> {
         self.tail.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tail of the resource index, to search.
+    pub(super) fn resources(&self) -> RwLockReadGuard<'_, ResourceTail> {
+        self.resources.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tail of the resource index, to add to: the committer alone.
+    pub(super) fn resources_mut(&self) -> RwLockWriteGuard<'_, ResourceTail> {
+        self.resources.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Last place in the log.

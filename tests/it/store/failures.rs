@@ -113,6 +113,8 @@ async fn a_full_store_refuses_messages_keeps_outcomes_and_recovers() {
             bodies: Duration::ZERO,
             messages: Duration::from_secs(86_400),
             rejects: Duration::from_secs(86_400),
+            versions: Duration::from_secs(86_400),
+            versions_max: 100,
             step: 10,
         };
         while store.prune(&retention, Timestamp(START + 60_000_000)).await.unwrap_or(1) > 0 {}
@@ -139,6 +141,8 @@ async fn child_that_dies() {
         bodies: Duration::ZERO,
         messages: Duration::from_secs(86_400),
         rejects: Duration::from_secs(86_400),
+        versions: Duration::from_secs(86_400),
+        versions_max: 100,
         step: 10,
     };
     // As a runner does after a start: what was accepted before the process died is delivered now.

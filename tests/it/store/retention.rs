@@ -18,6 +18,8 @@ fn retention(bodies_s: u64, messages_s: u64) -> Retention {
         bodies: Duration::from_secs(bodies_s),
         messages: Duration::from_secs(messages_s),
         rejects: Duration::from_secs(messages_s),
+        versions: Duration::from_secs(messages_s),
+        versions_max: 100,
         step: 100,
     }
 }
