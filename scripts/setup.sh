@@ -26,6 +26,7 @@ if ! "$peers/venv/bin/python" -c 'import hl7, fhirpy, fhirclient' 2>/dev/null; t
 fi
 if ! cmp -s tests/peers/package.json "$peers/package.json" || [ ! -d "$peers/node_modules" ]; then
   cp tests/peers/package.json "$peers/package.json"
-  (cd "$peers" && npm install --silent --no-audit --no-fund --no-package-lock 2>/dev/null)
+  (cd "$peers" && npm install --silent --no-audit --no-fund --no-package-lock --legacy-peer-deps \
+    --omit=optional --omit=peer 2>/dev/null)
 fi
 echo "setup: peers are ready in $peers"

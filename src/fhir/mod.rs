@@ -3,3 +3,7 @@
 //! A resource is a `serde_json::Value` whose numbers keep their text and whose members keep their order.
 
 pub mod definitions;
+pub mod json;
+pub mod path;
+pub mod reference;
+pub mod search;

@@ -1,6 +1,7 @@
 //! Conditions of writes: which resources a search names, and what must still hold when the write commits
 //! (FHIR R4 http.html#cond-update, #ccreate).
 
+use crate::fhir::search::Reading;
 use crate::message::resource::{
     Criterion, Guard, IndexValue, Indexed, ResourceQuery, ResourceVersion, Test,
 };
@@ -22,8 +23,13 @@ pub struct Found {
 ///
 /// # Errors
 /// When the search cannot be understood, names nothing, or finds more than one.
-pub async fn look_up(store: &dyn ResourceStore, kind: &str, query: &str) -> Result<Found, Fault> {
-    let criteria = criteria_of(kind, query)?;
+pub async fn look_up(
+    store: &dyn ResourceStore,
+    kind: &str,
+    query: &str,
+    reading: &Reading,
+) -> Result<Found, Fault> {
+    let criteria = criteria_of(kind, query, reading)?;
     let guard = match exact(&criteria) {
         Some(value) => Guard::NoMatch { kind: kind.into(), value },
         None => {
@@ -46,8 +52,8 @@ pub async fn look_up(store: &dyn ResourceStore, kind: &str, query: &str) -> Resu
 ///
 /// # Errors
 /// When it says nothing, or something that is not understood.
-pub fn criteria_of(kind: &str, query: &str) -> Result<Vec<Criterion>, Fault> {
-    let read = lens::conditional(kind, query)?;
+pub fn criteria_of(kind: &str, query: &str, reading: &Reading) -> Result<Vec<Criterion>, Fault> {
+    let read = lens::conditional(kind, query, reading)?;
     if read.is_empty() {
         return Err(bad("condition", "the condition names no search parameter"));
     }
@@ -70,6 +76,9 @@ fn exact(criteria: &[Criterion]) -> Option<IndexValue> {
 #[must_use]
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
 pub fn of_store(error: StoreError) -> Fault {
+    if let StoreError::TooBroad { .. } = error {
+        return Fault::new(400, "too-costly", "search", error.to_string());
+    }
     tracing::warn!(%error, "resources cannot be read");
     unavailable("the store cannot be read now; send it again later")
 }

@@ -3,8 +3,10 @@
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::fhir::json::read::{Limits, read};
 use crate::fhir::json::stamp::{stamp, unstamp};
 use crate::fhir::json::{compact, resource_type};
+use crate::fhir::search::Reading;
 use crate::message::payload::Payload;
 use crate::message::resource::{
     Expect, Guard, Interaction, ResourceKey, ResourceVersion, ResourceWrite,
@@ -39,6 +41,42 @@ pub struct WriteRules {
     pub update_creates: bool,
     /// How much a resource must keep to R4.
     pub validation: Validation,
+}
+
+impl WriteRules {
+    /// Whether this type is taken here.
+    ///
+    /// # Errors
+    /// 404 when it is not.
+    pub fn check_kind(&self, kind: &str) -> Result<(), Fault> {
+        if !lens::is_resource(kind) {
+            return Err(not_found("FHIR R4 has no such resource type"));
+        }
+        if self.types.is_empty() || self.types.iter().any(|one| **one == *kind) {
+            return Ok(());
+        }
+        Err(Fault::new(404, "not-supported", "type", "this resource type is not taken here"))
+    }
+
+    /// Validates a resource; answers what is worth telling although it is taken.
+    ///
+    /// # Errors
+    /// 400 when it is no resource of this type, 422 when validation refuses it.
+    pub fn check(&self, kind: &str, resource: &Value) -> Result<Vec<Issue>, Fault> {
+        if resource_type(resource) != Some(kind) {
+            let text = format!("the body must be a resource of type {kind}");
+            return Err(bad("type", text).at("resourceType"));
+        }
+        if self.validation == Validation::Off {
+            return Ok(Vec::new());
+        }
+        let issues = lens::validated(resource);
+        let wrong = issues.iter().any(|issue| matches!(issue.severity, "error" | "fatal"));
+        if wrong && self.validation == Validation::Strict {
+            return Err(Fault { status: 422, issues });
+        }
+        Ok(issues)
+    }
 }
 
 /// A resource as it came: its value, and its bytes when they came alone.
@@ -178,6 +216,8 @@ pub struct Planner<'a> {
     pub rules: &'a WriteRules,
     /// The moment of the request.
     pub now: Timestamp,
+    /// How values to search by are read.
+    pub reading: &'a Reading,
     /// Looks at a resource before it is validated, with the resource before; may complete or refuse it.
     pub submit: &'a dyn Submit,
 }
@@ -221,7 +261,7 @@ impl Planner<'_> {
         act: &Act,
         guards: &mut Vec<Guard>,
     ) -> Result<Resolved, Fault> {
-        self.check_kind(kind)?;
+        self.rules.check_kind(kind)?;
         let (target, if_match) = match act {
             Act::Create { unless, .. } => return self.resolve_create(kind, unless, guards).await,
             Act::Update { target, if_match, .. }
@@ -231,7 +271,7 @@ impl Planner<'_> {
         let (current, guard) = match target {
             Target::Id(id) => (self.current(kind, id).await?, None),
             Target::Where(query) => {
-                let found = look_up(self.store, kind, query).await?;
+                let found = look_up(self.store, kind, query, self.reading).await?;
                 (found.one, Some(found.guard))
             }
         };
@@ -258,7 +298,7 @@ impl Planner<'_> {
         guards: &mut Vec<Guard>,
     ) -> Result<Resolved, Fault> {
         if let Some(query) = unless {
-            let found = look_up(self.store, kind, query).await?;
+            let found = look_up(self.store, kind, query, self.reading).await?;
             if let Some(one) = found.one {
                 return Ok(Resolved::Stands(Box::new(one)));
             }
@@ -345,19 +385,20 @@ impl Planner<'_> {
         mut body: Body,
     ) -> Result<Step, Fault> {
         self.submit.submit(None, &mut body.value)?;
-        let remarks = self.check(&key.kind, &body.value)?;
+        let remarks = self.rules.check(&key.kind, &body.value)?;
         let place = Place { key, expect: Expect::Absent, version: 1, at: self.now, interaction };
-        Ok(version(place, None, body, remarks))
+        Ok(version(place, None, body, remarks, self.reading))
     }
 
     fn next(&self, current: &ResourceVersion, mut body: Body) -> Result<Step, Fault> {
         let before = live(current);
         self.submit.submit(before.as_ref(), &mut body.value)?;
-        let remarks = self.check(&current.key.kind, &body.value)?;
+        let remarks = self.rules.check(&current.key.kind, &body.value)?;
         if before.as_ref().is_some_and(|before| same_content(before, &body.value)) {
             return Ok(Step::Stands(Box::new(current.clone())));
         }
-        Ok(version(self.after(current, Interaction::Update), before, body, remarks))
+        let place = self.after(current, Interaction::Update);
+        Ok(version(place, before, body, remarks, self.reading))
     }
 
     fn patched(&self, current: &ResourceVersion, patch: &Value) -> Result<Step, Fault> {
@@ -369,13 +410,14 @@ impl Planner<'_> {
             return Err(Fault::new(422, "business-rule", "patch", text));
         }
         self.submit.submit(Some(&before), &mut after)?;
-        let remarks = self.check(&current.key.kind, &after)?;
+        let remarks = self.rules.check(&current.key.kind, &after)?;
         if same_content(&before, &after) {
             return Ok(Step::Stands(Box::new(current.clone())));
         }
         unstamp(&mut after);
         let body = Body { value: after, bytes: None };
-        Ok(version(self.after(current, Interaction::Patch), Some(before), body, remarks))
+        let place = self.after(current, Interaction::Patch);
+        Ok(version(place, Some(before), body, remarks, self.reading))
     }
 
     /// A version is never older than the one before it, whatever the machine's clock did.
@@ -387,40 +429,6 @@ impl Planner<'_> {
             at: self.now.max(current.at),
             interaction,
         }
-    }
-
-    /// Whether this type is taken here.
-    ///
-    /// # Errors
-    /// 404 when it is not.
-    pub fn check_kind(&self, kind: &str) -> Result<(), Fault> {
-        if !lens::is_resource(kind) {
-            return Err(not_found("FHIR R4 has no such resource type"));
-        }
-        if self.rules.types.is_empty() || self.rules.types.iter().any(|one| **one == *kind) {
-            return Ok(());
-        }
-        Err(Fault::new(404, "not-supported", "type", "this resource type is not taken here"))
-    }
-
-    /// Validates a resource; answers what is worth telling although it is taken.
-    ///
-    /// # Errors
-    /// 400 when it is no resource of this type, 422 when validation refuses it.
-    pub fn check(&self, kind: &str, resource: &Value) -> Result<Vec<Issue>, Fault> {
-        if resource_type(resource) != Some(kind) {
-            let text = format!("the body must be a resource of type {kind}");
-            return Err(bad("type", text).at("resourceType"));
-        }
-        if self.rules.validation == Validation::Off {
-            return Ok(Vec::new());
-        }
-        let issues = lens::validated(resource);
-        let wrong = issues.iter().any(|issue| matches!(issue.severity, "error" | "fatal"));
-        if wrong && self.rules.validation == Validation::Strict {
-            return Err(Fault { status: 422, issues });
-        }
-        Ok(issues)
     }
 
     async fn current(&self, kind: &str, id: &str) -> Result<Option<ResourceVersion>, Fault> {
@@ -438,13 +446,19 @@ struct Place {
     interaction: Interaction,
 }
 
-fn version(place: Place, previous: Option<Value>, body: Body, remarks: Vec<Issue>) -> Step {
+fn version(
+    place: Place,
+    previous: Option<Value>,
+    body: Body,
+    remarks: Vec<Issue>,
+    reading: &Reading,
+) -> Step {
     let Place { key, expect, version, at, interaction } = place;
     let mut current = body.value;
     stamp(&mut current, &key.id, version, at);
     let stored = Payload::new(compact(&current));
     let payload = body.bytes.unwrap_or_else(|| stored.clone());
-    let index = lens::values(&current);
+    let index = lens::values(&current, reading);
     let body = stored;
     let write = ResourceWrite { key, expect, version, interaction, at, message: None, body, index };
     Step::Write(Box::new(Change { write, previous, current: Some(current), payload, remarks }))
@@ -474,7 +488,7 @@ pub fn live(version: &ResourceVersion) -> Option<Value> {
     if version.is_deleted() {
         return None;
     }
-    serde_json::from_slice(version.body.expose()).ok()
+    read(version.body.expose(), &Limits::default()).ok()
 }
 
 /// Whether two resources differ in nothing but what the server decides.

@@ -207,10 +207,13 @@ async fn resolve_conditional(
             continue;
         }
         let (kind, query) = text.split_once('?').unwrap_or((&text, ""));
-        let stored = look_up(planner.store, kind, query).await.map_err(|fault| fault.within(at))?;
+        let stored = look_up(planner.store, kind, query, planner.reading)
+            .await
+            .map_err(|fault| fault.within(at))?;
         let id = match stored.one {
             Some(one) => one.key.id,
-            None => made_here(kind, query, entries, resolved).map_err(|fault| fault.within(at))?,
+            None => made_here(planner, kind, query, entries, resolved)
+                .map_err(|fault| fault.within(at))?,
         };
         let target = format!("{kind}/{id}");
         links.insert(text, target);
@@ -219,16 +222,17 @@ async fn resolve_conditional(
 }
 
 fn made_here(
+    planner: &Planner<'_>,
     kind: &str,
     query: &str,
     entries: &[EntryAct],
     resolved: &[Resolved],
 ) -> Result<Box<str>, Fault> {
-    let criteria = criteria_of(kind, query)?;
+    let criteria = criteria_of(kind, query, planner.reading)?;
     let mut ids = entries.iter().zip(resolved).filter_map(|(entry, resolved)| {
         let (Act::Create { body, .. } | Act::Update { body, .. }) = &entry.act else { return None };
-        let fits =
-            *entry.kind == *kind && all_hold(&criteria, &lens::values(&body.value), &no_chains);
+        let fits = *entry.kind == *kind
+            && all_hold(&criteria, &lens::values(&body.value, planner.reading), &no_chains);
         resolved.id().filter(|_| fits)
     });
     match (ids.next(), ids.next()) {

@@ -8,8 +8,8 @@ use crate::message::resource::{Guard, IndexValue, Interaction, ResourceKey, Reso
 use crate::message::time::Timestamp;
 use crate::message::verdict::Problem;
 use crate::source::intake::{Intake, Received, Reply, count, in_words};
-use crate::store::NewMessage;
 use crate::store::resources::{ResourceBatch, ResourceStore, Written};
+use crate::store::{Appended, NewMessage};
 
 /// One message of a request, and what it does to a resource.
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ impl Intake {
                 }
             }
         }
-        let ids = batch.messages.iter().map(|message| message.envelope.id).collect();
+        let mut ids: Vec<_> = batch.messages.iter().map(|message| message.envelope.id).collect();
         let places: Vec<_> = batch.writes.iter().map(|write| write.message).collect();
         let written = resources.write(batch).await;
         self.note(written.as_ref().err());
@@ -139,6 +139,12 @@ impl Intake {
             Ok(Written::Conflict(write)) => {
                 ResourceReply::Conflict { at: places.get(write).copied().flatten().unwrap_or(0) }
             }
+            // The request came before, with this message: it is answered as if it had been stored now.
+            Ok(Written::Known(at, Appended::Repeat { id, .. })) => {
+                ids.get_mut(at).into_iter().for_each(|own| *own = id);
+                ResourceReply::Done(ids)
+            }
+            Ok(Written::Known(at, _)) => ResourceReply::Conflict { at },
             Ok(Written::Stale(guard)) => ResourceReply::Stale { guard },
             Err(error) => {
                 let reason = in_words(&error).to_owned();
@@ -179,8 +185,8 @@ impl Intake {
             return Ok((self.guarded(|admit| admit.keep(received))?, Vec::new()));
         };
         let mut new = self.guarded(|admit| admit.admit(received))?;
-        // A version is written once: what it expects to find recognises a repeat.
-        new.duplicate = None;
+        // What it expects to find recognises a repeat; the channel's rule is for what has no version.
+        new.duplicate.clone_from(&received.duplicate);
         let channel = &received.channel;
         let events = self.guarded(|admit| Ok(admit.subscribed(channel, &prepared.change())))?;
         new.plan.entries.extend(events.iter().copied());

@@ -13,6 +13,7 @@ mod corpus;
 mod crash;
 mod engine;
 mod faults;
+mod fhir_clients;
 mod journal;
 mod peers;
 mod restart;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED,
-    LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
+    LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -170,6 +170,10 @@ pub(super) fn respond(answer: Answer, manner: &Manner<'_>) -> Response<Full<Byte
         429 | 503 => set(RETRY_AFTER, &manner.retry_after.as_secs().max(1).to_string()),
         401 => set(WWW_AUTHENTICATE, manner.challenge),
         _ => {}
+    }
+    // RFC 9110 §9.3.2: HEAD says how long the answer to GET would be.
+    if let (Some(body), true) = (&body, manner.head) {
+        set(CONTENT_LENGTH, &body.len().to_string());
     }
     let sent = body.filter(|_| !manner.head).unwrap_or_default();
     let mut response = Response::new(Full::new(sent));

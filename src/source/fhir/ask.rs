@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use crate::fhir::search::Reading;
 use crate::message::payload::Payload;
 use crate::message::time::Timestamp;
 use crate::resources::fault::Fault;
@@ -88,8 +90,6 @@ pub(super) struct Ask {
     pub(super) verb: Verb,
     pub(super) route: Route,
     pub(super) query: Query,
-    /// The query as it was sent.
-    pub(super) raw_query: Box<str>,
     pub(super) conditions: Conditions,
     pub(super) prefer: Prefer,
     pub(super) sent: Sent,
@@ -99,6 +99,11 @@ impl Ask {
     /// The first value of a parameter.
     pub(super) fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    /// How values and searches of this request are read.
+    pub(super) fn reading(&self, now: Timestamp) -> Reading {
+        Reading { base: (&*self.caller.base).into(), zone: TimeZone::UTC, now }
     }
 
     /// The version that `If-Match` names.

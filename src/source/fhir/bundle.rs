@@ -112,7 +112,8 @@ impl Desk {
             pause(attempt).await;
             let mut guards = Vec::new();
             let now = ask.at.max(self.parts.clock.now());
-            let steps = plan(&self.planner(now), acts.clone(), &mut guards).await?;
+            let reading = ask.reading(now);
+            let steps = plan(&self.planner(now, &reading), acts.clone(), &mut guards).await?;
             let mut messages = vec![self.carrier(ask, bytes.clone(), "Bundle^transaction")];
             for (_, step) in &steps {
                 if let Step::Write(change) = step {
@@ -174,7 +175,6 @@ impl Desk {
             verb,
             route,
             query: query_of(query),
-            raw_query: query.into(),
             conditions: Conditions {
                 if_match: text("ifMatch"),
                 if_none_match: text("ifNoneMatch"),
@@ -228,5 +228,9 @@ fn entry_body(verb: Verb, resource: &Value) -> Sent {
 }
 
 fn response(kind: &str, entries: Vec<Value>) -> Value {
-    json!({"resourceType": "Bundle", "type": kind, "entry": entries})
+    let mut bundle = json!({"resourceType": "Bundle", "type": kind});
+    if let (Some(members), false) = (bundle.as_object_mut(), entries.is_empty()) {
+        members.insert("entry".to_owned(), entries.into());
+    }
+    bundle
 }

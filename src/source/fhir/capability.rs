@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fhir::definitions;
 use crate::fhir::json::compact;
+use crate::fhir::search::parameters::ParameterType;
 use crate::resources::fault::{Fault, bad};
 use crate::resources::lens;
 use crate::source::fhir::answer::Answer;
@@ -49,7 +50,7 @@ impl Desk {
             "implementation": {"description": format!("Medway, channel {}", self.channel), "url": base},
             "fhirVersion": "4.0.1",
             "format": ["application/fhir+json", "json"],
-            "patchFormat": ["application/json-patch+json"],
+            "patchFormat": ["application/json-patch+json", "application/merge-patch+json"],
             "rest": [{
                 "mode": "server",
                 "security": security,
@@ -93,13 +94,13 @@ impl Desk {
         let mut includes = Vec::new();
         let mut parameters = Vec::new();
         for parameter in lens::parameters(kind) {
-            if parameter.sort == "reference" {
+            if parameter.kind == ParameterType::Reference {
                 includes.push(json!(format!("{kind}:{}", parameter.code)));
             }
             parameters.push(json!({
                 "name": parameter.code,
-                "definition": parameter.url,
-                "type": parameter.sort,
+                "definition": format!("http://hl7.org/fhir/SearchParameter/{}", parameter.definition),
+                "type": parameter.kind.name(),
             }));
         }
         let mut operations = vec![operation(

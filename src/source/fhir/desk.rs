@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::fhir::json::read::{Limits, read};
+use crate::fhir::search::Reading;
 use crate::message::time::Timestamp;
 use crate::resources::fault::{Fault, Issue, bad, not_found};
 use crate::resources::plan::{Act, Planner, Submit, Target, WriteRules};
@@ -48,13 +49,14 @@ impl Desk {
     /// Does what is asked. `security` is what the CapabilityStatement says of access.
     pub(super) async fn perform(&self, ask: Ask, security: &Value) -> Answer {
         let deed = deed(&ask);
+        let allowed = ask.route.methods();
         let caller = ask.caller.clone();
         let answer = match Box::pin(self.dispatch(ask, security)).await {
             Ok(answer) => answer,
             Err(fault) => {
                 let mut answer = Answer::fault(&fault);
                 if fault.status == 405 {
-                    answer.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE");
+                    answer.allow = Some(allowed);
                 }
                 answer
             }
@@ -122,7 +124,8 @@ impl Desk {
             (Verb::Post, Route::Type(kind)) => {
                 may(&kind, Permission::Create)?;
                 let body = ask.body(|bytes, name| self.resource(bytes, name))?;
-                let unless = ask.conditions.if_none_exist.clone();
+                // Some clients put the condition of a create into the URL, as for an update.
+                let unless = ask.conditions.if_none_exist.clone().or_else(|| condition(&ask));
                 self.write(&ask, &kind, Act::Create { body, unless }).await
             }
             (Verb::Put | Verb::Patch | Verb::Delete, Route::Type(kind)) => {
@@ -247,8 +250,8 @@ impl Desk {
     }
 
     /// A planner of writes at this moment.
-    pub(super) fn planner(&self, now: Timestamp) -> Planner<'_> {
-        Planner { store: &*self.parts.store, rules: &self.rules, now, submit: self }
+    pub(super) fn planner<'a>(&'a self, now: Timestamp, reading: &'a Reading) -> Planner<'a> {
+        Planner { store: &*self.parts.store, rules: &self.rules, now, reading, submit: self }
     }
 }
 

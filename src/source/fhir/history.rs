@@ -16,7 +16,7 @@ impl Desk {
     pub(super) async fn history(&self, ask: &Ask, kind: &str, id: &str) -> Result<Answer, Fault> {
         let mut path = ask.caller.base.to_string();
         if !kind.is_empty() {
-            self.planner(ask.at).check_kind(kind)?;
+            self.rules.check_kind(kind)?;
             path.push_str(&format!("/{kind}"));
         }
         if !id.is_empty() {

@@ -8,6 +8,9 @@ pub(super) const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
 /// The media type of a JSON Patch (RFC 6902).
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 
+/// The media type of a merge patch (RFC 7396).
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// What comes back from a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Return {
@@ -75,12 +78,14 @@ pub(super) fn is_resource(content_type: Option<&str>) -> Result<(), Fault> {
     }
 }
 
-/// Whether a body of this type is a JSON Patch.
+/// Whether a body of this type is a patch: a list is a JSON Patch, an object a merge patch. Plain
+/// `application/json` is what some clients call either.
 pub(super) fn is_patch(content_type: Option<&str>) -> Result<(), Fault> {
-    if content_type.is_some_and(|given| name(given) == JSON_PATCH && is_utf8(given)) {
+    let known = [JSON_PATCH, MERGE_PATCH, "application/json"];
+    if content_type.is_some_and(|given| known.contains(&&*name(given)) && is_utf8(given)) {
         return Ok(());
     }
-    Err(unsupported("patches are application/json-patch+json"))
+    Err(unsupported("patches are application/json-patch+json or application/merge-patch+json"))
 }
 
 /// Whether a body of this type is a form.

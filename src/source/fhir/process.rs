@@ -44,7 +44,7 @@ impl Desk {
     pub(super) async fn process_message(&self, ask: &Ask) -> Result<Answer, Fault> {
         let body = ask.body(|bytes, name| self.resource(bytes, name))?;
         let heading = heading(&body.value)?;
-        let remarks = self.planner(ask.at).check("Bundle", &body.value);
+        let remarks = self.rules.check("Bundle", &body.value);
         if let Err(fault) = &remarks {
             let id = MessageId::new();
             return Ok(self.reply(ask, &heading, (id, ask.at), &FATAL, &fault.issues));

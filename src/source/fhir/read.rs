@@ -11,7 +11,7 @@ use crate::source::fhir::desk::Desk;
 
 impl Desk {
     pub(super) async fn read(&self, ask: &Ask, kind: &str, id: &str) -> Result<Answer, Fault> {
-        self.planner(ask.at).check_kind(kind)?;
+        self.rules.check_kind(kind)?;
         check_id(id)?;
         let found = self.parts.store.resource(&ResourceKey::new(kind, id)).await;
         let found = found.map_err(of_store)?;
@@ -29,7 +29,7 @@ impl Desk {
         id: &str,
         version: &str,
     ) -> Result<Answer, Fault> {
-        self.planner(ask.at).check_kind(kind)?;
+        self.rules.check_kind(kind)?;
         check_id(id)?;
         let none = || not_found("there is no such version");
         let number = version.parse().map_err(|_| none())?;

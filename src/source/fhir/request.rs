@@ -129,7 +129,6 @@ impl Clerk {
             at: self.desk.parts.clock.now(),
             verb,
             route,
-            raw_query: head.uri.query().unwrap_or_default().into(),
             query,
             conditions: conditions(&head.headers),
             prefer: text_of_all(&head.headers, "prefer")

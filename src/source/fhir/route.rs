@@ -40,6 +40,20 @@ pub(super) enum Route {
     Unknown,
 }
 
+impl Route {
+    /// What may be done here, as `Allow` says it (RFC 9110 §10.2.1).
+    pub(super) const fn methods(&self) -> &'static str {
+        match self {
+            Self::Metadata | Self::Smart | Self::Version(..) => "GET, HEAD",
+            Self::SystemHistory | Self::TypeHistory(_) | Self::History(..) => "GET",
+            Self::Type(_) => "GET, POST, PUT, PATCH, DELETE",
+            Self::Instance(..) => "GET, HEAD, PUT, PATCH, DELETE",
+            Self::System | Self::Search(_) | Self::Operation { .. } => "POST",
+            Self::Unknown => "",
+        }
+    }
+}
+
 /// Reads a path; `path` begins after the base.
 pub(super) fn route(path: &str) -> Route {
     let path = path.trim_matches('/');

@@ -6,73 +6,61 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use crate::fhir::json::subset::{Subset, subset};
-use crate::message::resource::{Indexed, ResourceKey, ResourceQuery, ResourceVersion};
+use crate::fhir::search::Reading;
+use crate::fhir::search::request::{self, Handling, Limits, SearchRequest, Summary};
+use crate::message::resource::{Criterion, Indexed, ResourceKey, ResourceVersion, Test};
 use crate::resources::condition::of_store;
-use crate::resources::fault::{Fault, Issue, bad, outcome};
+use crate::resources::fault::{Fault, Issue, outcome};
 use crate::resources::lens;
 use crate::resources::plan::live;
 use crate::source::fhir::access::scope::Permission;
 use crate::source::fhir::answer::Answer;
-use crate::source::fhir::ask::{Ask, Query, is_about_form, query_of, query_text};
+use crate::source::fhir::ask::{Ask, query_of, query_text};
 use crate::source::fhir::desk::Desk;
 use crate::source::fhir::page::PAGE;
-use crate::source::fhir::read::part;
 
 /// Divides a sealed page: the query, and the store's place.
 const DIVIDER: char = '\0';
 
-/// A search as it was understood.
-struct Search {
-    query: ResourceQuery,
-    /// Parameters that count, for the `self` link.
-    understood: Query,
-    /// Parameters that do not.
-    issues: Vec<Issue>,
-    includes: Vec<Include>,
-    reverse: Vec<Include>,
-    /// Only the number of matches is wanted.
-    counting: bool,
-}
-
-/// `_include=Observation:subject:Patient`, or `_revinclude`.
-struct Include {
-    source: Box<str>,
-    /// `None`: every reference.
-    param: Option<Box<str>>,
-    target: Option<Box<str>>,
+/// Which page is asked for.
+struct Page<'a> {
+    /// The store's place.
+    place: &'a str,
+    /// The link's token.
+    token: &'a str,
 }
 
 impl Desk {
     pub(super) async fn search(&self, ask: &Ask, kind: &str) -> Result<Answer, Fault> {
-        self.planner(ask.at).check_kind(kind)?;
+        self.rules.check_kind(kind)?;
         let Some(token) = ask.parameter(PAGE) else {
             return self.search_page(ask, kind, None).await;
         };
         let sealed = self.seal.open(token)?;
-        let (query, page) = sealed.split_once(DIVIDER).unwrap_or((&sealed, ""));
+        let (query, place) = sealed.split_once(DIVIDER).unwrap_or((&sealed, ""));
         let again = Ask { query: query_of(query), ..ask.clone() };
-        self.search_page(&again, kind, Some((page, token))).await
+        self.search_page(&again, kind, Some(Page { place, token })).await
     }
 
     async fn search_page(
         &self,
         ask: &Ask,
         kind: &str,
-        page: Option<(&str, &str)>,
+        page: Option<Page<'_>>,
     ) -> Result<Answer, Fault> {
-        let mut search = self.understand(ask, kind)?;
-        search.query.page = page.map(|(page, _)| page.into());
-        let part = part(ask)?;
+        let reading = ask.reading(ask.at);
+        let mut search = self.understand(ask, kind, &reading)?;
+        search.query.page = page.as_ref().map(|page| page.place.into());
+        let counting = search.summary == Summary::Count;
         let found = self.parts.store.resource_search(&search.query).await.map_err(of_store)?;
-        let whole = page.is_none() && found.next.is_none();
+        let whole = page.is_none() && found.next.is_none() && !counting;
         let matched = u64::try_from(found.matches.len()).unwrap_or(u64::MAX);
-        let total = found.total.or_else(|| (whole && !search.counting).then_some(matched));
+        let total = found.total.or_else(|| whole.then_some(matched));
         let base = &*ask.caller.base;
-        let mut links = vec![json!({"relation": "self", "url": match page {
-            Some((_, token)) => url(base, kind, &[(PAGE.to_owned(), token.to_owned())]),
-            None => url(base, kind, &search.understood),
-        }})];
-        if let Some(next) = found.next.as_deref().filter(|_| !search.counting) {
+        let own = page.map(|page| [(PAGE.to_owned(), page.token.to_owned())]);
+        let own = own.as_ref().map_or(&*search.understood, |own| own.as_slice());
+        let mut links = vec![json!({"relation": "self", "url": url(base, kind, own)})];
+        if let Some(next) = found.next.as_deref().filter(|_| !counting) {
             let sealed = format!("{}{DIVIDER}{next}", query_text(&search.understood));
             if let Some(token) = self.seal.seal(&sealed) {
                 let next = url(base, kind, &[(PAGE.to_owned(), token)]);
@@ -80,23 +68,20 @@ impl Desk {
             }
         }
         let mut entries = Vec::new();
-        if !search.counting {
-            for version in &found.matches {
-                entries.extend(entry(base, version, "match", part.as_ref()));
-            }
-            for version in self.included(ask, &search, &found.matches).await? {
-                entries.extend(entry(base, &version, "include", None));
-            }
+        if !counting {
+            let part = part(&search);
+            let matches = found.matches.iter();
+            entries.extend(matches.filter_map(|one| entry(base, one, "match", part.as_ref())));
+            let included = self.included(ask, &search, &found.matches, &reading).await?;
+            entries.extend(included.iter().filter_map(|one| entry(base, one, "include", None)));
         }
-        if !search.issues.is_empty() {
-            let told = outcome(&search.issues);
-            entries.push(json!({"resource": told, "search": {"mode": "outcome"}}));
+        if !search.ignored.is_empty() {
+            let told = ignored(&search);
+            entries.push(json!({"resource": outcome(&told), "search": {"mode": "outcome"}}));
         }
         let mut bundle = json!({"resourceType": "Bundle", "type": "searchset"});
         if let Some(members) = bundle.as_object_mut() {
-            if let Some(total) = total {
-                members.insert("total".to_owned(), total.into());
-            }
+            members.extend(total.map(|total| ("total".to_owned(), total.into())));
             members.insert("link".to_owned(), links.into());
             if !entries.is_empty() {
                 members.insert("entry".to_owned(), entries.into());
@@ -105,106 +90,41 @@ impl Desk {
         Ok(Answer::of(200, bundle))
     }
 
-    /// Sorts parameters into what is searched, what shapes the answer, and what is not known.
-    fn understand(&self, ask: &Ask, kind: &str) -> Result<Search, Fault> {
-        let counted = self.count(ask)?;
-        let counting = counted == 0 || ask.parameter("_summary") == Some("count");
-        let mut search = Search {
-            query: ResourceQuery {
-                kind: kind.into(),
-                limit: counted.max(1),
-                total: counting,
-                ..ResourceQuery::default()
-            },
-            understood: Query::new(),
-            issues: Vec::new(),
-            includes: Vec::new(),
-            reverse: Vec::new(),
-            counting,
+    fn understand(&self, ask: &Ask, kind: &str, reading: &Reading) -> Result<SearchRequest, Fault> {
+        let limits = Limits {
+            count_default: self.options.page_size.min(self.options.page_size_max),
+            count_max: self.options.page_size_max,
+            ..Limits::default()
         };
-        for (name, value) in &ask.query {
-            if is_about_form(name) || name == PAGE || value.is_empty() {
-                continue;
-            }
-            if self.take(&mut search, ask, kind, name, value)? {
-                search.understood.push((name.clone(), value.clone()));
-            } else {
-                let text = format!("the search parameter {} is not known for {kind}", known_part(name));
-                if ask.prefer.strict {
-                    let fault = Fault::new(400, "not-supported", "parameter", text);
-                    return Err(fault.at(format!("http.{}", known_part(name))));
-                }
-                let issue = Issue::information("not-supported", "parameter", text);
-                search.issues.push(Issue { severity: "warning", ..issue });
-            }
+        let handling = if ask.prefer.strict { Handling::Strict } else { Handling::Lenient };
+        // FHIR R4 search.html#empty: a parameter without a value is left out.
+        let asked = ask.query.iter().filter(|(name, value)| !value.is_empty() && name != PAGE);
+        let asked = asked.map(|(name, value)| (&**name, &**value));
+        let search = request::parse(kind, asked, reading, &limits, handling);
+        let mut search = search.map_err(|error| lens::wrong(&error))?;
+        search.understood.retain(|(name, _)| !matches!(&**name, "_format" | "_pretty"));
+        let who = &ask.caller.principal;
+        for chained in search.query.criteria.iter().flat_map(chained) {
+            // A chain looks into resources of another type.
+            who.may(chained, Permission::Search)?;
         }
+        search.revinclude.retain(|include| who.may(&include.source, Permission::Search).is_ok());
         Ok(search)
-    }
-
-    /// Takes one parameter in; `false` when it is not known.
-    fn take(
-        &self,
-        search: &mut Search,
-        ask: &Ask,
-        kind: &str,
-        name: &str,
-        value: &str,
-    ) -> Result<bool, Fault> {
-        match name {
-            "_count" | "_summary" | "_elements" => {}
-            "_total" => match value {
-                "none" => {}
-                "estimate" | "accurate" => search.query.total = true,
-                _ => return Err(bad("total", "_total is none, estimate or accurate")),
-            },
-            "_sort" => {
-                for word in value.split(',').map(str::trim) {
-                    let (code, down) =
-                        word.strip_prefix('-').map_or((word, false), |code| (code, true));
-                    if !lens::can_sort(kind, code) {
-                        return Ok(false);
-                    }
-                    search.query.sort.push((code.into(), down));
-                }
-            }
-            "_include" | "_revinclude" => {
-                let Some(include) = include(value) else { return Ok(false) };
-                let reverse = name == "_revinclude";
-                let may = ask.caller.principal.may(&include.source, Permission::Search);
-                if may.is_err() || !known(&include, kind, reverse) {
-                    return Ok(false);
-                }
-                if reverse { &mut search.reverse } else { &mut search.includes }.push(include);
-            }
-            _ => {
-                let Some(criterion) = lens::criterion(kind, name, value, &ask.caller.base)? else {
-                    return Ok(false);
-                };
-                if let Some(chained) = lens::chained(&criterion) {
-                    // A chain looks into resources of another type.
-                    ask.caller.principal.may(chained, Permission::Search)?;
-                }
-                search.query.criteria.push(criterion);
-            }
-        }
-        Ok(true)
     }
 
     /// Resources that the matches refer to, and those that refer to the matches; each once.
     async fn included(
         &self,
         ask: &Ask,
-        search: &Search,
+        search: &SearchRequest,
         matches: &[ResourceVersion],
+        reading: &Reading,
     ) -> Result<Vec<ResourceVersion>, Fault> {
-        let limit = self.options.includes_max;
-        let full = |included: &Vec<ResourceVersion>| {
-            u32::try_from(included.len()).unwrap_or(u32::MAX) >= limit
-        };
+        let most = usize::try_from(self.options.includes_max).unwrap_or(usize::MAX);
         let mut seen: HashSet<ResourceKey> = matches.iter().map(|one| one.key.clone()).collect();
         let mut included: Vec<ResourceVersion> = Vec::new();
-        for key in referred(search, matches) {
-            if full(&included) {
+        for key in referred(search, matches, reading) {
+            if included.len() >= most {
                 return Ok(included);
             }
             let may = ask.caller.principal.may(&key.kind, Permission::Read).is_ok();
@@ -215,12 +135,12 @@ impl Desk {
             included.extend(found.filter(|version| !version.is_deleted()));
         }
         let keys: Vec<ResourceKey> = matches.iter().map(|one| one.key.clone()).collect();
-        for include in &search.reverse {
-            let Some(param) = include.param.as_deref().filter(|_| !keys.is_empty()) else { continue };
-            let store = &self.parts.store;
-            let found = store.resource_referrers(&include.source, param, &keys, limit).await;
-            for version in found.map_err(of_store)? {
-                if !full(&included) && seen.insert(version.key.clone()) {
+        let store = &self.parts.store;
+        for include in search.revinclude.iter().filter(|_| !keys.is_empty()) {
+            let limit = self.options.includes_max;
+            let found = store.resource_referrers(&include.source, &include.param, &keys, limit);
+            for version in found.await.map_err(of_store)? {
+                if included.len() < most && seen.insert(version.key.clone()) {
                     included.push(version);
                 }
             }
@@ -230,17 +150,23 @@ impl Desk {
 }
 
 /// The keys that the matches' includes lead to.
-fn referred(search: &Search, matches: &[ResourceVersion]) -> Vec<ResourceKey> {
-    if search.includes.is_empty() {
+fn referred(
+    search: &SearchRequest,
+    matches: &[ResourceVersion],
+    reading: &Reading,
+) -> Vec<ResourceKey> {
+    if search.include.is_empty() {
         return Vec::new();
     }
     let mut keys = Vec::new();
-    for resource in matches.iter().filter_map(live) {
-        for value in lens::values(&resource) {
+    for version in matches {
+        let Some(resource) = live(version) else { continue };
+        for value in lens::values(&resource, reading) {
             let Indexed::Reference { kind, id } = &value.value else { continue };
-            let wanted = search.includes.iter().any(|include| {
-                include.param.as_deref().is_none_or(|param| *param == *value.param)
-                    && include.target.as_deref().is_none_or(|target| *target == **kind)
+            let wanted = search.include.iter().any(|include| {
+                (&*include.source == "*" || include.source == version.key.kind)
+                    && (&*include.param == "*" || include.param == value.param)
+                    && include.target.as_ref().is_none_or(|target| target == kind)
             });
             if wanted && !kind.is_empty() {
                 keys.push(ResourceKey::new(kind, id));
@@ -250,44 +176,37 @@ fn referred(search: &Search, matches: &[ResourceVersion]) -> Vec<ResourceKey> {
     keys
 }
 
-fn include(text: &str) -> Option<Include> {
-    if text == "*" {
-        return Some(Include { source: "*".into(), param: None, target: None });
-    }
-    let mut parts = text.split(':');
-    let (source, param) = (parts.next()?, parts.next()?);
-    let target = parts.next();
-    if parts.next().is_some() || target == Some("iterate") {
-        return None;
-    }
-    Some(Include {
-        source: source.into(),
-        param: (param != "*").then(|| param.into()),
-        target: target.map(Into::into),
+/// The types that a criterion looks into by a chain.
+fn chained(criterion: &Criterion) -> impl Iterator<Item = &str> {
+    criterion.any.iter().filter_map(|test| match test {
+        Test::Chain { kind, .. } => Some(&**kind),
+        _ => None,
     })
 }
 
-/// Whether an include leads from (or, reversed, to) this type by a reference parameter.
-fn known(include: &Include, kind: &str, reverse: bool) -> bool {
-    let is_reference = |param: &str| {
-        lens::parameters(&include.source)
+/// The part of each match that is asked for.
+fn part(search: &SearchRequest) -> Option<Subset> {
+    if !search.elements.is_empty() {
+        let names = search
+            .elements
             .iter()
-            .any(|parameter| parameter.code == param && parameter.sort == "reference")
-    };
-    match (&include.param, reverse) {
-        (None, false) => matches!(&*include.source, "*") || *include.source == *kind,
-        (None, true) => false,
-        (Some(param), false) => *include.source == *kind && is_reference(param),
-        (Some(param), true) => {
-            is_reference(param) && include.target.as_deref().is_none_or(|target| target == kind)
-        }
+            .map(|name| name.rsplit_once('.').map_or(&**name, |(_, name)| name).to_owned());
+        return Some(Subset::Elements(names.collect()));
+    }
+    match search.summary {
+        Summary::True => Some(Subset::Summary),
+        Summary::Text => Some(Subset::Text),
+        Summary::Data => Some(Subset::Data),
+        Summary::False | Summary::Count => None,
     }
 }
 
-/// What of an unknown parameter may be repeated: its name as far as it looks like one.
-fn known_part(name: &str) -> String {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':');
-    name.chars().take(64).take_while(|c| fits(*c)).collect()
+fn ignored(search: &SearchRequest) -> Vec<Issue> {
+    let told = search.ignored.iter().map(|error| Issue {
+        severity: "warning",
+        ..Issue::error("not-supported", "parameter", error.to_string())
+    });
+    told.collect()
 }
 
 fn url(base: &str, kind: &str, query: &[(String, String)]) -> String {
@@ -297,9 +216,17 @@ fn url(base: &str, kind: &str, query: &[(String, String)]) -> String {
     format!("{base}/{kind}?{}", query_text(query))
 }
 
-fn entry(base: &str, version: &ResourceVersion, mode: &str, part: Option<&Subset>) -> Option<Value> {
+fn entry(
+    base: &str,
+    version: &ResourceVersion,
+    mode: &str,
+    part: Option<&Subset>,
+) -> Option<Value> {
     let resource = live(version)?;
-    let resource = part.map_or_else(|| resource.clone(), |part| subset(&resource, part));
+    let resource = match part {
+        Some(part) => subset(&resource, part),
+        None => resource,
+    };
     Some(json!({
         "fullUrl": format!("{base}/{}", version.key),
         "resource": resource,

@@ -28,7 +28,7 @@ impl Desk {
         id: Option<&str>,
     ) -> Result<Answer, Fault> {
         if let Some(kind) = kind {
-            self.planner(ask.at).check_kind(kind)?;
+            self.rules.check_kind(kind)?;
         }
         let wanted = self.wanted(ask)?;
         let mut issues = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::message::kind::ContentType;
-use crate::message::resource::{Guard, ResourceKey, ResourceVersion};
+use crate::message::resource::{Guard, ResourceKey};
 use crate::message::verdict::Problem;
 use crate::resources::fault::{Fault, Issue, outcome, unavailable};
 use crate::resources::plan::{Act, Change, Step};
@@ -34,7 +34,8 @@ impl Desk {
             pause(attempt).await;
             let mut guards = Vec::new();
             let now = ask.at.max(self.parts.clock.now());
-            let planner = self.planner(now);
+            let reading = ask.reading(now);
+            let planner = self.planner(now, &reading);
             let step = planner.plan(kind, act.clone(), &mut guards).await?;
             let Step::Write(change) = step else { return Ok(answer(ask, &step)) };
             let message = self.message(&ask.caller, &change);
@@ -174,10 +175,4 @@ fn told(remarks: &[Issue]) -> Value {
 /// `Location` of a version.
 pub(super) fn location(base: &str, key: &ResourceKey, version: u64) -> String {
     format!("{base}/{key}/_history/{version}")
-}
-
-/// The headers of a version that was there already.
-pub(super) fn stands(base: &str, version: &ResourceVersion) -> Answer {
-    let location = Some(location(base, &version.key, version.version));
-    Answer { status: 200, location, ..Answer::default() }.versioned(version)
 }
