@@ -188,8 +188,7 @@ fn reference(
         return Some(Test::Reference { kind, id });
     }
     let kind = match (modifier, parameter.targets.as_slice()) {
-        (Some(kind), _) => kind.into(),
-        (None, [kind]) => (*kind).into(),
+        (Some(kind), _) | (None, &[kind]) => kind.into(),
         _ => "".into(),
     };
     Some(Test::Reference { kind, id })

@@ -75,6 +75,10 @@ impl Expression {
         }
         let mut paths = Vec::new();
         for part in text.split(" | ") {
+            // One expression of R4 leaves its type out.
+            let whole = format!("{kind}.{part}");
+            let bare = part.starts_with(|first: char| first.is_ascii_lowercase());
+            let part = if bare { &whole } else { part };
             let starts = part.trim_start_matches('(').split('.').next()?;
             if ![kind, "Resource", "DomainResource"].contains(&starts) {
                 continue;
