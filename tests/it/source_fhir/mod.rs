@@ -7,6 +7,7 @@ mod history;
 mod messages;
 mod negotiation;
 mod search;
+mod tls;
 mod wild;
 mod writes;
 
@@ -28,6 +29,7 @@ use medway::source::intake::{Admit, CONTROL_ID, EVENT, Intake, Received};
 use medway::store::resources::ResourceStore;
 use medway::store::sqlite::{SqliteOptions, SqliteStore};
 use medway::store::{MessageQuery, NewMessage, Store};
+use medway::tls::ServerTls;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -139,6 +141,10 @@ impl Server {
     }
 
     pub(super) async fn with(options: FhirSourceOptions) -> Self {
+        Self::over(options, None).await
+    }
+
+    pub(super) async fn over(options: FhirSourceOptions, tls: Option<Arc<ServerTls>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let opened = SqliteStore::open(SqliteOptions::new(folder.path().join("store.db"))).await;
         let store = Arc::new(opened.unwrap());
@@ -150,7 +156,7 @@ impl Server {
             store: resources,
             audit: audit.clone(),
             extension: Arc::new(NoExtension),
-            tls: None,
+            tls,
             clock: Clock::System,
         };
         let source = FhirSource::new("fhir".into(), options, parts).bind().await.unwrap();
