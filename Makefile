@@ -9,6 +9,9 @@ run: ## builds, starts the engine with the example channels and a made-up hospit
 	$(CARGO) build
 	target/debug/medway demo
 
+web: ## builds the dashboard (needs Node.js); the next build of the engine takes it in
+	cd web && npm ci --no-audit --no-fund --silent && npm run check && npm run build
+
 check: ## formats, lints, tidy test (seconds; before every commit)
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
@@ -32,4 +35,4 @@ generate: ## writes the JSON Schema and the reference docs anew
 accept: ## takes changed snapshots, after you have read them
 	INSTA_UPDATE=always $(CARGO) test -q --test it
 
-.PHONY: help run check test test-all bench setup generate accept
+.PHONY: help run web check test test-all bench setup generate accept

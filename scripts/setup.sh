@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust: HL7 and FHIR libraries nobody here wrote, as peers, under target/peers.
+# Installs what the tests need beside Rust: HL7 and FHIR libraries nobody here wrote, as peers, under target/peers,
+# and tools that make disks fail.
 # Uses the package registries by name; does nothing where everything is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +19,16 @@ install_packages() {
 need cc || install_packages gcc libc6-dev
 need python3 || install_packages python3 python3-venv
 need npm || install_packages nodejs npm
+# Wished for: without these the trials of failing disks say SKIPPED.
+wish() {
+  need "$1" && return
+  if need apt-get && [ "$(id -u)" = 0 ]; then
+    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2" >/dev/null) || true
+  fi
+  need "$1" || echo "setup: $2 is not there: some trials of failing disks are left out" >&2
+}
+wish strace strace
+wish mkfs.ext4 e2fsprogs
 
 if ! "$peers/venv/bin/python" -c 'import hl7, fhirpy, fhirclient' 2>/dev/null; then
   python3 -m venv "$peers/venv" || { install_packages python3-venv; python3 -m venv "$peers/venv"; }

@@ -8,9 +8,10 @@
 //! ```
 //!
 //! A module imports only modules further down this list (`tests/tidy.rs` holds that): `cli`, `admin`,
-//! `engine`, `config`, `delivery`, `source`, `destination`, `resources`, `store`, `channel`, `mapping`, `yaml`, `fhir`,
-//! `hl7`, `telemetry`, `tls`, `clock`, `message`.
+//! `access`, `engine`, `config`, `delivery`, `source`, `destination`, `resources`, `store`, `channel`, `mapping`,
+//! `yaml`, `fhir`, `hl7`, `telemetry`, `tls`, `clock`, `network`, `message`.
 
+pub mod access;
 pub mod admin;
 pub mod channel;
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod fhir;
 pub mod hl7;
 pub mod mapping;
 pub mod message;
+pub mod network;
 pub mod resources;
 pub mod source;
 pub mod store;

@@ -11,6 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &[
             "admin",
+            "access",
             "engine",
             "config",
             "delivery",
@@ -32,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
+            "access",
             "engine",
             "config",
             "delivery",
@@ -84,12 +86,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fhir",
             "hl7",
             "tls",
+            "network",
             "message",
         ],
     ),
     ("delivery", &["destination", "store", "telemetry", "clock", "message"]),
-    ("source", &["resources", "store", "fhir", "hl7", "telemetry", "tls", "clock", "message"]),
-    ("destination", &["fhir", "hl7", "telemetry", "tls", "clock", "message"]),
+    (
+        "source",
+        &["resources", "store", "fhir", "hl7", "telemetry", "tls", "clock", "network", "message"],
+    ),
+    ("destination", &["fhir", "hl7", "telemetry", "tls", "clock", "network", "message"]),
+    ("access", &["store", "telemetry", "clock", "message"]),
     ("resources", &["store", "fhir", "clock", "message"]),
     ("store", &["telemetry", "message"]),
     ("channel", &["mapping", "yaml", "fhir", "hl7", "message"]),
@@ -100,6 +107,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("tls", &[]),
     ("clock", &["message"]),
+    ("network", &[]),
     ("message", &[]),
 ];
 
@@ -111,6 +119,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
     (
         ".expose()",
         &[
+            "access/",
             "admin/messages.rs",
             "channel/accept.rs",
             "channel/cases/expect.rs",
@@ -123,10 +132,10 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "destination/webhook/mod.rs",
             "destination/webhook/sign.rs",
             "hl7/view/device.rs",
-            "hl7/view/names.rs",
             "hl7/view/patient.rs",
             "hl7/view/tests.rs",
             "message/view.rs",
+            "message/view/names.rs",
             "resources/plan.rs",
             "source/fhir/read.rs",
             "source/fhir/write.rs",
@@ -136,6 +145,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "source/intake.rs",
             "source/mllp/batch.rs",
             "source/mllp/desk.rs",
+            "store/sqlite/access/mod.rs",
             "store/sqlite/append.rs",
             "store/sqlite/codec.rs",
             "store/sqlite/committer.rs",

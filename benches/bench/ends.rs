@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::load::{
-    Manner, Shape, Sink, closed_loop, delivered, due, open_loop as at_rate, quantile,
+    Load, Manner, Shape, Sink, closed_loop, delivered, due, open_loop as at_rate, paced_loop,
+    quantile,
 };
 use crate::mllp::sync_p50_us;
 use crate::prototype::Prototype;
@@ -14,16 +15,26 @@ use crate::trial::{Trial, Way, destinations, folder};
 /// Threads that are no part of what is measured.
 const OTHERS: [&str; 3] = ["load", "probe", "bench"];
 
-/// Twenty senders, three destinations that each take one message after the other.
+/// Messages under way that not all receivers have, at most, where the receivers set the pace.
+const UNDELIVERED: usize = 256;
+
+/// Twenty senders, three destinations that each take one message after the other: at the receivers' pace,
+/// and with senders that outrun them, so that most messages wait on disk.
 pub(crate) fn strict3(report: &mut Report) {
     let shape = Shape { connections: 20, outstanding: 1, messages: 10_000, first: 0 };
-    against_prototype(report, "e2e_strict3", shape, Way::Strict, 1);
+    let paced = |port, shape, sinks: &[Sink]| paced_loop(port, shape, sinks, UNDELIVERED);
+    against_prototype(report, "e2e_strict3", shape, (Way::Strict, 1), &paced);
+    against_prototype(report, "e2e_strict3_outrun", shape, (Way::Strict, 1), &unpaced);
 }
 
 /// A hundred senders, three destinations with 64 messages in flight each.
 pub(crate) fn pipe3(report: &mut Report) {
     let shape = Shape { connections: 100, outstanding: 1, messages: 20_000, first: 0 };
-    against_prototype(report, "e2e_pipe3", shape, Way::Window(64), 64);
+    against_prototype(report, "e2e_pipe3", shape, (Way::Window(64), 64), &unpaced);
+}
+
+fn unpaced(port: u16, shape: Shape, _: &[Sink]) -> Load {
+    closed_loop(port, shape)
 }
 
 /// Figures of the rounds of one case.
@@ -39,7 +50,13 @@ struct Rounds {
     probe_cpu: Vec<f64>,
 }
 
-fn against_prototype(report: &mut Report, name: &str, mut shape: Shape, way: Way, window: usize) {
+fn against_prototype(
+    report: &mut Report,
+    name: &str,
+    mut shape: Shape,
+    (way, window): (Way, usize),
+    send: &dyn Fn(u16, Shape, &[Sink]) -> Load,
+) {
     let (own, theirs) = (Sink::many(3), Sink::many(3));
     let ports = |sinks: &[Sink]| sinks.iter().map(|sink| sink.port).collect::<Vec<_>>();
     let trial = Trial::start(&destinations(&ports(&own), way));
@@ -49,12 +66,12 @@ fn against_prototype(report: &mut Report, name: &str, mut shape: Shape, way: Way
     let mut rounds = Rounds::default();
     for round in 0..=PAIRS {
         let cpu = cpu_us_of_all_but(&["load", "engine", "bench", "medway"]);
-        let load = closed_loop(raw.port, shape);
+        let load = send(raw.port, shape, &theirs);
         let probe =
             count / delivered(&theirs, shape.first + shape.messages, load.began).as_secs_f64();
         let probe_cpu = (cpu_us_of_all_but(&["load", "engine", "bench", "medway"]) - cpu) / count;
         let before = (bytes_written(), trial.commits(), cpu_us_of_all_but(&OTHERS));
-        let load = closed_loop(trial.port, shape);
+        let load = send(trial.port, shape, &own);
         let rate = count / delivered(&own, shape.first + shape.messages, load.began).as_secs_f64();
         shape.first += shape.messages;
         // The first round warms up.

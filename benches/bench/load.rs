@@ -12,6 +12,7 @@ use memchr::memchr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::report::number;
@@ -191,6 +192,32 @@ pub(crate) struct Shape {
 
 /// Sends as fast as answers come (closed loop). Every answer must be positive.
 pub(crate) fn closed_loop(port: u16, shape: Shape) -> Load {
+    send_all(port, shape, None)
+}
+
+/// The same, but a message is sent only when fewer than `limit` of those before it have not reached every
+/// sink: senders do not outrun slow receivers, so that nothing piles up.
+pub(crate) fn paced_loop(port: u16, shape: Shape, sinks: &[Sink], limit: usize) -> Load {
+    let room = Arc::new(Semaphore::new(limit));
+    let (give, seen) = (Arc::clone(&room), sinks.iter().map(|sink| Arc::clone(&sink.seen)));
+    let seen: Vec<_> = seen.collect();
+    let mut given = shape.first;
+    let pace = move || {
+        while given < shape.first + shape.messages {
+            let counts = seen.iter().map(|seen| seen.count.load(Ordering::Relaxed));
+            let delivered = counts.min().unwrap_or_default().max(given);
+            give.add_permits(delivered - given);
+            given = delivered;
+            std::thread::sleep(Duration::from_micros(100));
+        }
+    };
+    let pacer = std::thread::Builder::new().name("load".to_owned()).spawn(pace).unwrap();
+    let load = send_all(port, shape, Some(room));
+    pacer.join().unwrap();
+    load
+}
+
+fn send_all(port: u16, shape: Shape, room: Option<Arc<Semaphore>>) -> Load {
     let each = shape.messages / shape.connections;
     let work: Vec<Vec<Bytes>> = (0..shape.connections)
         .map(|connection| (0..each).map(|n| framed(shape.first + connection * each + n)).collect())
@@ -205,7 +232,7 @@ pub(crate) fn closed_loop(port: u16, shape: Shape) -> Load {
         let mut senders = JoinSet::new();
         let began = Instant::now();
         for (stream, frames) in ready {
-            senders.spawn(send_closed(stream, frames, shape.outstanding));
+            senders.spawn(send_closed(stream, frames, shape.outstanding, room.clone()));
         }
         let mut waits: Vec<Duration> = senders.join_all().await.into_iter().flatten().collect();
         waits.sort_unstable();
@@ -217,6 +244,7 @@ async fn send_closed(
     mut stream: TcpStream,
     frames: Vec<Bytes>,
     outstanding: usize,
+    room: Option<Arc<Semaphore>>,
 ) -> Vec<Duration> {
     let mut buffer = BytesMut::with_capacity(64 * 1024);
     let mut starts = VecDeque::new();
@@ -226,6 +254,9 @@ async fn send_closed(
         let mut out = Vec::new();
         while starts.len() < outstanding {
             let Some(frame) = rest.next() else { break };
+            if let Some(room) = &room {
+                room.acquire().await.unwrap().forget();
+            }
             out.extend_from_slice(frame);
             starts.push_back(Instant::now());
         }

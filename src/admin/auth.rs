@@ -1,4 +1,4 @@
-//! Who may use the API: whoever holds the token. Checked before any body is read.
+//! The engine's own token: drawn once, kept in the data directory, for the command line on the same machine.
 
 use std::fs;
 use std::io::Write;
@@ -6,16 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::admin::problem::Problem;
 use crate::message::id::MessageId;
 
 /// A token, kept as a keyed hash. `Debug` shows nothing.
@@ -60,7 +55,7 @@ impl Token {
     }
 
     /// Compares in constant time.
-    fn admits(&self, presented: &str) -> bool {
+    pub(crate) fn admits(&self, presented: &str) -> bool {
         hmac::verify(&self.key, presented.as_bytes(), self.tag.as_ref()).is_ok()
     }
 }
@@ -68,23 +63,6 @@ impl Token {
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token")
-    }
-}
-
-/// Lets requests with the token through.
-pub(crate) async fn require_token(
-    State(token): State<Token>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let presented = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    match presented {
-        Some(text) if token.admits(text) => next.run(request).await,
-        _ => Problem::unauthorized().into_response(),
     }
 }
 

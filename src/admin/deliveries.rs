@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::door::Actor;
+use crate::access::role::View;
 use crate::admin::problem::Problem;
 use crate::delivery::CommandError;
 use crate::delivery::queue::{Act, state_name};
 use crate::engine::Engine;
 use crate::message::id::{DestinationId, MessageId, Seq};
+use crate::message::outcome::Answer;
 use crate::store::{Exception, ExceptionQuery, ExceptionState};
-
-/// Who acts, on record: until there are users, whoever holds the token.
-const BY: &str = "token";
 
 /// Most rows a page.
 const PAGE_MAX: u32 = 500;
 
 /// An exception row's fields, as the delivery of a message and the lists show them.
-pub(crate) fn exception(exception: &Exception) -> Value {
+pub(crate) fn exception(exception: &Exception, view: View) -> Value {
     json!({
         "state": state_name(exception.state),
         "cause": &*exception.cause,
@@ -29,8 +29,13 @@ pub(crate) fn exception(exception: &Exception) -> Value {
         "since": exception.since.to_string(),
         "due": exception.due.to_string(),
         "code": &*exception.answer.code,
-        "text": &*exception.answer.text,
+        "text": answer_text(&exception.answer, view),
     })
+}
+
+/// A receiver's text may quote the message: shown to those alone who may see messages whole.
+pub(crate) fn answer_text(answer: &Answer, view: View) -> &str {
+    if view == View::Full { &answer.text } else { "" }
 }
 
 fn state_of(name: &str) -> Result<ExceptionState, Problem> {
@@ -63,6 +68,7 @@ pub(crate) struct Search {
 /// Lists deliveries that left the straight path.
 pub(crate) async fn exceptions(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Json(search): Json<Search>,
 ) -> Result<Json<Value>, Problem> {
     let limit = search.limit.unwrap_or(100).clamp(1, PAGE_MAX);
@@ -87,7 +93,7 @@ pub(crate) async fn exceptions(
     let mut list = Vec::with_capacity(rows.len());
     for row in &rows {
         let message = messages.iter().find(|message| message.seq == row.seq);
-        let mut value = exception(row);
+        let mut value = exception(row, actor.view);
         if let Some(object) = value.as_object_mut() {
             object
                 .insert("destination".to_owned(), json!(engine.destination_name(row.destination)));
@@ -123,6 +129,7 @@ fn refused(error: CommandError) -> Problem {
 /// Pauses or resumes a destination.
 pub(crate) async fn destination_act(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path((channel, destination, act)): Path<(String, String, String)>,
     Json(reason): Json<Reason>,
 ) -> Result<Json<Value>, Problem> {
@@ -131,8 +138,8 @@ pub(crate) async fn destination_act(
         .ok_or_else(|| Problem::missing("destination"))?;
     let (deliveries, reason) = (engine.deliveries(), reason.text()?);
     match act.as_str() {
-        "pause" => deliveries.pause(id, BY, &reason).await.map_err(refused)?,
-        "resume" => deliveries.resume(id, BY, &reason).await.map_err(refused)?,
+        "pause" => deliveries.pause(id, &actor.name, &reason).await.map_err(refused)?,
+        "resume" => deliveries.resume(id, &actor.name, &reason).await.map_err(refused)?,
         _ => return Err(Problem::missing("act: pause or resume")),
     }
     Ok(Json(json!({"done": act})))
@@ -141,6 +148,7 @@ pub(crate) async fn destination_act(
 /// Retries, releases, skips, sets aside or cancels one delivery.
 pub(crate) async fn delivery_act(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path((channel, destination, message, act)): Path<(String, String, String, String)>,
     Json(reason): Json<Reason>,
 ) -> Result<Json<Value>, Problem> {
@@ -153,13 +161,13 @@ pub(crate) async fn delivery_act(
     let (deliveries, reason) = (engine.deliveries(), reason.text()?);
     let done = match act.as_str() {
         "retry" if is_dead(&engine, id, seq).await? => {
-            deliveries.retry_dead(id, seq, BY, &reason).await
+            deliveries.retry_dead(id, seq, &actor.name, &reason).await
         }
-        "retry" => deliveries.act(id, Act::RetryNow, seq, BY, &reason).await,
-        "release" => deliveries.act(id, Act::Release, seq, BY, &reason).await,
-        "skip" => deliveries.act(id, Act::Skip, seq, BY, &reason).await,
-        "dead-letter" => deliveries.act(id, Act::DeadLetter, seq, BY, &reason).await,
-        "cancel" => deliveries.act(id, Act::Cancel, seq, BY, &reason).await,
+        "retry" => deliveries.act(id, Act::RetryNow, seq, &actor.name, &reason).await,
+        "release" => deliveries.act(id, Act::Release, seq, &actor.name, &reason).await,
+        "skip" => deliveries.act(id, Act::Skip, seq, &actor.name, &reason).await,
+        "dead-letter" => deliveries.act(id, Act::DeadLetter, seq, &actor.name, &reason).await,
+        "cancel" => deliveries.act(id, Act::Cancel, seq, &actor.name, &reason).await,
         _ => return Err(Problem::missing("act: retry, release, skip, dead-letter or cancel")),
     };
     done.map_err(refused)?;

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::door::Actor;
+use crate::access::role::{Permission, View};
+use crate::admin::deliveries::answer_text;
 use crate::admin::problem::Problem;
 use crate::engine::Engine;
 use crate::engine::replay::{ReplayError, ReplayRequest};
@@ -41,7 +44,7 @@ pub(crate) struct Search {
     limit: Option<u32>,
 }
 
-fn moment(text: Option<&str>, field: &str) -> Result<Option<Timestamp>, Problem> {
+pub(crate) fn moment(text: Option<&str>, field: &str) -> Result<Option<Timestamp>, Problem> {
     text.map(|text| {
         text.parse::<jiff::Timestamp>().map(|moment| Timestamp(moment.as_microsecond())).map_err(
             |error| Problem::bad("bad_time", format!("`{field}` is no RFC 3339 time: {error}")),
@@ -53,6 +56,7 @@ fn moment(text: Option<&str>, field: &str) -> Result<Option<Timestamp>, Problem>
 /// Finds messages, newest first.
 pub(crate) async fn search(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Json(search): Json<Search>,
 ) -> Result<Json<Value>, Problem> {
     let limit = search.limit.unwrap_or(50).clamp(1, PAGE_MAX);
@@ -70,17 +74,27 @@ pub(crate) async fn search(
     let found = engine.store().search(query).await?;
     let full = u32::try_from(found.len()).is_ok_and(|count| count >= limit);
     let next = found.last().filter(|_| full).map(|message| message.seq.0);
-    let messages: Vec<Value> = found.iter().map(|message| summary(message)).collect();
+    let messages: Vec<Value> = found.iter().map(|message| summary(message, actor.view)).collect();
     Ok(Json(json!({"messages": messages, "next": next})))
 }
 
-/// A message without its deliveries.
-pub(crate) fn summary(message: &StoredMessage) -> Value {
+/// A value with its letters and digits hidden: its shape stays.
+fn masked(value: &str) -> String {
+    value.chars().map(|sign| if sign.is_alphanumeric() { '•' } else { sign }).collect()
+}
+
+/// A message without its deliveries, as much of it as `view` shows.
+pub(crate) fn summary(message: &StoredMessage, view: View) -> Value {
     let envelope = &message.envelope;
     let keys: Vec<Value> = envelope
         .keys
         .iter()
-        .map(|key| json!({"name": &*key.name, "value": key.value.expose()}))
+        .filter(|_| view >= View::Masked)
+        .map(|key| {
+            let value = key.value.expose();
+            let value = if view == View::Full { value.to_owned() } else { masked(value) };
+            json!({"name": &*key.name, "value": value})
+        })
         .collect();
     json!({
         "id": envelope.id.to_string(),
@@ -105,16 +119,17 @@ async fn stored(engine: &Engine, id: &str) -> Result<Arc<StoredMessage>, Problem
 /// One message: its envelope, where it came from, what became of it at each destination.
 pub(crate) async fn one(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let message = stored(&engine, &id).await?;
-    let mut value = summary(&message);
+    let mut value = summary(&message, actor.view);
     let deliveries: Vec<Value> = engine
         .store()
         .deliveries(message.seq)
         .await?
         .iter()
-        .map(|view| delivery(&engine, view))
+        .map(|view| delivery(&engine, view, actor.view))
         .collect();
     let origin = match &message.envelope.origin {
         None => Value::Null,
@@ -134,7 +149,7 @@ pub(crate) async fn one(
 }
 
 /// What became of a message at one destination.
-fn delivery(engine: &Engine, view: &DeliveryView) -> Value {
+fn delivery(engine: &Engine, view: &DeliveryView, shown: View) -> Value {
     let attempts: Vec<Value> = view
         .attempts
         .iter()
@@ -145,7 +160,7 @@ fn delivery(engine: &Engine, view: &DeliveryView) -> Value {
                 "milliseconds": milliseconds(attempt.duration),
                 "outcome": &*attempt.outcome,
                 "code": &*attempt.answer.code,
-                "text": &*attempt.answer.text,
+                "text": answer_text(&attempt.answer, shown),
             })
         })
         .collect();
@@ -161,10 +176,10 @@ fn delivery(engine: &Engine, view: &DeliveryView) -> Value {
             "attempts_made": settled.attempts,
             "milliseconds": milliseconds(settled.duration),
             "code": &*settled.answer.code,
-            "text": &*settled.answer.text,
+            "text": answer_text(&settled.answer, shown),
             "sent_hash": format!("{:016x}", settled.sent_hash),
         }),
-        (None, Some(exception)) => crate::admin::deliveries::exception(exception),
+        (None, Some(exception)) => crate::admin::deliveries::exception(exception, shown),
         (None, None) => json!({}),
     };
     if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
@@ -178,11 +193,22 @@ pub(crate) fn milliseconds(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
+/// Bytes cannot be masked: they are shown whole or not at all.
+fn whole(actor: &Actor) -> Result<(), Problem> {
+    if actor.view == View::Full {
+        Ok(())
+    } else {
+        Err(Problem::forbidden(Permission::SeeContent.name()))
+    }
+}
+
 /// The bytes as received.
 pub(crate) async fn body(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
+    whole(&actor)?;
     let message = stored(&engine, &id).await?;
     let media_type = message.envelope.content_type.media_type();
     Ok(download(media_type, message.payload.expose().clone()))
@@ -191,8 +217,10 @@ pub(crate) async fn body(
 /// The bytes one destination is sent, rendered again under the version of the message's plan.
 pub(crate) async fn sent(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path((id, channel, destination)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
+    whole(&actor)?;
     let message = stored(&engine, &id).await?;
     let number = engine
         .destination_id(&format!("{channel}/{destination}"))
@@ -231,6 +259,7 @@ pub(crate) struct Replay {
 /// Makes new deliveries from a stored message.
 pub(crate) async fn replay(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     Json(replay): Json<Replay>,
 ) -> Result<Json<Value>, Problem> {
@@ -245,7 +274,7 @@ pub(crate) async fn replay(
         );
     }
     let request =
-        ReplayRequest { message, destinations, by: "token".to_owned(), reason: replay.reason };
+        ReplayRequest { message, destinations, by: actor.name.clone(), reason: replay.reason };
     let made = engine.replay(request).await.map_err(|error| match error {
         ReplayError::NoReason => Problem::bad("no_reason", error.to_string()),
         ReplayError::NoDestination => Problem::conflict("no_destination", error.to_string()),

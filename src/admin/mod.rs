@@ -1,55 +1,111 @@
-//! The HTTP API under `/api/v1`, health and metrics. The command line and the dashboard use nothing else.
+//! The HTTP API under `/api/v1`, health and metrics, and the dashboard's files. The command line and the
+//! dashboard use nothing else.
 //!
-//! The token is checked before any body is read. Searches come by POST, so that no patient data stands in
+//! Who asks is known before any body is read. Searches come by POST, so that no patient data stands in
 //! a URL.
 
 pub mod auth;
 pub mod deliveries;
+pub mod guard;
 pub mod health;
 pub mod messages;
+mod people;
 pub mod problem;
+pub mod route;
 pub mod serve;
+pub mod sessions;
 pub mod status;
+mod trail;
+mod web;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware;
-use axum::routing::{get, post};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::{Extension, Router};
 
-use crate::admin::auth::{Token, require_token};
+use crate::access::door::Door;
+use crate::admin::auth::Token;
+use crate::admin::guard::Guard;
 use crate::admin::problem::Problem;
+use crate::admin::route::{ROUTES, Route};
+use crate::admin::sessions::Cookies;
 use crate::engine::Engine;
 
 /// Largest request body: searches and reasons are short.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// What answers a route of the table; `None` for one that nothing answers.
+fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
+    Some(match (route.method, route.path) {
+        ("GET", "/session") => get(sessions::see),
+        ("POST", "/session") => post(sessions::sign_in),
+        ("DELETE", "/session") => delete(sessions::sign_out),
+        ("POST", "/session/password") => post(sessions::change_password),
+        ("POST", "/session/second-factor") => post(sessions::second_factor),
+        ("POST", "/session/emergency") => post(sessions::emergency),
+        ("POST", "/setup") => post(sessions::set_up),
+        ("GET", "/users") => get(people::users),
+        ("POST", "/users") => post(people::add_user),
+        ("PUT", "/users/{name}") => put(people::change_user),
+        ("GET", "/tokens") => get(people::tokens),
+        ("POST", "/tokens") => post(people::add_token),
+        ("DELETE", "/tokens/{name}") => delete(people::revoke_token),
+        ("POST", "/audit/search") => post(trail::search),
+        ("GET", "/audit/verify") => get(trail::verified),
+        ("GET", "/audit/export") => get(trail::export),
+        ("GET", "/status") => get(status::status),
+        ("GET", "/channels") => get(status::channels),
+        ("GET", "/destinations") => get(status::destinations),
+        ("GET", "/destinations/{channel}/{destination}") => get(status::destination),
+        ("POST", "/destinations/{channel}/{destination}/{act}") => {
+            post(deliveries::destination_act)
+        }
+        ("POST", "/messages/search") => post(messages::search),
+        ("GET", "/messages/{id}") => get(messages::one),
+        ("GET", "/messages/{id}/body") => get(messages::body),
+        ("GET", "/messages/{id}/sent/{channel}/{destination}") => get(messages::sent),
+        ("POST", "/messages/{id}/replay") => post(messages::replay),
+        ("POST", "/exceptions/search") => post(deliveries::exceptions),
+        ("POST", "/deliveries/{channel}/{destination}/{id}/{act}") => {
+            post(deliveries::delivery_act)
+        }
+        ("GET", "/conservation") => get(status::conservation),
+        ("POST", "/reload") => post(status::reload),
+        _ => return None,
+    })
+}
+
 /// The whole surface.
-pub fn router(engine: Arc<Engine>, token: Token) -> Router {
-    let api = Router::new()
-        .route("/status", get(status::status))
-        .route("/channels", get(status::channels))
-        .route("/destinations", get(status::destinations))
-        .route("/destinations/{channel}/{destination}", get(status::destination))
-        .route("/destinations/{channel}/{destination}/{act}", post(deliveries::destination_act))
-        .route("/messages/search", post(messages::search))
-        .route("/messages/{id}", get(messages::one))
-        .route("/messages/{id}/body", get(messages::body))
-        .route("/messages/{id}/sent/{channel}/{destination}", get(messages::sent))
-        .route("/messages/{id}/replay", post(messages::replay))
-        .route("/exceptions/search", post(deliveries::exceptions))
-        .route("/deliveries/{channel}/{destination}/{id}/{act}", post(deliveries::delivery_act))
-        .route("/conservation", get(status::conservation))
-        .route("/reload", post(status::reload))
-        .fallback(|| async { Problem::missing("route") })
+pub fn router(engine: Arc<Engine>, token: Token, door: Arc<Door>, cookies: Cookies) -> Router {
+    let routes = ROUTES.iter().filter_map(|route| Some((route.path, handler(route)?)));
+    let api = routes.fold(Router::new(), |api, (path, handler)| api.route(path, handler));
+    let guard = Guard { token, door: Arc::clone(&door) };
+    let api = api
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(token, require_token));
+        .layer(Extension(door))
+        .layer(Extension(cookies))
+        .route_layer(from_fn_with_state(guard, guard::check))
+        .fallback(|| async { Problem::missing("route") });
     Router::new()
         .nest("/api/v1", api)
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .fallback(|| async { Problem::missing("page") })
+        .fallback(web::page)
+        .layer(from_fn(web::headers))
         .with_state(engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_table_is_answered() {
+        for route in ROUTES {
+            assert!(handler(route).is_some(), "{} {}", route.method, route.path);
+        }
+    }
 }

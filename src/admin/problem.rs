@@ -28,9 +28,40 @@ impl Problem {
         Self {
             status: StatusCode::UNAUTHORIZED,
             code: "unauthorized",
-            detail: "send `Authorization: Bearer TOKEN`; the token stands in the engine's data \
-                     directory as admin.token, or where engine.yaml says"
-                .to_owned(),
+            detail:
+                "sign in, or send `Authorization: Bearer TOKEN`; the engine's own token stands in \
+                     its data directory as admin.token, or where engine.yaml says"
+                    .to_owned(),
+        }
+    }
+
+    /// 401 of a sign-in, with why.
+    #[must_use]
+    pub fn not_admitted(code: &'static str, detail: &str) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, code, detail: detail.to_owned() }
+    }
+
+    /// 403: known, and may not.
+    #[must_use]
+    pub fn forbidden(permission: &str) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: "forbidden",
+            detail: format!(
+                "this needs the permission `{permission}`, which none of your roles has"
+            ),
+        }
+    }
+
+    /// 403: the request does not come from a page of ours.
+    #[must_use]
+    pub fn forged() -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: "forged",
+            detail:
+                "the request does not carry its session's X-CSRF-Token, or comes from another site"
+                    .to_owned(),
         }
     }
 

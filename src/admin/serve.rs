@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -38,8 +39,8 @@ pub async fn serve(
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "an admin connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -48,7 +49,8 @@ pub async fn serve(
         };
         // Beyond the limit a connection is closed at once rather than kept waiting.
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
-        let (router, stop, tls) = (router.clone(), stop.clone(), tls.clone());
+        let (stop, tls) = (stop.clone(), tls.clone());
+        let router = router.clone().layer(Extension(ConnectInfo(peer)));
         tracker.spawn(async move {
             tokio::select! {
                 () = secured(stream, tls, router) => {}

@@ -15,6 +15,7 @@ use crate::channel::fields::{Fields, choice, duration, one_or_many};
 use crate::channel::input::Input;
 use crate::channel::reference::Reference;
 use crate::channel::scope::Scope;
+use crate::fhir::definitions::{TypeId, r4};
 use crate::hl7::dictionary::tables;
 use crate::hl7::path::{Path, Which};
 use crate::message::verdict::{DuplicateRule, IfChanged, Location, Problem};
@@ -79,6 +80,25 @@ pub enum Acceptance {
     No(Problem),
 }
 
+/// What can be done to a resource.
+const INTERACTIONS: [&str; 4] = ["create", "update", "patch", "delete"];
+
+/// What a Bundle can be, and what can be done to one that is kept as a resource.
+const BUNDLE_EVENTS: [&str; 12] = [
+    "transaction",
+    "batch",
+    "message",
+    "collection",
+    "document",
+    "searchset",
+    "history",
+    "transaction-response",
+    "create",
+    "update",
+    "patch",
+    "delete",
+];
+
 /// The table of message types.
 const MESSAGE_TYPES: u16 = 76;
 
@@ -96,7 +116,7 @@ impl Accept {
         if let Some(require) = fields.get("require") {
             for node in one_or_many(require) {
                 let text = node.text().unwrap_or_default();
-                let place = Reference::parse(text, 0..text.len());
+                let place = Reference::parse(text, 0..text.len(), &build.resources);
                 accept.require.extend(build.noted(node, place));
             }
         }
@@ -114,6 +134,15 @@ impl Accept {
         }
         accept.profile = fields.get("profile").and_then(Node::text).map(Into::into);
         accept
+    }
+
+    /// The resource types among what is accepted, before anything else is compiled: paths without a type
+    /// are relative to them.
+    #[must_use]
+    pub fn resources(node: &Node) -> Vec<TypeId> {
+        let types = node.get("types").map(one_or_many).unwrap_or_default();
+        let names = types.into_iter().filter_map(Node::text);
+        names.filter_map(|name| r4().resource(name.split('^').next()?)).collect()
     }
 
     /// Whether a message is accepted.
@@ -169,6 +198,9 @@ impl Accept {
             problem(200, "Unsupported message type")
         };
         problem.reject = true;
+        if input.hl7().is_none() {
+            return Some(problem);
+        }
         let component = if problem.code == 201 { 2 } else { 1 };
         problem.location = Some(Location {
             segment: "MSH".into(),
@@ -262,7 +294,7 @@ fn missing_problem(missing: &Reference) -> Problem {
             };
             Problem { location: Some(at(path)), ..problem(code, text) }
         }
-        Reference::Json(_) | Reference::View(_) => {
+        Reference::Json(_) | Reference::Fhir(_) | Reference::View(_) => {
             problem(101, &format!("Required value missing: {missing}"))
         }
     }
@@ -312,14 +344,8 @@ fn type_pattern(node: &Node, build: &mut Build<'_>) -> Option<TypePattern> {
         word.len() == 3 && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
     };
     if !plain(code) || (event != "*" && !plain(event)) {
-        // FHIR resources are named in one word.
-        let resource = !text.contains('^')
-            && text.len() > 3
-            && text.starts_with(|c: char| c.is_ascii_uppercase())
-            && text.chars().all(|c| c.is_ascii_alphabetic())
-            && text.chars().any(|c| c.is_ascii_lowercase());
-        if resource {
-            return Some(TypePattern { code: text.into(), event: None });
+        if code.chars().any(|c| c.is_ascii_lowercase()) {
+            return resource_pattern(code, event, node, build);
         }
         let finding = Finding::error("E0330", node, format!("{text} is no message type"));
         let upper = text.to_uppercase().replace(['_', '-', ' '], "^");
@@ -339,6 +365,41 @@ fn type_pattern(node: &Node, build: &mut Build<'_>) -> Option<TypePattern> {
         });
     }
     Some(TypePattern { code: code.into(), event })
+}
+
+/// `Patient`, `Patient^update`, `Bundle^transaction`, `message^admit` ($process-message).
+fn resource_pattern(
+    code: &str,
+    event: &str,
+    node: &Node,
+    build: &mut Build<'_>,
+) -> Option<TypePattern> {
+    let names = || r4().resource_names();
+    if code != "message" && !names().any(|name| name == code) {
+        let finding = Finding::error("E0330", node, format!("FHIR R4 has no resource type {code}"));
+        build.findings.push(match nearest(code, names()) {
+            Some(near) if event == "*" => finding.hint(format!("did you mean {near}?")).fix(near),
+            Some(near) => finding.hint(format!("did you mean {near}^{event}?")),
+            None => finding.hint("e.g. Patient, Patient^update, Bundle or ADT^A01"),
+        });
+        return None;
+    }
+    let known: &[&str] = match code {
+        "message" => &[],
+        "Bundle" => &BUNDLE_EVENTS,
+        _ => &INTERACTIONS,
+    };
+    if event != "*" && !known.is_empty() && !known.contains(&event) {
+        let finding = Finding::error("E0330", node, format!("{code} has no event {event}"));
+        build.findings.push(match nearest(event, known.iter().copied()) {
+            Some(near) => {
+                finding.hint(format!("did you mean {near}?")).fix(format!("{code}^{near}"))
+            }
+            None => finding.hint(format!("events: {}", known.join(", "))),
+        });
+        return None;
+    }
+    Some(TypePattern { code: code.into(), event: (event != "*").then(|| event.into()) })
 }
 
 /// Whether table 0076 knows the message type.

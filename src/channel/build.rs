@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::channel::table::Table;
+use crate::fhir::definitions::TypeId;
 use crate::yaml::finding::Finding;
 use crate::yaml::nearest::nearest;
 use crate::yaml::node::{Node, Span};
@@ -39,6 +40,8 @@ pub struct Build<'f> {
     files: &'f dyn Files,
     /// What is wrong so far.
     pub findings: Vec<Finding>,
+    /// The FHIR resource types that the channel accepts: paths without a type are relative to them.
+    pub resources: Vec<TypeId>,
     tables: BTreeMap<String, Option<Arc<Table>>>,
     used: BTreeMap<String, Bytes>,
 }
@@ -99,7 +102,13 @@ impl<'f> Build<'f> {
     /// Nothing found yet.
     #[must_use]
     pub fn new(files: &'f dyn Files) -> Self {
-        Self { files, findings: Vec::new(), tables: BTreeMap::new(), used: BTreeMap::new() }
+        Self {
+            files,
+            findings: Vec::new(),
+            resources: Vec::new(),
+            tables: BTreeMap::new(),
+            used: BTreeMap::new(),
+        }
     }
 
     /// Notes an error at a node.
@@ -175,6 +184,10 @@ impl<'f> Build<'f> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let beside = self.files.list(folder);
         let fault = Fault::new("E0340", at, format!("there is no table {path}"));
+        if path.starts_with(['[', '(']) {
+            return fault
+                .hint("`in` names a table; values stand one by one: MSH-9.2 is A01 or A04");
+        }
         match nearest(path, beside.iter().map(String::as_str)) {
             Some(near) => fault.hint(format!("did you mean {near}?")).fix(near),
             None if beside.is_empty() => {

@@ -44,6 +44,7 @@ pub fn compile(node: &Node, files: &dyn Files) -> (Option<Channel>, Vec<Finding>
 pub fn compile_with(node: &Node, build: &mut Build<'_>) -> Option<Channel> {
     let name: Arc<str> = node.get("channel").and_then(Node::text).unwrap_or_default().into();
     let from = node.get("from");
+    build.resources = node.get("accept").map(Accept::resources).unwrap_or_default();
     let accept = node.get("accept").map(|node| Accept::compile(node, build)).unwrap_or_default();
     let order = node.get("order_by").map(|node| Order::compile(node, build)).unwrap_or_default();
     let unmapped = node.get("unmapped_code").and_then(|node| unmapped(node, build));

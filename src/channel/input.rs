@@ -2,12 +2,16 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+
+use crate::channel::resource;
 use crate::channel::scope::Message;
 use crate::hl7::header::Header;
 use crate::hl7::kind;
 use crate::hl7::raw::{ParseError, RawMessage, ReadOptions};
 use crate::message::kind::{ContentType, Kind};
 use crate::message::payload::Payload;
+use crate::message::time::Timestamp;
 
 /// A message with what has been read of it so far.
 #[derive(Debug)]
@@ -15,7 +19,18 @@ pub struct Input {
     payload: Payload,
     content_type: ContentType,
     options: ReadOptions,
+    known: Option<Known>,
     read: OnceLock<Read>,
+}
+
+/// What the transport knows of a message that does not say it itself.
+#[derive(Debug)]
+struct Known {
+    /// `Patient^create`.
+    event: Arc<str>,
+    /// `Patient/123/_history/4`.
+    control_id: String,
+    received_at: Timestamp,
 }
 
 /// What was read.
@@ -30,7 +45,11 @@ struct Read {
 #[derive(Debug)]
 enum Content {
     Hl7(RawMessage),
-    Json(serde_json::Value),
+    Json {
+        document: serde_json::Value,
+        /// Whether it says more than the bytes do.
+        stamped: bool,
+    },
     Opaque,
 }
 
@@ -53,8 +72,20 @@ pub enum Unreadable {
 impl Input {
     /// A message of a known content type.
     #[must_use]
-    pub const fn new(payload: Payload, content_type: ContentType, options: ReadOptions) -> Self {
-        Self { payload, content_type, options, read: OnceLock::new() }
+    pub fn new(payload: Payload, content_type: ContentType, options: ReadOptions) -> Self {
+        Self { payload, content_type, options, known: None, read: OnceLock::new() }
+    }
+
+    /// With what the transport knew or the log has kept of it. Content that says it itself (HL7 v2) is
+    /// believed instead. A FHIR resource whose control id names the version it became is read as a
+    /// client would read it back: with its `id`, and `meta` with version and time.
+    #[must_use]
+    pub fn known(mut self, event: &str, control_id: &str, received_at: Timestamp) -> Self {
+        if matches!(self.content_type, ContentType::Json | ContentType::FhirJson) {
+            let control_id = control_id.to_owned();
+            self.known = Some(Known { event: event.into(), control_id, received_at });
+        }
+        self
     }
 
     /// A message whose content type is told by its first bytes.
@@ -68,6 +99,16 @@ impl Input {
     #[must_use]
     pub const fn payload(&self) -> &Payload {
         &self.payload
+    }
+
+    /// The bytes to pass on when nothing changes them: as received; of a FHIR resource that the engine has
+    /// stored, the version it became.
+    #[must_use]
+    pub fn passed_on(&self) -> Bytes {
+        match &self.read().content {
+            Ok(Content::Json { document, stamped: true }) => document.to_string().into(),
+            _ => self.payload.expose().clone(),
+        }
     }
 
     /// How they are read.
@@ -88,13 +129,14 @@ impl Input {
         self.read().kind
     }
 
-    /// Message type and event, `ADT^A01`; the resource type of FHIR; empty when unknown.
+    /// Message type and event, `ADT^A01`; of FHIR the resource type and what was done, `Patient^update`;
+    /// empty when unknown.
     #[must_use]
     pub fn event(&self) -> &Arc<str> {
         &self.read().event
     }
 
-    /// MSH-10 as sent; empty when there is none.
+    /// MSH-10 as sent; of FHIR the version, `Patient/123/_history/4`; empty when there is none.
     #[must_use]
     pub fn control_id(&self) -> &str {
         &self.read().control_id
@@ -107,7 +149,7 @@ impl Input {
     pub fn message(&self) -> Result<Message<'_>, &Unreadable> {
         match &self.read().content {
             Ok(Content::Hl7(message)) => Ok(Message::Hl7(message)),
-            Ok(Content::Json(document)) => Ok(Message::Json(document)),
+            Ok(Content::Json { document, .. }) => Ok(Message::Json(document)),
             Ok(Content::Opaque) => Ok(Message::Opaque),
             Err(error) => Err(error),
         }
@@ -149,14 +191,17 @@ impl Input {
 
     fn read_json(&self) -> Read {
         match serde_json::from_slice::<serde_json::Value>(self.payload.expose()) {
-            Ok(document) => {
-                let resource = document.get("resourceType").and_then(serde_json::Value::as_str);
-                Read {
-                    kind: resource.map_or(Kind::Other, kind_of_resource),
-                    event: resource.unwrap_or_default().into(),
-                    control_id: String::new(),
-                    content: Ok(Content::Json(document)),
-                }
+            Ok(mut document) => {
+                let kind = resource::kind(&document);
+                let known = self.known.as_ref();
+                let event = known.map(|known| &known.event).filter(|event| !event.is_empty());
+                let event = event.map_or_else(|| resource::event(&document).into(), Arc::clone);
+                let stamped = known.is_some_and(|known| {
+                    self.content_type == ContentType::FhirJson
+                        && resource::stamp(&mut document, &known.control_id, known.received_at)
+                });
+                let control_id = known.map(|known| known.control_id.clone()).unwrap_or_default();
+                Read { kind, event, control_id, content: Ok(Content::Json { document, stamped }) }
             }
             Err(error) => {
                 let place = Unreadable::Json { line: error.line(), column: error.column() };
@@ -168,8 +213,8 @@ impl Input {
 
 /// `ADT^A01`; before 2.2 the event stands in EVN-1 alone.
 fn event_of(message: &RawMessage) -> String {
-    let header = Header::read(message.bytes());
-    header.map(|header| header.event_name()).unwrap_or_default()
+    let header = message.segments().find(|segment| segment.id == b"MSH");
+    header.map(|segment| Header::of(segment).event_name()).unwrap_or_default()
 }
 
 impl Read {
@@ -191,22 +236,6 @@ pub fn content_type_of(bytes: &[u8]) -> ContentType {
         return ContentType::Json;
     }
     if std::str::from_utf8(bytes).is_ok() { ContentType::Text } else { ContentType::Bytes }
-}
-
-/// The kind of a FHIR resource.
-fn kind_of_resource(resource: &str) -> Kind {
-    match resource {
-        "Patient" | "Encounter" | "RelatedPerson" | "Person" => Kind::Patient,
-        "DiagnosticReport" | "Observation" => Kind::Report,
-        "Device" | "DeviceMetric" => Kind::Device,
-        "ServiceRequest" | "Task" => Kind::Order,
-        "Appointment" | "Slot" | "Schedule" => Kind::Schedule,
-        "DocumentReference" | "Composition" => Kind::Document,
-        "Immunization" => Kind::Immunization,
-        "MedicationRequest" | "MedicationDispense" | "MedicationAdministration" => Kind::Pharmacy,
-        "ChargeItem" | "Account" | "Claim" | "Coverage" => Kind::Finance,
-        _ => Kind::Other,
-    }
 }
 
 #[cfg(test)]

@@ -143,11 +143,40 @@ fn bracket(text: &str) -> Option<Step> {
 /// What stands at `a.b.0.c`, the way tests name a place: a number is an index where there is a list.
 #[must_use]
 pub fn dotted<'j>(document: &'j Value, path: &str) -> Option<&'j Value> {
+    let (document, path) = match in_bundle(document, path) {
+        Some((resource, Some(rest))) => (resource, rest),
+        Some((resource, None)) => return Some(resource),
+        None => (document, path),
+    };
     path.split('.').try_fold(document, |value, step| match value {
         Value::Array(items) => items.get(step.parse::<usize>().ok()?),
         Value::Object(fields) => fields.get(step),
         _ => None,
     })
+}
+
+/// `Observation.1.status` of a FHIR bundle is that of its second Observation, `Patient.gender` that of its
+/// first Patient. Answers the resource and what of the path is left.
+fn in_bundle<'j, 'p>(document: &'j Value, path: &'p str) -> Option<(&'j Value, Option<&'p str>)> {
+    let (kind, rest) = match path.split_once('.') {
+        Some((kind, rest)) => (kind, Some(rest)),
+        None => (path, None),
+    };
+    if document.get("resourceType")?.as_str() != Some("Bundle") || document.get(kind).is_some() {
+        return None;
+    }
+    let entries = document.get("entry")?.as_array()?.iter();
+    let resources = entries.filter_map(|entry| entry.get("resource"));
+    let mut of_kind = resources
+        .filter(|resource| resource.get("resourceType").and_then(Value::as_str) == Some(kind));
+    let (first, behind) = match rest.and_then(|rest| rest.split_once('.').or(Some((rest, "")))) {
+        Some((first, behind)) => (Some(first), Some(behind).filter(|behind| !behind.is_empty())),
+        None => (None, None),
+    };
+    match first.and_then(|first| first.parse::<usize>().ok()) {
+        Some(number) => of_kind.nth(number).map(|resource| (resource, behind)),
+        None => of_kind.next().map(|resource| (resource, rest)),
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +191,27 @@ mod tests {
         let document = document();
         let path = JsonPath::parse(path, 0..0).unwrap();
         assert_eq!(path.read(&document).into_iter().cloned().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn names_the_resources_of_a_bundle() {
+        let bundle = serde_json::json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+            {"resource": {"resourceType": "Patient", "gender": "female"}},
+            {"resource": {"resourceType": "Observation", "status": "final"}},
+            {"resource": {"resourceType": "Observation", "status": "corrected"}},
+        ]});
+        for (path, expected) in [
+            ("Patient.gender", "female"),
+            ("Patient.0.gender", "female"),
+            ("Observation.status", "final"),
+            ("Observation.1.status", "corrected"),
+            ("type", "transaction"),
+            ("entry.1.resource.status", "final"),
+        ] {
+            assert_eq!(dotted(&bundle, path), Some(&expected.into()), "{path}");
+        }
+        assert_eq!(dotted(&bundle, "Observation.2.status"), None);
+        assert_eq!(dotted(&bundle, "Device.status"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod bundle;
 pub mod cases;
 pub mod compile;
 pub mod expr;
+pub mod fhir_path;
 mod fields;
 pub mod input;
 pub mod iso;
@@ -22,10 +23,12 @@ pub mod new_message;
 pub mod produce;
 pub mod reference;
 pub mod render;
+mod resource;
 pub mod route;
 pub mod scope;
 pub mod step;
 pub mod table;
+pub mod to_fhir;
 
 use std::sync::Arc;
 

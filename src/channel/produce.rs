@@ -1,4 +1,4 @@
-//! What a destination sends: the message as it came, a new HL7 message, JSON, or text.
+//! What a destination sends: the message as it came, a new HL7 message, FHIR, JSON, or text.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::channel::json;
 use crate::channel::new_message::NewMessage;
 use crate::channel::reference;
 use crate::channel::scope::{Message, Scope};
+use crate::channel::to_fhir::ToFhir;
 use crate::message::kind::ContentType;
 use crate::yaml::finding::Finding;
 use crate::yaml::nearest::nearest;
@@ -27,12 +28,16 @@ pub enum Produce {
     Same,
     /// A new HL7 message.
     Hl7(Box<NewMessage>),
+    /// The application acknowledgement of the message, as a message of its own.
+    Acknowledgement,
     /// The whole message as JSON.
     WholeJson,
     /// JSON made after a template.
     Json(Shape, ContentType),
     /// Text.
     Text(Value),
+    /// FHIR, by the maps.
+    Fhir(Box<ToFhir>),
 }
 
 /// A template of JSON.
@@ -65,10 +70,11 @@ const DEPTH_MAX: usize = 32;
 impl Produce {
     /// Compiles `produce:`.
     pub fn compile(node: &Node, build: &mut Build<'_>) -> Self {
-        let Some(fields) = Fields::read(node, "produce", &["hl7", "json", "text"], build) else {
+        let names = ["hl7", "json", "text", "fhir", "ack"];
+        let Some(fields) = Fields::read(node, "produce", &names, build) else {
             return Self::Same;
         };
-        let forms = [fields.get("hl7"), fields.get("json"), fields.get("text")];
+        let forms = names.map(|form| fields.get(form));
         if forms.iter().flatten().count() > 1 {
             build.error_hint(
                 "E0107",
@@ -80,8 +86,8 @@ impl Produce {
         match forms {
             [Some(hl7), ..] => NewMessage::compile(hl7, build)
                 .map_or(Self::Same, |message| Self::Hl7(Box::new(message))),
-            [_, Some(json), _] if json.text() == Some("hl7") => Self::WholeJson,
-            [_, Some(json), _] => {
+            [_, Some(json), ..] if json.text() == Some("hl7") => Self::WholeJson,
+            [_, Some(json), ..] => {
                 if json.text().is_some() {
                     build.error_hint(
                         "E0103",
@@ -97,7 +103,21 @@ impl Produce {
                 };
                 Self::Json(shape(json, build, 0), content_type)
             }
-            [_, _, Some(text)] => template::text(text, build).map_or(Self::Same, Self::Text),
+            [_, _, Some(text), ..] => template::text(text, build).map_or(Self::Same, Self::Text),
+            [_, _, _, Some(fhir), _] => {
+                ToFhir::compile(fhir, build).map_or(Self::Same, |fhir| Self::Fhir(Box::new(fhir)))
+            }
+            [.., Some(ack)] => {
+                if ack.text() != Some("application") {
+                    build.error_hint(
+                        "E0103",
+                        ack,
+                        "ack is `application`: that the message was taken",
+                        "write ack: application",
+                    );
+                }
+                Self::Acknowledgement
+            }
             _ => Self::Same,
         }
     }
@@ -107,18 +127,19 @@ impl Produce {
     pub const fn content_type(&self) -> Option<ContentType> {
         match self {
             Self::Same => None,
-            Self::Hl7(_) => Some(ContentType::Hl7v2),
+            Self::Hl7(_) | Self::Acknowledgement => Some(ContentType::Hl7v2),
             Self::WholeJson => Some(ContentType::Json),
             Self::Json(_, content_type) => Some(*content_type),
             Self::Text(_) => Some(ContentType::Text),
+            Self::Fhir(_) => Some(ContentType::FhirJson),
         }
     }
 
-    /// Makes JSON or text; `None` for the forms that make HL7.
+    /// Makes JSON or text; `None` for the forms that make HL7, and for FHIR, which needs to know more.
     #[must_use]
     pub fn make(&self, scope: &Scope<'_>) -> Option<Bytes> {
         match self {
-            Self::Same | Self::Hl7(_) => None,
+            Self::Same | Self::Hl7(_) | Self::Fhir(_) | Self::Acknowledgement => None,
             Self::WholeJson => match scope.message {
                 Message::Hl7(message) => {
                     Some(json::whole(message, &scope.facts.event).to_string().into())
@@ -135,7 +156,8 @@ impl Produce {
     }
 }
 
-fn shape(node: &Node, build: &mut Build<'_>, depth: usize) -> Shape {
+/// Compiles a template of JSON; what is wrong is noted.
+pub(in crate::channel) fn shape(node: &Node, build: &mut Build<'_>, depth: usize) -> Shape {
     if depth > DEPTH_MAX {
         build.error("E0315", node, format!("a template is at most {DEPTH_MAX} deep"));
         return Shape::Broken;
@@ -196,7 +218,7 @@ fn each_shape(node: &Node, each: &Node, build: &mut Build<'_>, depth: usize) -> 
 }
 
 /// Plain `true`, `false` and numbers are JSON's own; in quotes they are text, and `007` is text too.
-fn plain_json(text: &str, quoted: bool) -> Option<Json> {
+pub(in crate::channel) fn plain_json(text: &str, quoted: bool) -> Option<Json> {
     let number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
     if quoted || !(number || matches!(text, "true" | "false" | "null")) {
         return None;
@@ -205,7 +227,7 @@ fn plain_json(text: &str, quoted: bool) -> Option<Json> {
 }
 
 impl Shape {
-    fn make(&self, scope: &Scope<'_>) -> Option<Json> {
+    pub(in crate::channel) fn make(&self, scope: &Scope<'_>) -> Option<Json> {
         match self {
             Self::Value(value) => value.eval(scope).into_json(),
             Self::Fixed(fixed) => Some(fixed.clone()),

@@ -6,11 +6,13 @@ use std::ops::Range;
 
 use crate::channel::build::Fault;
 use crate::channel::expr::lex::reads_like_path;
+use crate::channel::fhir_path::{FhirPath, is_relative, looks_like};
 use crate::channel::json_path::JsonPath;
+use crate::fhir::definitions::TypeId;
 use crate::hl7::dictionary::check::{Part, PathFault, check};
 use crate::hl7::dictionary::{self, Version};
 use crate::hl7::path::{Path, is_segment_id};
-use crate::hl7::view;
+use crate::message::view::names::FIELDS;
 use crate::yaml::nearest::nearest;
 
 /// A place in a message.
@@ -20,21 +22,29 @@ pub enum Reference {
     Hl7(Path),
     /// `$.patient.id`.
     Json(JsonPath),
+    /// `Patient.name.family`, `identifier.where(system = 'urn:x').value`.
+    Fhir(FhirPath),
     /// `patient.mrn`: the same whatever the format was.
     View(&'static str),
 }
 
 impl Reference {
-    /// Compiles the name of a place.
+    /// Compiles the name of a place. A FHIR path without a type is relative to one of `resources`.
     ///
     /// # Errors
     /// When it names none: where and why.
-    pub fn parse(text: &str, at: Range<usize>) -> Result<Self, Fault> {
+    pub fn parse(text: &str, at: Range<usize>, resources: &[TypeId]) -> Result<Self, Fault> {
+        if looks_like(text) {
+            return FhirPath::parse(text, at, resources).map(Self::Fhir);
+        }
         if text.starts_with('$') {
             return JsonPath::parse(text, at).map(Self::Json);
         }
         if !reads_like_path(text) && Self::is_view(text) {
             return view_name(text, at).map(Self::View);
+        }
+        if !reads_like_path(text) && is_relative(text, resources) {
+            return FhirPath::parse(text, at, resources).map(Self::Fhir);
         }
         path(text, at).map(Self::Hl7)
     }
@@ -57,7 +67,7 @@ impl Reference {
 
     /// The names of all views' fields.
     pub fn view_names() -> impl Iterator<Item = &'static str> {
-        view::FIELDS.iter().map(|(name, _)| *name)
+        FIELDS.iter().map(|(name, _)| *name)
     }
 }
 
@@ -66,6 +76,7 @@ impl fmt::Display for Reference {
         match self {
             Self::Hl7(path) => path.fmt(f),
             Self::Json(path) => path.fmt(f),
+            Self::Fhir(path) => path.fmt(f),
             Self::View(name) => f.write_str(name),
         }
     }

@@ -11,8 +11,12 @@ use crate::channel::input::Input;
 use crate::channel::new_message::control_id;
 use crate::channel::produce::Produce;
 use crate::channel::scope::{Message, Miss, Notes, Scope};
+use crate::channel::step::json;
 use crate::channel::step::run::run;
+use crate::channel::to_fhir::NO_MAP;
 use crate::channel::{Channel, Destination};
+use crate::hl7::ack::{self, AckCode, Answer};
+use crate::hl7::header::Header;
 use crate::hl7::raw::RawMessage;
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
@@ -75,11 +79,14 @@ impl Channel {
             Err(error) => Err(problem("type", error.to_string())),
         };
         let misses = notes.misses.into_inner();
-        let rendered = match (result, misses.first()) {
+        let problem = misses.first().map(unmapped);
+        let problem = problem.or_else(|| notes.problems.into_inner().into_iter().next());
+        let rendered = match (result, problem) {
+            (Err(problem), _) if problem.cause == NO_MAP => Rendered::Hold(problem),
             (Err(problem), _) => Rendered::Fail(problem),
-            (Ok(_), Some(miss)) => match destination.unmapped {
-                Unmapped::Reject => Rendered::Fail(unmapped(miss)),
-                _ => Rendered::Hold(unmapped(miss)),
+            (Ok(_), Some(problem)) => match destination.unmapped {
+                Unmapped::Reject => Rendered::Fail(problem),
+                _ => Rendered::Hold(problem),
             },
             (Ok(outbound), None) => Rendered::Send(outbound),
         };
@@ -98,13 +105,19 @@ impl Destination {
         let made_of = format!("{}/{}", channel.name, self.name);
         let changed = self.changed(input, scope, context, &made_of)?;
         let scope = match &changed {
-            Some(message) => scope.of(Message::Hl7(message)),
-            None => scope.clone(),
+            Changed::Hl7(message) => scope.of(Message::Hl7(message)),
+            Changed::Json(document) => scope.of(Message::Json(document)),
+            Changed::Nothing => scope.clone(),
         };
-        let body = match (self.produce.make(&scope), &changed) {
+        let made = match &self.produce {
+            Produce::Fhir(fhir) => Some(fhir.make(&scope, context.id)?),
+            produce => produce.make(&scope),
+        };
+        let body = match (made, &changed) {
             (Some(made), _) => made,
-            (None, Some(message)) => message.bytes().clone(),
-            (None, None) => input.payload().expose().clone(),
+            (None, Changed::Hl7(message)) => message.bytes().clone(),
+            (None, Changed::Json(document)) => document.to_string().into(),
+            (None, Changed::Nothing) => input.passed_on(),
         };
         let content_type = self.produce.content_type().unwrap_or(input.content_type());
         let id = match (content_type, scope.message) {
@@ -120,37 +133,63 @@ impl Destination {
         })
     }
 
-    /// The message as the steps leave it; `None` when nothing changes it, so that its bytes go out as
-    /// they came in.
+    /// The message as the steps leave it; when nothing changes it, its bytes go out as they came in.
     fn changed(
         &self,
         input: &Input,
         scope: &Scope<'_>,
         context: &Context,
         made_of: &str,
-    ) -> Result<Option<RawMessage>, RenderProblem> {
-        let new = match &self.produce {
-            Produce::Hl7(new) => Some(new),
-            _ => None,
-        };
-        if new.is_none() && self.steps.is_empty() {
-            return Ok(None);
+    ) -> Result<Changed, RenderProblem> {
+        let is_new = matches!(self.produce, Produce::Hl7(_) | Produce::Acknowledgement);
+        if !is_new && self.steps.is_empty() {
+            return Ok(Changed::Nothing);
+        }
+        if let (Message::Json(document), false) = (scope.message, is_new) {
+            return json::run(&self.steps, document.clone(), scope).map(Changed::Json);
         }
         let Message::Hl7(message) = scope.message else {
             return Err(problem("type", "steps change HL7 messages; this is none".to_owned()));
         };
-        let started = match new {
-            Some(new) => {
+        let started = match &self.produce {
+            Produce::Hl7(new) => {
                 let bytes =
                     new.make(message, &control_id(context.id, made_of), context.received_at)?;
                 reread(bytes, input)?
             }
-            None => message.clone(),
+            Produce::Acknowledgement => reread(acknowledgement(message, context, input)?, input)?,
+            _ => message.clone(),
         };
         let done = run(&self.steps, started, scope, &|bytes| reread(bytes, input))?;
-        let same = new.is_none() && done.bytes() == input.payload().expose();
-        Ok((!same).then_some(done))
+        let same = !is_new && done.bytes() == input.payload().expose();
+        Ok(if same { Changed::Nothing } else { Changed::Hl7(done) })
     }
+}
+
+/// What the steps and a new message make of what came in.
+enum Changed {
+    Hl7(RawMessage),
+    Json(serde_json::Value),
+    Nothing,
+}
+
+/// That the message was taken, as the sender's application is told when it asked for it (MSH-16) and
+/// listens for it on another connection. The same each time.
+fn acknowledgement(
+    message: &RawMessage,
+    context: &Context,
+    input: &Input,
+) -> Result<Bytes, RenderProblem> {
+    let header =
+        Header::read(message.bytes()).map_err(|error| problem("type", error.to_string()))?;
+    let answer = Answer {
+        code: AckCode::AA,
+        control_id: &ack::control_id(context.id, "ack"),
+        at: &ack::moment(context.received_at),
+        problems: &[],
+        charset: input.read_options().charset,
+    };
+    Ok(ack::build_message(&header, &answer))
 }
 
 /// Read as the message was when it came in, whichever channel sends it.

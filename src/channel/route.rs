@@ -2,14 +2,16 @@
 //!
 //! Without `order_by` a destination is one lane: everything in the order of acceptance. A message whose key
 //! is empty has no order. A merge (A40 and its kin) belongs to two lanes: the surviving patient's and,
-//! by MRG, the one that ends.
+//! by MRG or by `Patient.link`, the one that ends.
 
 use crate::channel::build::Build;
 use crate::channel::expr::{Value, template};
 use crate::channel::reference::Reference;
-use crate::channel::scope::Scope;
+use crate::channel::scope::{Message, Scope};
+use crate::fhir::view::{Resources, links_of_merge};
 use crate::hl7::path::Path;
 use crate::message::plan::Lane;
+use crate::message::view::names;
 use crate::yaml::node::Node;
 
 /// How a destination's deliveries are ordered.
@@ -24,9 +26,24 @@ pub enum Order {
     By {
         /// The key.
         key: Value,
-        /// Where a merge names the key that ends, by preference.
+        /// Where a merge of HL7 v2 names the key that ends, by preference.
         merged: Vec<Path>,
+        /// What a merge of FHIR Patients joins.
+        linked: Linked,
     },
+}
+
+/// What names the other record where a FHIR Patient is linked to it as the same person (`Patient.link`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// The key is no key of a patient.
+    No,
+    /// The reference: `Patient/123`.
+    Reference,
+    /// The id alone.
+    Id,
+    /// The identifier in the link.
+    Identifier,
 }
 
 /// Events that end an identifier or move things away from it (HL7 v2.5.1 §3.3).
@@ -49,7 +66,15 @@ impl Order {
             Value::At(Reference::View("patient.mrn")) => paths(&["MRG-1(MR).1", "MRG-1.1"]),
             _ => Vec::new(),
         };
-        Self::By { key, merged }
+        let linked = match &key {
+            Value::At(Reference::View("patient.reference")) => Linked::Reference,
+            Value::At(Reference::View("patient.mrn" | "patient.id")) => Linked::Identifier,
+            Value::At(Reference::Fhir(path)) if matches!(path.text(), "Patient.id" | "id") => {
+                Linked::Id
+            }
+            _ => Linked::No,
+        };
+        Self::By { key, merged, linked }
     }
 
     /// The lane of a message, and the second one of a merge.
@@ -58,11 +83,42 @@ impl Order {
         match self {
             Self::Strict => (Lane::STRICT, None),
             Self::None => (Lane::NONE, None),
-            Self::By { key, merged } => {
+            Self::By { key, merged, linked } => {
                 let lane = Lane::of(&key.eval(scope).text());
-                (lane, self::joined(merged, scope).filter(|other| *other != lane))
+                let other = match scope.message {
+                    Message::Json(document) => linked.lane(document, scope),
+                    _ => joined(merged, scope),
+                };
+                (lane, other.filter(|other| *other != lane))
             }
         }
+    }
+}
+
+impl Linked {
+    /// The lane of the record that a Patient replaces or is replaced by (FHIR R4 patient.html#links).
+    fn lane(self, document: &serde_json::Value, scope: &Scope<'_>) -> Option<Lane> {
+        if self == Self::No {
+            return None;
+        }
+        let message = Resources::of(document, &scope.facts.event);
+        let patient = message.first("Patient")?;
+        let (_, link) = links_of_merge(patient).next()?;
+        let other = link.get("other")?;
+        let reference = other.get("reference").and_then(serde_json::Value::as_str);
+        let key = match self {
+            Self::No => None,
+            Self::Reference => reference.map(str::to_owned),
+            Self::Id => reference.and_then(|text| text.rsplit('/').next()).map(str::to_owned),
+            Self::Identifier => {
+                let own = other.pointer("/identifier/value").and_then(serde_json::Value::as_str);
+                own.map(str::to_owned).or_else(|| {
+                    let other = message.resolve(patient, other)?;
+                    names::get(&Resources::of(other, ""), "patient.mrn")
+                })
+            }
+        };
+        key.filter(|key| !key.is_empty()).map(|key| Lane::of(&key))
     }
 }
 

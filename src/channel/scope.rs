@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use crate::channel::expr::eval::Unmapped;
 use crate::channel::reference::Reference;
+use crate::fhir::view::Resources;
 use crate::hl7::path::{Path, Which};
 use crate::hl7::raw::{RawMessage, SegmentRef};
 use crate::hl7::value::Value as Hl7Value;
-use crate::hl7::view;
 use crate::message::kind::Kind;
 use crate::message::time::Timestamp;
+use crate::message::verdict::RenderProblem;
+use crate::message::view::names;
 
 /// A message as it can be read.
 #[derive(Debug, Clone, Copy)]
@@ -63,13 +65,15 @@ pub struct Notes {
     pub unmapped: Unmapped,
     /// Lookups that found no row, where that stops the delivery.
     pub misses: RefCell<Vec<Miss>>,
+    /// Whatever else stops the delivery until a person has looked.
+    pub problems: RefCell<Vec<RenderProblem>>,
 }
 
 impl Notes {
     /// Nothing noticed yet.
     #[must_use]
     pub const fn new(unmapped: Unmapped) -> Self {
-        Self { unmapped, misses: RefCell::new(Vec::new()) }
+        Self { unmapped, misses: RefCell::new(Vec::new()), problems: RefCell::new(Vec::new()) }
     }
 
     /// For conditions: a code without a row is compared as it is.
@@ -119,6 +123,8 @@ pub enum Val<'v> {
     List(Vec<Self>),
     /// Something with a structure, for JSON.
     Json(serde_json::Value),
+    /// A FHIR element with parts: for JSON all of it, for text its first leaf.
+    Element(serde_json::Value),
 }
 
 /// Comments and participations belong to the segment before them and to no other.
@@ -264,11 +270,18 @@ impl<'m> Scope<'m> {
             }
             (Reference::Hl7(path), Message::Hl7(raw)) => val(raw, &self.value(path)),
             (Reference::View(name), Message::Hl7(raw)) => {
-                view::get(raw, name).map_or(Val::Empty, |text| Val::Text(text.into()))
+                names::get(raw, name).map_or(Val::Empty, |text| Val::Text(text.into()))
+            }
+            (Reference::View(name), Message::Json(document)) => {
+                let found = names::get(&Resources::of(document, &self.facts.event), name);
+                found.map_or(Val::Empty, |text| Val::Text(text.into()))
             }
             (Reference::Json(path), Message::Json(document)) => {
                 let found: Vec<Val<'m>> = path.read(document).into_iter().map(from_json).collect();
                 list(found)
+            }
+            (Reference::Fhir(path), Message::Json(document)) => {
+                list(path.read(document).into_iter().map(from_fhir).collect())
             }
             _ => Val::Empty,
         }
@@ -364,6 +377,58 @@ fn from_json(value: &serde_json::Value) -> Val<'_> {
     }
 }
 
+fn from_fhir(value: Cow<'_, serde_json::Value>) -> Val<'_> {
+    match value {
+        Cow::Borrowed(serde_json::Value::String(text)) => text_or_empty(Cow::Borrowed(text)),
+        Cow::Owned(serde_json::Value::String(text)) => text_or_empty(Cow::Owned(text)),
+        value if value.is_object() || value.is_array() => Val::Element(value.into_owned()),
+        value => Val::Json(value.into_owned()),
+    }
+}
+
+/// The parts that stand for an element where one text is wanted, most telling first: of a Quantity its value,
+/// of a `CodeableConcept` its first code, of a Reference what it refers to, of a Period its start.
+const LEAVES: [&str; 14] = [
+    "value",
+    "code",
+    "coding",
+    "reference",
+    "start",
+    "family",
+    "given",
+    "line",
+    "text",
+    "display",
+    "city",
+    "url",
+    "identifier",
+    "name",
+];
+
+/// Deepest element whose first leaf is looked for.
+const LEAF_DEPTH_MAX: usize = 4;
+
+/// The text that stands for an element, as the first leaf stands for a field of HL7 v2.
+fn leaf(element: &serde_json::Value, depth: usize) -> Cow<'_, str> {
+    match element {
+        serde_json::Value::String(text) => Cow::Borrowed(text),
+        serde_json::Value::Number(_) | serde_json::Value::Bool(_) => {
+            Cow::Owned(element.to_string())
+        }
+        serde_json::Value::Null => Cow::Borrowed(""),
+        _ if depth >= LEAF_DEPTH_MAX => Cow::Borrowed(""),
+        serde_json::Value::Array(items) => {
+            items.first().map_or(Cow::Borrowed(""), |first| leaf(first, depth + 1))
+        }
+        serde_json::Value::Object(parts) => LEAVES
+            .iter()
+            .filter_map(|name| parts.get(*name))
+            .map(|part| leaf(part, depth + 1))
+            .find(|text| !text.is_empty())
+            .unwrap_or(Cow::Borrowed("")),
+    }
+}
+
 fn list(mut values: Vec<Val<'_>>) -> Val<'_> {
     match values.len() {
         0 => Val::Empty,
@@ -387,6 +452,7 @@ impl<'v> Val<'v> {
             Self::Json(serde_json::Value::String(text)) => Cow::Borrowed(text),
             Self::Json(serde_json::Value::Null) => Cow::Borrowed(""),
             Self::Json(other) => Cow::Owned(other.to_string()),
+            Self::Element(element) => leaf(element, 0),
         }
     }
 
@@ -409,6 +475,7 @@ impl<'v> Val<'v> {
             Self::Text(text) => text.is_empty(),
             Self::List(members) => members.iter().all(Val::is_empty),
             Self::Json(value) => value.as_str().is_some_and(str::is_empty),
+            Self::Element(_) => false,
         }
     }
 
@@ -429,7 +496,7 @@ impl<'v> Val<'v> {
                 let members: Vec<_> = members.into_iter().filter_map(Val::into_json).collect();
                 (!members.is_empty()).then_some(serde_json::Value::Array(members))
             }
-            Self::Json(value) => Some(value),
+            Self::Json(value) | Self::Element(value) => Some(value),
         }
     }
 }

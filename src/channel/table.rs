@@ -146,6 +146,18 @@ impl Table {
         self.rows.get(key)?.get(column).map(|value| &**value)
     }
 
+    /// Its keys with the values of the second column, sorted.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(&str, &str)> {
+        let mut rows: Vec<(&str, &str)> = self
+            .rows
+            .iter()
+            .map(|(key, row)| (&**key, row.get(1).map(|value| &**value).unwrap_or_default()))
+            .collect();
+        rows.sort_unstable();
+        rows
+    }
+
     /// The key that was probably meant: the same but for blanks and case, else the most similar.
     #[must_use]
     pub fn nearest(&self, key: &str) -> Option<&str> {

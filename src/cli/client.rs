@@ -51,6 +51,11 @@ impl MllpClient {
         Ok(Self { target: target.to_owned(), stream, decoder, wait })
     }
 
+    /// The longest wait from now on.
+    pub(crate) const fn wait_at_most(&mut self, wait: Duration) {
+        self.wait = wait;
+    }
+
     /// Sends one message and waits for its answer's bytes.
     pub(crate) async fn exchange(&mut self, message: &[u8]) -> Result<Bytes, ClientError> {
         let broken = |error| ClientError::Broken(self.target.clone(), error);

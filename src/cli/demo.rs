@@ -151,7 +151,7 @@ async fn start_sinks(
         match (TcpListener::bind(listen).await, sink) {
             (Ok(listener), Ok(sink)) => {
                 let sink = Arc::new(sink);
-                sinks.push((format!("{address} ({protocol:?})"), Arc::clone(&sink)));
+                sinks.push((format!("{address} ({protocol})"), Arc::clone(&sink)));
                 let (inner, stop) = (tracker.clone(), stop.clone());
                 tracker.spawn(listen::serve(listener, protocol, sink, inner, stop));
             }

@@ -73,7 +73,11 @@ pub(crate) async fn run(arguments: DoctorArguments, terminal: &Terminal) -> Resu
     if config::has_errors(&loaded.findings) {
         report.bad("configuration", "has errors: `medway check` shows them");
     } else {
-        report.good("configuration", &format!("{} channels pass the check", loaded.channels.len()));
+        let said = match loaded.channels.len() {
+            1 => "1 channel passes the check".to_owned(),
+            count => format!("{count} channels pass the check"),
+        };
+        report.good("configuration", &said);
     }
     let data = &loaded.engine.data;
     disk(data, &mut report);

@@ -54,6 +54,15 @@ pub enum Protocol {
     Http,
 }
 
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mllp => "MLLP",
+            Self::Http => "HTTP",
+        })
+    }
+}
+
 /// Misbehaviour, each counted over all connections: `every 3` is the 3rd, 6th, … message; 0 is never.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Faults {
@@ -96,6 +105,20 @@ pub(crate) enum Deed {
     Close,
     Garbage,
     Twice,
+}
+
+impl std::fmt::Display for Deed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Accept => "accepted",
+            Self::Refuse => "refused",
+            Self::WrongId => "answered with a wrong id",
+            Self::Silent => "not answered",
+            Self::Close => "connection closed",
+            Self::Garbage => "answered with garbage",
+            Self::Twice => "answered twice",
+        })
+    }
 }
 
 impl Faults {
@@ -166,7 +189,8 @@ impl Sink {
         let number = self.received.fetch_add(1, Ordering::Relaxed) + 1;
         let deed = self.faults.deed(number);
         if let Some(journal) = &self.journal {
-            let line = json!({"number": number, "id": id, "bytes": body.len(), "deed": format!("{deed:?}")});
+            let line =
+                json!({"number": number, "id": id, "bytes": body.len(), "deed": deed.to_string()});
             let mut file = journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Err(error) = writeln!(file, "{line}") {
                 self.terminal.notice(&format!("the journal cannot be written: {error}"));
@@ -179,7 +203,7 @@ impl Sink {
                 .value(&json!({"number": number, "id": id, "what": what, "bytes": body.len()}));
         } else if !self.quiet {
             self.terminal
-                .line(&format!("{number:>8}  {what:<12} {id:<24} {} bytes  {deed:?}", body.len()));
+                .line(&format!("{number:>8}  {what:<12} {id:<24} {} bytes  {deed}", body.len()));
         }
         (number, deed)
     }
@@ -189,7 +213,7 @@ pub(crate) async fn run(arguments: ListenArguments, terminal: &Terminal) -> Resu
     let listener = TcpListener::bind(arguments.listen).await.map_err(|error| {
         Failure::unavailable(&format!("cannot listen on {}: {error}", arguments.listen))
     })?;
-    terminal.notice(&format!("listening on {} ({:?})", listener.local_addr()?, arguments.protocol));
+    terminal.notice(&format!("listening on {} ({})", listener.local_addr()?, arguments.protocol));
     let sink = Arc::new(Sink::new(&arguments, false, *terminal)?);
     let stop = CancellationToken::new();
     let ended = stop.clone();

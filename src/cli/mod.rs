@@ -2,6 +2,7 @@
 //! 69 the engine cannot be reached, 70 a fault, 78 configuration that cannot be read.
 
 pub mod api;
+pub mod audit;
 pub mod check;
 mod client;
 mod config;
@@ -59,6 +60,8 @@ enum Command {
     Destinations(destinations::DestinationsArguments),
     /// Has a running engine read its channel files again.
     Reload(destinations::ReloadArguments),
+    /// Verifies the audit trail.
+    Audit(audit::AuditArguments),
     /// Checks machine, configuration and store.
     Doctor(doctor::DoctorArguments),
     /// Runs the engine with the example channels and a made-up hospital.
@@ -101,6 +104,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Replay(arguments) => block_on(dead::replay(arguments, terminal)),
         Command::Destinations(arguments) => block_on(destinations::run(arguments, terminal)),
         Command::Reload(arguments) => block_on(destinations::reload(arguments, terminal)),
+        Command::Audit(arguments) => block_on(audit::run(arguments, terminal)),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, terminal)),
         Command::Demo(arguments) => block_on(demo::run(arguments, terminal)),
         Command::Send(arguments) => block_on(send::run(arguments, terminal)),

@@ -8,11 +8,14 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::cli::client::MllpClient;
+use crate::cli::client::{ClientError, MllpClient};
 use crate::cli::exit::Failure;
 use crate::cli::terminal::Terminal;
-use crate::hl7::ack::{Ack, is_acknowledgement};
+use crate::hl7::ack::{Ack, AckMode, Outcome, Owed, is_acknowledgement, owed};
 use crate::hl7::header::Header;
+
+/// How long a refusal is waited for of a message that asks for no answer when it is taken.
+const REFUSAL: Duration = Duration::from_secs(2);
 
 /// Options of `send`.
 #[derive(Debug, Args)]
@@ -54,7 +57,7 @@ pub(crate) async fn run(arguments: SendArguments, terminal: &Terminal) -> Result
     let mut client = Some(client);
     let total = messages.len().saturating_mul(usize::try_from(arguments.times).unwrap_or(1));
     let bar = progress(terminal, total);
-    let (mut positive, mut negative) = (0_u64, 0_u64);
+    let (mut positive, mut negative, mut unasked) = (0_u64, 0_u64, 0_u64);
     let mut pace = Pace::new(arguments.rate);
     for _ in 0..arguments.times {
         for (file, message) in &messages {
@@ -64,6 +67,7 @@ pub(crate) async fn run(arguments: SendArguments, terminal: &Terminal) -> Result
                 exchange(&mut client, &arguments.target, wait, message, &bar, terminal).await;
             match code.code.as_str() {
                 "AA" | "CA" => positive += 1,
+                "unasked" => unasked += 1,
                 _ => negative += 1,
             }
             let took = began.elapsed();
@@ -73,12 +77,17 @@ pub(crate) async fn run(arguments: SendArguments, terminal: &Terminal) -> Result
     }
     bar.finish_and_clear();
     terminal.notice(&format!("{positive} accepted, {negative} not accepted"));
+    if unasked > 0 {
+        terminal.notice(&format!("{unasked} ask for no answer (MSH-15, MSH-16), and got none"));
+    }
     if negative == 0 { Ok(()) } else { Err(Failure::negative("not every message was accepted")) }
 }
 
 /// What came back for one message.
 struct Said {
     code: String,
+    /// What the receiver says about it; empty when it says nothing.
+    why: String,
     answer: Bytes,
 }
 
@@ -91,31 +100,44 @@ async fn exchange(
     bar: &ProgressBar,
     terminal: &Terminal,
 ) -> Said {
-    let nothing = |code: &str| Said { code: code.to_owned(), answer: Bytes::new() };
+    let nothing =
+        |code: &str| Said { code: code.to_owned(), why: String::new(), answer: Bytes::new() };
     let header = Header::read_best_effort(message);
     if header.as_ref().is_some_and(is_acknowledgement) {
         bar.suspend(|| terminal.notice("an acknowledgement is not sent: nobody answers one"));
         return nothing("skipped");
     }
+    let unasked = header.as_ref().is_some_and(asks_for_nothing);
     let connected = match client.take() {
         Some(connected) => Ok(connected),
         None => MllpClient::connect(target, wait).await,
     };
     let exchanged = match connected {
-        Ok(mut connected) => connected.exchange(message).await.map(|answer| (connected, answer)),
+        Ok(mut connected) => {
+            connected.wait_at_most(if unasked { wait.min(REFUSAL) } else { wait });
+            connected.exchange(message).await.map(|answer| (connected, answer))
+        }
         Err(error) => Err(error),
     };
     match exchanged {
         Ok((connected, answer)) => {
             *client = Some(connected);
-            let code = Ack::read(&answer).map_or("?", |ack| ack.code.as_str()).to_owned();
-            Said { code, answer }
+            match Ack::read(&answer) {
+                Ok(ack) => Said { code: ack.code.as_str().to_owned(), why: ack.text, answer },
+                Err(error) => Said { code: "?".to_owned(), why: error.to_string(), answer },
+            }
         }
+        Err(ClientError::Timeout(..)) if unasked => nothing("unasked"),
         Err(error) => {
             bar.suspend(|| terminal.notice(&error.to_string()));
             nothing("none")
         }
     }
+}
+
+/// Whether a receiver that takes the message answers nothing, because MSH-15 and MSH-16 say so.
+fn asks_for_nothing(header: &Header<'_>) -> bool {
+    owed(header, AckMode::Asked, Outcome::Accept) == Owed::default()
 }
 
 fn show(
@@ -126,19 +148,20 @@ fn show(
     said: &Said,
     took: Duration,
 ) {
-    let Said { code, answer } = said;
+    let Said { code, why, answer } = said;
     let milliseconds = took.as_secs_f64() * 1000.0;
     let name = file.display();
     bar.suspend(|| {
         if terminal.json() {
             terminal.value(
-                &json!({"file": name.to_string(), "code": code, "milliseconds": milliseconds}),
+                &json!({"file": name.to_string(), "code": code, "why": why, "milliseconds": milliseconds}),
             );
         } else if arguments.verbose {
             let text = String::from_utf8_lossy(answer).replace('\r', "\n");
             terminal.line(&format!("{name}  {code}  {milliseconds:.1} ms\n{text}"));
         } else {
-            terminal.line(&format!("{name}  {code}  {milliseconds:.1} ms"));
+            let line = format!("{name}  {code}  {milliseconds:.1} ms  {why}");
+            terminal.line(line.trim_end());
         }
     });
 }

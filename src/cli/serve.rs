@@ -12,7 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::access::door::{Door, DoorOptions};
 use crate::admin::auth::Token;
+use crate::admin::sessions::Cookies;
 use crate::cli::config::{self, Place};
 use crate::cli::exit::Failure;
 use crate::cli::terminal::Terminal;
@@ -20,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::engine::{EngineConfig, LogLines};
 use crate::config::load::Loaded;
 use crate::engine::{Engine, Loader};
+use crate::store::sqlite::access::SqliteAccess;
 use crate::store::sqlite::{SqliteOptions, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::telemetry::setup::{self, LogFormat};
@@ -91,6 +94,7 @@ pub(crate) async fn start(
         .map_err(|error| Failure::config(&format!("{}: {error}", loaded.engine.data.display())))?;
     let token = admin_token(&loaded)?;
     let store = open_store(store_options(&loaded.engine)).await?;
+    let door = open_door(&loaded.engine).await?;
     let listener = TcpListener::bind(loaded.engine.admin.listen).await.map_err(|error| {
         Failure::config(&format!("admin: cannot listen on {}: {error}", loaded.engine.admin.listen))
     })?;
@@ -108,7 +112,8 @@ pub(crate) async fn start(
                 .map_err(|error| Failure::config(&format!("admin: {error}")))?,
         ),
     };
-    let router = crate::admin::router(Arc::clone(&engine), token);
+    let cookies = if tls.is_some() { Cookies::Secure } else { Cookies::Plain };
+    let router = crate::admin::router(Arc::clone(&engine), token, Arc::clone(&door), cookies);
     let tracker = engine.tracker().clone();
     tracker.spawn(crate::admin::serve::serve(
         listener,
@@ -117,8 +122,37 @@ pub(crate) async fn start(
         tracker.clone(),
         stop_admin.clone(),
     ));
+    invite(&door, admin, cookies, terminal).await?;
     info!(admin = %admin, version = env!("CARGO_PKG_VERSION"), "started");
     Ok(Running { engine, admin, stop_admin, drain })
+}
+
+/// Opens users, sessions and the audit trail.
+pub(crate) async fn open_door(engine: &EngineConfig) -> Result<Arc<Door>, Failure> {
+    let path = engine.data.join("access.db");
+    let failed = |error: String| Failure::config(&format!("{}: {error}", path.display()));
+    let store = SqliteAccess::open(&path).await.map_err(|error| failed(error.to_string()))?;
+    let door = Door::new(Arc::new(store), Clock::System, DoorOptions::default());
+    door.map(Arc::new).map_err(|error| failed(error.to_string()))
+}
+
+/// Prints the one-time link while nobody can sign in. Its token stands behind `#`, which no server sees and no
+/// log of a proxy holds.
+async fn invite(
+    door: &Door,
+    admin: SocketAddr,
+    cookies: Cookies,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let token = door.invite().await.map_err(|error| Failure::config(&error.to_string()))?;
+    if let Some(token) = token {
+        let scheme = if cookies == Cookies::Secure { "https" } else { "http" };
+        terminal.notice(&format!(
+            "nobody can sign in yet: open {scheme}://{admin}/setup#{} to make the first administrator (works once, until the next start)",
+            token.expose()
+        ));
+    }
+    Ok(())
 }
 
 fn place(arguments: &ServeArguments) -> Place {

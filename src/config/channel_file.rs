@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,6 +16,7 @@ use crate::config::from::{self, SourceOptions};
 use crate::config::secrets::Secrets;
 use crate::config::shapes::channel::CHANNEL;
 use crate::config::to::{self, DestinationConfig};
+use crate::yaml::decode;
 use crate::yaml::finding::{Finding, Severity};
 use crate::yaml::node::{Node, Source, Span};
 use crate::yaml::parse::parse;
@@ -29,6 +31,15 @@ pub struct Title {
     pub en: Option<String>,
     /// Chinese.
     pub zh: Option<String>,
+}
+
+/// How long a channel's messages are kept; `None`: as long as those of other channels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChannelRetention {
+    /// The bytes.
+    pub bodies: Option<Duration>,
+    /// Messages with their outcomes and search keys.
+    pub messages: Option<Duration>,
 }
 
 /// A channel, ready to be built.
@@ -48,6 +59,8 @@ pub struct ChannelConfig {
     pub source: SourceOptions,
     /// Where they go, in the order of the file, which is that of the compiled channel.
     pub destinations: Vec<DestinationConfig>,
+    /// How long what it receives is kept, where that is not as `engine.yaml` says.
+    pub retention: ChannelRetention,
     /// The language's part, compiled.
     pub channel: Arc<Channel>,
     /// The tests of its file.
@@ -117,6 +130,7 @@ pub(super) fn read(
                 description: text(&root, "description"),
                 source: source_options,
                 destinations,
+                retention: retention(&root),
                 channel: Arc::new(channel),
                 tests: tests.unwrap_or_default(),
                 hash: format!("{:032x}", bundle.hash()),
@@ -144,6 +158,11 @@ fn merge(findings: &mut Vec<Finding>, compiled: Vec<Finding>) {
 
 fn text(root: &Node, key: &str) -> Option<String> {
     root.get(key).and_then(Node::text).map(str::to_owned)
+}
+
+fn retention(root: &Node) -> ChannelRetention {
+    let age = |key| decode::duration(root.get("retention")?.get(key)?.text()?).ok();
+    ChannelRetention { bodies: age("bodies"), messages: age("messages") }
 }
 
 fn title(node: Option<&Node>) -> Title {

@@ -73,26 +73,36 @@ fn ports(engine: &EngineConfig, engine_root: Option<&Node>, files: &mut [File]) 
     let mut taken =
         vec![Listener { address: engine.admin.listen, who: format!("the admin API ({place})") }];
     for file in files {
-        let Some(from) = file.parsed.root.as_ref().and_then(|root| root.get("from")) else {
-            continue;
-        };
-        let node = ["mllp", "http", "fhir"].iter().find_map(|key| from.get(key)?.get("listen"));
-        let Some((node, address)) =
-            node.and_then(|node| Some((node, decode::address(node.text()?).ok()?)))
-        else {
-            continue;
-        };
-        if let Some(other) = taken.iter().find(|other| clash(other.address, address)) {
-            let finding =
-                Finding::error("E0406", node, format!("port {} is taken", address.port()))
-                    .label(format!("by {}", other.who))
-                    .hint("give one of them another port");
-            file.parsed.findings.push(finding);
-        } else {
-            let (line, _) = node.source.line_column(node.span.start);
-            taken.push(Listener { address, who: format!("{}:{line}", node.source.name) });
+        let mut found = Vec::new();
+        for node in file.parsed.root.as_ref().map(listeners).unwrap_or_default() {
+            let Some(address) = node.text().and_then(|text| decode::address(text).ok()) else {
+                continue;
+            };
+            if let Some(other) = taken.iter().find(|other| clash(other.address, address)) {
+                let finding =
+                    Finding::error("E0406", node, format!("port {} is taken", address.port()))
+                        .label(format!("by {}", other.who))
+                        .hint("give one of them another port");
+                found.push(finding);
+            } else {
+                let (line, _) = node.source.line_column(node.span.start);
+                taken.push(Listener { address, who: format!("{}:{line}", node.source.name) });
+            }
         }
+        file.parsed.findings.extend(found);
     }
+}
+
+/// Where a channel's file says `listen`: its source, and destinations whose receivers connect to us.
+fn listeners(root: &Node) -> Vec<&Node> {
+    let from = root.get("from");
+    let source = ["mllp", "http", "fhir"].iter().find_map(|key| from?.get(key)?.get("listen"));
+    let destinations = root.get("to").map(Node::entries).unwrap_or_default();
+    let reverse = destinations.iter().filter_map(|(_, node)| {
+        let listen = node.get("mllp")?.get("listen")?;
+        Some(listen.get("at").unwrap_or(listen))
+    });
+    source.into_iter().chain(reverse).collect()
 }
 
 /// The topics a channel's destinations publish; `None` among them: one that comes from the message.
@@ -176,8 +186,9 @@ fn tls(
             named(engine, node, if connects { &mut send } else { &mut listen }, &mut found);
         }
         for (_, node) in root.get("to").map(Node::entries).unwrap_or_default() {
+            let listens = node.get("mllp").is_some_and(|mllp| mllp.get("listen").is_some());
             for node in ["mllp", "webhook"].iter().filter_map(|key| node.get(key)?.get("tls")) {
-                named(engine, node, &mut send, &mut found);
+                named(engine, node, if listens { &mut listen } else { &mut send }, &mut found);
             }
         }
         file.parsed.findings.extend(found);

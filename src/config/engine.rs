@@ -35,6 +35,8 @@ pub struct EngineConfig {
     pub intake: IntakeLimits,
     /// What the store may hold.
     pub store: StoreLimits,
+    /// Free bytes under the data directory below which nothing new is taken.
+    pub disk_free_min: u64,
     /// How long things are kept.
     pub retention: Retention,
     /// Time between two looks for what may be removed.
@@ -113,6 +115,8 @@ pub(super) fn read(
         outbound_allow: outbound.node("allow").map(|_| outbound.texts("allow")),
         intake: intake(fields.below("limits")),
         store: store(fields.below("limits")),
+        disk_free_min: u64::try_from(fields.below("limits").size("disk_free", 64 << 20))
+            .unwrap_or(u64::MAX),
         retention: Retention {
             bodies: retention.duration("bodies", DAY * 30),
             messages: retention.duration("messages", DAY * 90),
@@ -120,6 +124,7 @@ pub(super) fn read(
             versions: retention.duration("versions", DAY * 90),
             versions_max: retention.integer("versions_max", 100),
             step: retention.integer("step", 500),
+            channels: BTreeMap::new(),
         },
         retention_every: retention.duration("every", Duration::from_mins(1)),
         log_level: log.text("level").unwrap_or("info").to_owned(),

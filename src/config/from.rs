@@ -148,10 +148,11 @@ fn mllp_timeouts(fields: Fields<'_>) -> MllpTimeouts {
     }
 }
 
-const MODES: [(&str, AckMode); 4] = [
+const MODES: [(&str, AckMode); 5] = [
     ("auto", AckMode::Auto),
     ("original", AckMode::Original),
     ("enhanced", AckMode::Enhanced),
+    ("byte", AckMode::Byte),
     ("none", AckMode::None),
 ];
 

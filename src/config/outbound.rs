@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::config::engine::EngineConfig;
 use crate::config::load::File;
-use crate::source::network::Network;
+use crate::network::Network;
 use crate::yaml::decode;
 use crate::yaml::finding::Finding;
 use crate::yaml::node::{Node, Value};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::source::network::Network;
+use crate::network::Network;
 use crate::yaml::decode::{self, Wrong};
 use crate::yaml::finding::Finding;
 use crate::yaml::node::{Node, Value};
@@ -106,12 +106,8 @@ impl<'n> Fields<'n> {
     }
 }
 
-fn network_finding(
-    node: &Node,
-    key: &str,
-    error: &crate::source::network::NetworkError,
-) -> Finding {
-    use crate::source::network::NetworkError;
+fn network_finding(node: &Node, key: &str, error: &crate::network::NetworkError) -> Finding {
+    use crate::network::NetworkError;
     let finding = Finding::error("E0104", node, format!("{key}: {error}"));
     match error {
         NetworkError::HostBits { network, prefix, .. } => {

@@ -10,7 +10,7 @@ use crate::delivery::policy::{AckPolicy, CODES, Reaction};
 use crate::delivery::retry::{Exhausted, RetryPolicy};
 use crate::destination::file::{FileDestinationOptions, IfExists};
 use crate::destination::mllp::options::{
-    CommitAck, ControlIdCheck, KeepOpen, MllpDestinationOptions,
+    AnswerForm, CommitAck, ControlIdCheck, KeepOpen, Listening, MllpDestinationOptions,
 };
 use crate::destination::pool::{Address, Balance, PoolOptions};
 use crate::destination::topic::TopicOptions;
@@ -166,6 +166,7 @@ fn mllp(node: &Node, findings: &mut Vec<Finding>) -> MllpDestinationOptions {
     let balances = Balance::ALL.map(|balance| (balance.name(), balance));
     let options = MllpDestinationOptions {
         endpoints: endpoints(node, findings),
+        listen: listening(node, findings),
         pool: PoolOptions {
             balance: fields.choice("balance", &balances, pool.balance),
             failures_max: fields.integer("failures_max", pool.failures_max),
@@ -189,6 +190,15 @@ fn mllp(node: &Node, findings: &mut Vec<Finding>) -> MllpDestinationOptions {
         frame_start: frame_bytes(fields.node("frame_start"), usual.frame_start, findings),
         frame_end: frame_bytes(fields.node("frame_end"), usual.frame_end, findings),
         answer_bytes_max: fields.size("max_answer", usual.answer_bytes_max),
+        answer: fields.choice(
+            "answer",
+            &[
+                ("hl7", AnswerForm::Hl7),
+                ("byte", AnswerForm::Byte),
+                ("nothing", AnswerForm::Nothing),
+            ],
+            usual.answer,
+        ),
         commit_ack: fields.choice(
             "commit_ack",
             &[("final", CommitAck::Final), ("wait", CommitAck::Wait)],
@@ -201,20 +211,66 @@ fn mllp(node: &Node, findings: &mut Vec<Finding>) -> MllpDestinationOptions {
             usual.control_id,
         ),
     };
-    if let Some(node) = fields.node("control_id")
-        && options.control_id == ControlIdCheck::Ignored
-        && options.in_flight > 1
-    {
+    contradictions(fields, &options, findings);
+    options
+}
+
+/// What each may be set to, but not together.
+fn contradictions(
+    fields: Fields<'_>,
+    options: &MllpDestinationOptions,
+    findings: &mut Vec<Finding>,
+) {
+    let nameless = match options.answer {
+        AnswerForm::Byte => fields.node("answer"),
+        AnswerForm::Hl7 => {
+            fields.node("control_id").filter(|_| options.control_id == ControlIdCheck::Ignored)
+        }
+        AnswerForm::Nothing => None,
+    };
+    if let Some(node) = nameless.filter(|_| options.in_flight > 1) {
         findings.push(
             Finding::error(
                 "E0420",
                 node,
                 "answers without a control id cannot be told apart with several messages in flight",
             )
-            .hint("set `in_flight: 1`, or `control_id: required`"),
+            .hint(match options.answer {
+                AnswerForm::Byte => "set `in_flight: 1`",
+                _ => "set `in_flight: 1`, or `control_id: required`",
+            }),
         );
     }
-    options
+    if let Some(node) = fields
+        .node("commit_ack")
+        .filter(|_| options.answer != AnswerForm::Hl7 && options.commit_ack == CommitAck::Wait)
+    {
+        findings.push(
+            Finding::error("E0420", node, "a second answer is only known where HL7 is answered")
+                .hint("remove `commit_ack`, or set `answer: hl7`"),
+        );
+    }
+}
+
+/// `listen`, an address or a mapping with who may connect: messages go to whoever does.
+fn listening(node: &Node, findings: &mut Vec<Finding>) -> Option<Listening> {
+    let listen = node.get("listen")?;
+    let at = listen.get("at").unwrap_or(listen);
+    let address = decode::address(at.text()?).ok()?;
+    let allow = Fields::of(Some(listen)).networks("allow", findings);
+    if allow.is_empty() && !address.ip().is_loopback() && node.get("tls").is_none() {
+        findings.push(
+            Finding::error(
+                "E0420",
+                at,
+                "whoever connects here is sent messages, and everybody may connect",
+            )
+            .hint(format!(
+                "write {{at: {address}, allow: 10.20.0.7}}, or `tls` with a profile that asks for certificates"
+            )),
+        );
+    }
+    Some(Listening { address, allow })
 }
 
 /// `host` and `port`, or `endpoints`.

@@ -1,7 +1,8 @@
 //! Who is first in each lane. Pure order: knows places in the log, nothing of sending.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use crate::delivery::numbers::NumberMap;
 use crate::message::id::Seq;
 use crate::message::plan::Lane;
 
@@ -42,7 +43,7 @@ struct Line {
 /// All lanes that have somebody in them.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    lines: HashMap<Lane, Line>,
+    lines: NumberMap<Lane, Line>,
 }
 
 impl Lanes {

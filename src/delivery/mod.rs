@@ -15,6 +15,7 @@ pub mod lanes;
 pub mod limit;
 pub mod marker;
 pub mod meters;
+mod numbers;
 pub mod options;
 pub mod pace;
 pub mod policy;
@@ -23,27 +24,28 @@ pub mod render;
 pub mod retry;
 mod runner;
 mod shared;
+mod supervise;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use crate::clock::Clock;
-use crate::delivery::dispatch::{Dispatch, FEEDS_MAX};
+use crate::delivery::dispatch::Dispatch;
 use crate::delivery::marker::Marker;
 use crate::delivery::meters::DestinationName;
 use crate::delivery::options::DeliveryOptions;
 use crate::delivery::pace::Pace;
 use crate::delivery::queue::{Act, ActError, BlockedLane, Queue, Restored, RunnerStatus};
 use crate::delivery::render::Render;
-use crate::delivery::runner::Runner;
 use crate::delivery::shared::Shared;
+use crate::delivery::supervise::Supervisor;
 use crate::destination::Destination;
 use crate::message::id::{DestinationId, Seq};
 use crate::store::{Exception, ExceptionQuery, ExceptionState, Pause, Store, StoreError};
@@ -166,12 +168,15 @@ impl Deliveries {
             }
             running.insert(id, Arc::clone(&shared));
         }
-        let (sender, feed) = mpsc::channel(FEEDS_MAX);
-        self.inner.dispatch.add(Arc::clone(&shared), sender, || store.status().head);
-        let render = Arc::clone(&self.inner.render);
-        let runner =
-            Runner::new(shared, Arc::clone(store), render, Arc::clone(&self.inner.marker), feed);
-        self.inner.tracker.spawn(runner.run());
+        let supervisor = Supervisor {
+            shared,
+            store: Arc::clone(store),
+            render: Arc::clone(&self.inner.render),
+            marker: Arc::clone(&self.inner.marker),
+            dispatch: Arc::clone(&self.inner.dispatch),
+        };
+        let first = supervisor.runner();
+        self.inner.tracker.spawn(supervisor.run(first));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::delivery::marker::Marker;
 use crate::delivery::queue::{Claim, Conclusion, Suspicion};
@@ -51,7 +51,16 @@ struct Ended {
     conclusion: Conclusion,
 }
 
-/// The task of one destination.
+/// How a runner ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunEnd {
+    /// It was told to.
+    Stopped,
+    /// By a fault of its own.
+    Crashed,
+}
+
+/// One life of a destination's delivery; `supervise` begins the next.
 pub(super) struct Runner {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
@@ -99,19 +108,13 @@ impl Runner {
         }
     }
 
-    /// Runs until it is stopped.
-    pub(super) async fn run(mut self) {
-        let ended = self.shared.ended.clone();
-        let shared = Arc::clone(&self.shared);
-        info!(destination = %shared.name, "delivery started");
+    /// Runs until it is stopped, or crashes.
+    pub(super) async fn run(mut self) -> RunEnd {
         self.count_backlog();
-        if AssertUnwindSafe(self.work()).catch_unwind().await.is_err() {
-            error!(destination = %shared.name, "delivery crashed; stop and start the destination");
-            shared.crashed.store(true, Ordering::Release);
+        match AssertUnwindSafe(self.work()).catch_unwind().await {
+            Ok(()) => RunEnd::Stopped,
+            Err(_) => RunEnd::Crashed,
         }
-        self.shared.abandon_waiters();
-        info!(destination = %shared.name, "delivery stopped");
-        ended.cancel();
     }
 
     async fn work(&mut self) {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::delivery::meters::{DestinationName, Meters};
 use crate::delivery::pace::Pace;
-use crate::delivery::queue::{Queue, RunnerStatus};
+use crate::delivery::queue::{Queue, Restored, RunnerStatus};
 use crate::destination::Destination;
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, Seq};
@@ -45,8 +45,8 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// The runner ended.
     pub(super) ended: CancellationToken,
-    /// The runner ended by a fault of its own.
-    pub(super) crashed: AtomicBool,
+    /// The runner ended by a fault of its own and does not run again yet.
+    crashed: AtomicBool,
     lost_to: AtomicI64,
     unread: AtomicI64,
     pub(super) fed_bytes: AtomicUsize,
@@ -135,7 +135,7 @@ impl Shared {
         let lagging = queue.read_to() < self.lost_to();
         let status = queue.view(self.unread(), now);
         let stalled = if self.crashed.load(Ordering::Acquire) {
-            Some("its delivery crashed; stop and start the destination".to_owned())
+            Some("its delivery crashed and starts again in a moment; see the log".to_owned())
         } else {
             status.stalled
         };
@@ -164,6 +164,23 @@ impl Shared {
             // Whoever asked may have gone.
             let _gone = waiter.done.send(());
         }
+    }
+
+    /// The runner crashed: people see it until it runs again.
+    pub(super) fn crashed(&self) {
+        self.crashed.store(true, Ordering::Release);
+        self.abandon_waiters();
+    }
+
+    /// Begins anew from what the store says. Options, a pause and the count of what was delivered since
+    /// the start stay; acts that were not recorded are forgotten, and whoever waits for them is told.
+    pub(super) fn restart(&self, restored: Restored) {
+        let mut queue = self.queue();
+        queue.restart(restored, self.pace.now());
+        self.unread.store(0, Ordering::Release);
+        self.fed_bytes.store(0, Ordering::Release);
+        self.crashed.store(false, Ordering::Release);
+        self.abandon_waiters();
     }
 
     /// Nobody will reach any mark any more.

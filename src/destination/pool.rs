@@ -172,6 +172,9 @@ impl Pool {
     #[must_use]
     pub fn order(&self, now: Instant) -> Vec<usize> {
         let mut state = self.lock();
+        if state.endpoints.len() == 1 {
+            return vec![0];
+        }
         let (mut open, mut spared): (Vec<usize>, Vec<usize>) = (0..state.endpoints.len())
             .partition(|index| state.endpoints.get(*index).is_some_and(|one| one.is_open(now)));
         if open.len() > 1 {

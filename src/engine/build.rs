@@ -16,6 +16,8 @@ use crate::destination::Destination;
 use crate::destination::DestinationName;
 use crate::destination::file::FileDestination;
 use crate::destination::mllp::MllpDestination;
+use crate::destination::mllp::door::Doors;
+use crate::destination::mllp::options::{Listening, MllpDestinationOptions};
 use crate::destination::topic::TopicDestination;
 use crate::destination::webhook::WebhookDestination;
 
@@ -48,6 +50,7 @@ pub(crate) struct Parts {
     audit_file: PathBuf,
     audit: Mutex<Option<Arc<dyn Audit>>>,
     fhir: Arc<dyn Extension>,
+    doors: Doors,
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
     clock: Clock,
@@ -114,6 +117,7 @@ impl Parts {
             audit_file: engine.data.join(AUDIT_FILE),
             audit: Mutex::default(),
             fhir: Arc::new(NoExtension),
+            doors: Doors::default(),
             store: Arc::clone(store),
             registry: Arc::clone(registry),
             clock: clock.clone(),
@@ -169,6 +173,9 @@ impl Parts {
         let name =
             DestinationName { channel: channel.into(), destination: config.name.as_str().into() };
         Ok(match &config.transport {
+            TransportOptions::Mllp(options) if options.listen.is_some() => {
+                self.reverse_mllp(&name, options, tracker, stop)?
+            }
             TransportOptions::Mllp(options) => {
                 let tls = options.tls.as_deref().map(|name| self.client(name)).transpose()?;
                 let options = (**options).clone();
@@ -223,6 +230,24 @@ impl Parts {
         let opened: Arc<dyn Audit> = Arc::new(file);
         *audit = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// A destination whose receiver connects to us.
+    fn reverse_mllp(
+        &self,
+        name: &DestinationName,
+        options: &MllpDestinationOptions,
+        tracker: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Arc<dyn Destination>, String> {
+        let Some(Listening { address, .. }) = options.listen else {
+            return Err("it does not listen".to_owned());
+        };
+        let failed = |error| SourceError::Bind { address, error }.to_string();
+        let door = self.doors.open(address).map_err(failed)?;
+        let tls = options.tls.as_deref().map(|name| self.server(name)).transpose()?;
+        let (options, tracker, stop) = (options.clone(), tracker.clone(), stop.clone());
+        Ok(Arc::new(MllpDestination::listening(name, options, door, tls, tracker, stop)))
     }
 
     /// A channel's source, bound; `None` when it listens inside the engine.

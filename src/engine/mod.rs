@@ -6,8 +6,10 @@
 //! ```
 
 pub mod build;
+mod disk;
 pub mod live;
 pub mod publish;
+pub mod readings;
 pub mod registry;
 pub mod reload;
 pub mod replay;
@@ -32,9 +34,12 @@ use crate::delivery::marker::Marker;
 use crate::delivery::render::Render;
 use crate::destination::Destination;
 use crate::engine::build::Parts;
+use crate::engine::disk::DiskWatch;
 use crate::engine::live::LiveSource;
+use crate::engine::readings::Readings;
 use crate::engine::registry::Registry;
 use crate::engine::replay::{ReplayError, ReplayRequest, Replayed};
+use crate::engine::retention::Kept;
 use crate::engine::versions::Versions;
 use crate::message::id::DestinationId;
 use crate::source::intake::{Admit, Intake};
@@ -75,6 +80,7 @@ pub struct Engine {
     deliveries: Arc<Deliveries>,
     intake: Intake,
     parts: Parts,
+    kept: Arc<Kept>,
     names: RwLock<BTreeMap<DestinationId, String>>,
     sources: RwLock<BTreeMap<String, LiveSource>>,
     transports: RwLock<BTreeMap<DestinationId, Arc<dyn Destination>>>,
@@ -101,8 +107,9 @@ impl Engine {
     ) -> Result<Arc<Self>, EngineError> {
         let tracker = TaskTracker::new();
         let (stop_sources, stop_deliveries) = (CancellationToken::new(), CancellationToken::new());
-        let registry = Arc::new(Registry::default());
-        let versions = Arc::new(Versions::new(Arc::clone(&store)));
+        let readings = Arc::new(Readings::default());
+        let registry = Arc::new(Registry::new(Arc::clone(&readings)));
+        let versions = Arc::new(Versions::new(Arc::clone(&store), readings));
         let render: Arc<dyn Render> = versions.clone();
         let admit: Arc<dyn Admit> = registry.clone();
         let marker =
@@ -117,9 +124,10 @@ impl Engine {
         ));
         let intake = Intake::with_limits(Arc::clone(&store), admit, loaded.engine.intake);
         let parts = Parts::new(&loaded.engine, &store, &registry, &clock);
+        let kept = Kept::new(loaded.engine.retention.clone());
         tracker.spawn(retention::keep_pruning(
             Arc::clone(&store),
-            loaded.engine.retention.clone(),
+            Arc::clone(&kept),
             loaded.engine.retention_every,
             clock.clone(),
             stop_sources.clone(),
@@ -132,6 +140,7 @@ impl Engine {
             deliveries,
             intake,
             parts,
+            kept,
             names: RwLock::default(),
             sources: RwLock::default(),
             transports: RwLock::default(),
@@ -145,7 +154,14 @@ impl Engine {
             reload_lock: tokio::sync::Mutex::default(),
         });
         engine.know_destinations().await?;
+        let disk = DiskWatch {
+            data: loaded.engine.data.clone(),
+            free_min: loaded.engine.disk_free_min,
+            intake: engine.intake.clone(),
+        };
+        disk.look().await;
         engine.apply_all(loaded).await?;
+        engine.tracker.spawn(disk.run(engine.stop_sources.clone()));
         Ok(engine)
     }
 
@@ -217,6 +233,9 @@ impl Engine {
         if self.stopping.load(Ordering::Relaxed) {
             reasons.push("the engine is stopping".to_owned());
         }
+        if self.intake.disk_low() {
+            reasons.push("the disk is nearly full".to_owned());
+        }
         if let Some(reason) = self.store.status().failing {
             reasons.push(format!("the store fails: {reason}"));
         }
@@ -227,8 +246,8 @@ impl Engine {
     pub fn measure(&self) {
         let status = self.store.status();
         // Gauges are floating point numbers; both stay far below 2^52.
-        metrics::gauge!(STORE_HEAD).set(u32_parts(status.head.0.unsigned_abs()));
-        metrics::gauge!(STORE_SIZE_BYTES).set(u32_parts(status.size_bytes));
+        metrics::gauge!(STORE_HEAD).set(as_gauge(status.head.0.unsigned_abs()));
+        metrics::gauge!(STORE_SIZE_BYTES).set(as_gauge(status.size_bytes));
     }
 
     /// Makes new deliveries from a stored message.
@@ -277,7 +296,7 @@ impl Engine {
 }
 
 /// A whole number as a gauge's value.
-fn u32_parts(number: u64) -> f64 {
+pub(crate) fn as_gauge(number: u64) -> f64 {
     let high = u32::try_from(number >> 32).unwrap_or(u32::MAX);
     let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or(u32::MAX);
     f64::from(high).mul_add(4_294_967_296.0, f64::from(low))

@@ -10,12 +10,13 @@ use arc_swap::ArcSwap;
 
 use crate::channel::Channel;
 use crate::channel::input::Input;
+use crate::engine::readings::Readings;
 use crate::hl7::raw::ReadOptions;
 use crate::message::id::{DestinationId, MessageId, VersionId};
 use crate::message::plan::{Disposition, Plan, PlanEntry};
 use crate::message::verdict::{Problem, Route, Taken, Verdict};
 use crate::message::{Envelope, KeyValue};
-use crate::source::intake::{Admit, Received};
+use crate::source::intake::{Admit, CONTROL_ID, EVENT, Received};
 use crate::store::NewMessage;
 
 /// A channel in force: its rules, and the store's numbers for them.
@@ -52,9 +53,16 @@ impl Channels {
 #[derive(Debug, Default)]
 pub struct Registry {
     channels: ArcSwap<Channels>,
+    readings: Arc<Readings>,
 }
 
 impl Registry {
+    /// No channel yet. `readings`: where what was read is kept for the deliveries.
+    #[must_use]
+    pub fn new(readings: Arc<Readings>) -> Self {
+        Self { channels: ArcSwap::default(), readings }
+    }
+
     /// The channels in force now.
     #[must_use]
     pub fn channels(&self) -> Arc<Channels> {
@@ -105,7 +113,9 @@ impl Registry {
         }
         judged.subscribers(&channels, &input, None);
         let taken = judged.taken.take().unwrap_or_else(|| taken_by_nobody(&input));
-        Ok(message(received, taken, judged.plan))
+        let message = message(received, taken, judged.plan);
+        self.readings.keep(message.envelope.id, &Arc::new(input));
+        Ok(message)
     }
 }
 
@@ -208,10 +218,12 @@ fn add_routes(plan: &mut Plan, live: &LiveChannel, routes: &[Route]) {
 
 /// The message as channels see it.
 pub(crate) fn input_of(received: &Received, options: ReadOptions) -> Input {
-    match received.content_type {
+    let input = match received.content_type {
         Some(content_type) => Input::new(received.payload.clone(), content_type, options),
         None => Input::guess(received.payload.clone(), options),
-    }
+    };
+    let said = |name| received.attribute(name).unwrap_or_default();
+    input.known(said(EVENT), said(CONTROL_ID), received.at)
 }
 
 fn withdrawn(name: &str) -> Problem {

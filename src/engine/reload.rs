@@ -187,6 +187,7 @@ impl Engine {
             destinations.push(id);
         }
         let live = LiveChannel { channel: Arc::clone(&channel.channel), version, destinations };
+        self.kept.put(&channel.name, channel.retention);
         self.registry.put(&live);
         self.stop_missing(name, &live.destinations).await;
         self.applied
@@ -228,8 +229,9 @@ impl Engine {
         self.sources.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), live);
         let (intake, tracker) = (self.intake.clone(), self.tracker.clone());
         self.tracker.spawn(async move {
+            // Also when it crashes: whoever waits for its end must not wait for ever.
+            let _ended = ended.drop_guard();
             source.run(intake, stop, tracker).await;
-            ended.cancel();
         });
     }
 
@@ -260,8 +262,8 @@ impl Engine {
                     .insert(channel.to_owned(), live);
                 let (intake, tracker) = (self.intake.clone(), self.tracker.clone());
                 self.tracker.spawn(async move {
+                    let _ended = ended.drop_guard();
                     source.run(intake, stop, tracker).await;
-                    ended.cancel();
                 });
             }
             Ok(None) => {}
@@ -272,6 +274,7 @@ impl Engine {
     async fn withdraw(&self, channel: &str) {
         drop(self.close_source(channel).await);
         self.registry.remove(channel);
+        self.kept.remove(channel);
         self.stop_missing(channel, &[]).await;
         self.applied.write().unwrap_or_else(PoisonError::into_inner).remove(channel);
         info!(channel, "withdrawn; what waits for its destinations stays in the log");

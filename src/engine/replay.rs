@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::channel::input::Input;
 use crate::clock::Clock;
 use crate::engine::registry::{LiveChannel, Registry};
+use crate::engine::versions::stored_input;
 use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::plan::{Disposition, Plan, PlanEntry};
 use crate::message::verdict::{Route, Verdict};
@@ -112,8 +112,7 @@ fn entries_of(
     parent: &StoredMessage,
     chosen: &[DestinationId],
 ) -> Vec<PlanEntry> {
-    let input =
-        Input::new(parent.payload.clone(), parent.envelope.content_type, live.channel.read_options);
+    let input = stored_input(parent, live.channel.read_options);
     let routes = match live.channel.judge(&input) {
         Verdict::Take(taken) => taken.routes,
         Verdict::Refuse(_) | Verdict::Pass => Vec::new(),

@@ -3,18 +3,60 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::store::{Retention, Store};
+use crate::config::channel_file::ChannelRetention;
+use crate::store::{Ages, Retention, Store};
 
 /// Between two steps when there is: other commits go first.
 const BREATH: Duration = Duration::from_millis(20);
 
+/// How long things are kept: as `engine.yaml` says, and as the channels in force say of their own.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    retention: ArcSwap<Retention>,
+}
+
+impl Kept {
+    /// As the engine says.
+    pub(crate) fn new(retention: Retention) -> Arc<Self> {
+        Arc::new(Self { retention: ArcSwap::from_pointee(retention) })
+    }
+
+    /// How long things are kept from now on.
+    pub(crate) fn now(&self) -> Arc<Retention> {
+        self.retention.load_full()
+    }
+
+    /// A channel is in force: what its file leaves open is as the engine says.
+    pub(crate) fn put(&self, channel: &Arc<str>, own: ChannelRetention) {
+        self.retention.rcu(|retention| {
+            let mut retention = Retention::clone(retention);
+            let ages = Ages {
+                bodies: own.bodies.unwrap_or(retention.bodies),
+                messages: own.messages.unwrap_or(retention.messages),
+            };
+            retention.channels.insert(Arc::clone(channel), ages);
+            retention
+        });
+    }
+
+    /// A channel is withdrawn: what it received is kept as the engine says.
+    pub(crate) fn remove(&self, channel: &str) {
+        self.retention.rcu(|retention| {
+            let mut retention = Retention::clone(retention);
+            retention.channels.remove(channel);
+            retention
+        });
+    }
+}
+
 /// Prunes until `stop`, looking every `every` when there is nothing to do.
 pub(crate) async fn keep_pruning(
     store: Arc<dyn Store>,
-    retention: Retention,
+    kept: Arc<Kept>,
     every: Duration,
     clock: Clock,
     stop: CancellationToken,
@@ -25,7 +67,7 @@ pub(crate) async fn keep_pruning(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match store.prune(&retention, clock.now()).await {
+        wait = match store.prune(&kept.now(), clock.now()).await {
             Ok(0) => every,
             Ok(touched) => {
                 tracing::debug!(touched, "old messages pruned");

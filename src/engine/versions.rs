@@ -8,6 +8,8 @@ use crate::channel::bundle::Bundle;
 use crate::channel::compile::compile;
 use crate::channel::input::Input;
 use crate::delivery::render::Render;
+use crate::engine::readings::Readings;
+use crate::hl7::raw::ReadOptions;
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, VersionId};
 use crate::message::verdict::{Context, RenderProblem, Rendered};
@@ -24,13 +26,14 @@ pub struct Versions {
     store: Arc<dyn Store>,
     compiled: RwLock<BTreeMap<VersionId, Arc<Channel>>>,
     names: RwLock<BTreeMap<DestinationId, Arc<str>>>,
+    readings: Arc<Readings>,
 }
 
 impl Versions {
-    /// No version yet.
+    /// No version yet. `readings`: what the admission read.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, compiled: RwLock::default(), names: RwLock::default() }
+    pub fn new(store: Arc<dyn Store>, readings: Arc<Readings>) -> Self {
+        Self { store, compiled: RwLock::default(), names: RwLock::default(), readings }
     }
 
     /// Makes a version known that is compiled already.
@@ -87,17 +90,26 @@ impl Versions {
                 detail: String::new(),
             });
         };
-        let input = Input::new(
-            message.payload.clone(),
-            message.envelope.content_type,
-            channel.read_options,
-        );
+        let input = self.read(message, channel.read_options);
         let context = Context {
             id: message.envelope.id,
             received_at: message.envelope.received_at,
             channel: Arc::clone(&message.envelope.channel),
         };
         channel.render(&name, &input, &context)
+    }
+
+    /// The message as the channel reads it: read already at its admission or for another destination,
+    /// or now.
+    fn read(&self, message: &StoredMessage, options: ReadOptions) -> Arc<Input> {
+        let id = message.envelope.id;
+        self.readings.get(id, options).unwrap_or_else(|| {
+            let input = Arc::new(stored_input(message, options));
+            if message.plan.entries.len() > 1 {
+                self.readings.keep(id, &input);
+            }
+            input
+        })
     }
 }
 
@@ -110,6 +122,16 @@ impl Render for Versions {
     ) -> Rendered {
         self.rendered(destination, version, message)
     }
+}
+
+/// A stored message as channels see it: what the log has kept of it counts where its bytes say nothing.
+pub(super) fn stored_input(message: &StoredMessage, options: ReadOptions) -> Input {
+    let envelope = &message.envelope;
+    Input::new(message.payload.clone(), envelope.content_type, options).known(
+        &envelope.event,
+        envelope.control_id.expose(),
+        envelope.received_at,
+    )
 }
 
 /// Compiles a stored version. Only the language's part matters: where to send is always today's.

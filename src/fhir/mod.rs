@@ -7,3 +7,4 @@ pub mod json;
 pub mod path;
 pub mod reference;
 pub mod search;
+pub mod view;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::hl7::charset::{Charset, CharsetRule};
+use crate::hl7::charset::{Charset, CharsetRule, Width};
 use crate::hl7::raw::ParseError;
 use crate::hl7::scan::{foreign_line_end, start_of_header};
 use crate::hl7::segment::SegmentRef;
@@ -12,7 +12,12 @@ use crate::hl7::separators::Separators;
 #[derive(Clone, Copy)]
 pub struct Header<'m> {
     segment: SegmentRef<'m>,
+    /// Where the fields from MSH-2 on begin, once somebody asks for many; 0 where that is not known.
+    starts: [u16; KNOWN],
 }
+
+/// MSH-2 to MSH-21, and where the last of them ends.
+const KNOWN: usize = 21;
 
 impl std::fmt::Debug for Header<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -45,7 +50,24 @@ impl<'m> Header<'m> {
         let at = message_header(bytes, start).ok_or(ParseError::NoHeader { at: start })?;
         let line = line(bytes, at);
         let separators = Separators::read(line, at)?;
-        Ok(Self { segment: SegmentRef::new(0, at, line, separators) })
+        Ok(Self::of(SegmentRef::new(0, at, line, separators)))
+    }
+
+    /// The header that this segment is.
+    pub(crate) const fn of(segment: SegmentRef<'m>) -> Self {
+        Self { segment, starts: [0; KNOWN] }
+    }
+
+    /// The same, with the places of its fields: pays when several are asked for.
+    #[must_use]
+    pub fn indexed(mut self) -> Self {
+        if self.segment.separators.width == Width::Single {
+            let separators = memchr::memchr_iter(self.segment.separators.field, self.segment.bytes);
+            for (start, at) in self.starts.iter_mut().zip(separators) {
+                *start = u16::try_from(at.saturating_add(1)).unwrap_or_default();
+            }
+        }
+        self
     }
 
     /// Reads whatever can be read of a header, for the answer to what is no message: delimiters fall back
@@ -63,7 +85,7 @@ impl<'m> Header<'m> {
         let separators = Separators::read(line, at).unwrap_or(usual);
         // Fields divided by something that is no delimiter here would be quoted back as garbage.
         let line = if line.get(3) == Some(&separators.field) { line } else { b"MSH" };
-        Some(Self { segment: SegmentRef::new(0, at, line, separators) })
+        Some(Self::of(SegmentRef::new(0, at, line, separators)))
     }
 
     /// The delimiters.
@@ -81,7 +103,16 @@ impl<'m> Header<'m> {
     /// A whole field.
     #[must_use]
     pub fn field(&self, number: usize) -> &'m [u8] {
-        self.segment.field_bytes(number).unwrap_or_default()
+        let start = |number: usize| {
+            let known = number.checked_sub(2).and_then(|place| self.starts.get(place));
+            known.map(|start| usize::from(*start)).filter(|start| *start > 0)
+        };
+        match (start(number), number.checked_add(1).and_then(start)) {
+            (Some(from), Some(next)) => {
+                self.segment.bytes.get(from..next.saturating_sub(1)).unwrap_or_default()
+            }
+            _ => self.segment.field_bytes(number).unwrap_or_default(),
+        }
     }
 
     /// One component of the first repetition of a field.
@@ -148,11 +179,19 @@ impl<'m> Header<'m> {
     /// Type and event as people write them, e.g. `ADT^A01`, or `ACK`; never longer than 64 characters.
     #[must_use]
     pub fn event_name(&self) -> String {
-        let text = |bytes: &[u8]| -> String {
-            String::from_utf8_lossy(bytes).chars().filter(|c| !c.is_control()).take(31).collect()
+        let mut name = String::with_capacity(16);
+        let put = |name: &mut String, bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            name.extend(text.chars().filter(|c| !c.is_control()).take(31));
         };
-        let (kind, event) = (text(self.message_type()), text(self.event()));
-        if event.is_empty() { kind } else { format!("{kind}^{event}") }
+        put(&mut name, self.message_type());
+        let kind = name.len();
+        name.push('^');
+        put(&mut name, self.event());
+        if name.len() == kind.saturating_add(1) {
+            name.truncate(kind);
+        }
+        name
     }
 
     /// MSH-10 raw: what MSA-2 of the answer repeats byte for byte.
@@ -292,6 +331,19 @@ mod tests {
         check(b"BHS|^~\\&|B\rMSH#*~\\&#A", |h| text(h.sending_application()), "A");
         check(b"MSH|^~\\&|A\nPID|1", |h| text(h.sending_application()), "A");
         check(b"\xEF\xBB\xBF\r\nMSH|^~\\&|A", |h| text(h.control_id()), "");
+    }
+
+    #[test]
+    fn a_field_is_found_wherever_it_stands() {
+        let far =
+            format!("MSH|^~\\&|{}|B|||||ADT^A01|{}|P|2.5\r", "a".repeat(70_000), "c".repeat(9));
+        for bytes in [FULL, far.as_bytes(), b"MSH|^~\\&|A", b"MSH|^~\\&|", b"MSH#*!#"] {
+            let header = Header::read(bytes).unwrap().indexed();
+            for number in 0..30 {
+                let slow = header.segment().field_bytes(number).unwrap_or_default();
+                assert_eq!(text(header.field(number)), text(slow), "{number}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! What a message is about, from its header: type, event and profile (HL7 tables 0076 and 0003).
 
+use std::borrow::Cow;
+
+use crate::hl7::header::Header;
 use crate::hl7::raw::RawMessage;
+use crate::hl7::value::Value;
 use crate::hl7::view::cell::Cell;
 use crate::message::kind::Kind;
 
@@ -15,7 +19,10 @@ const DEVICE_PROFILES: [&str; 6] =
 /// pharmacy. An answer that carries what was asked for is a query, as its question is.
 #[must_use]
 pub fn classify(message_type: &str, event: &str, profile: &str) -> Kind {
-    match message_type.trim().to_ascii_uppercase().as_str() {
+    let message_type = message_type.trim();
+    let upper = message_type.bytes().any(|byte| byte.is_ascii_lowercase());
+    let upper = upper.then(|| message_type.to_ascii_uppercase());
+    match upper.as_deref().unwrap_or(message_type) {
         "ADT" => Kind::Patient,
         "ORU" | "ORA" if is_device(event, profile) => Kind::Device,
         "ORU" | "OUL" | "OPU" | "CSU" => Kind::Report,
@@ -46,14 +53,13 @@ pub fn classify(message_type: &str, event: &str, profile: &str) -> Kind {
 /// nomenclature (OBX-3.3 `MDC`) is device data although its header claims no profile.
 #[must_use]
 pub fn of(message: &RawMessage) -> Kind {
-    let text = |field: usize, component: usize| header_text(message, field, component);
-    let profile = message
-        .segments()
-        .find(|segment| segment.id == b"MSH")
-        .and_then(|header| header.field_bytes(21))
-        .map(String::from_utf8_lossy)
-        .unwrap_or_default();
-    match classify(&text(9, 1), &text(9, 2), &profile) {
+    let header = message.segments().find(|segment| segment.id == b"MSH");
+    let header = header.map(|segment| Header::of(segment).indexed());
+    let kind = header.map(|header| {
+        let text = |component: usize| text(message, header.component(9, component));
+        classify(&text(1), &text(2), &String::from_utf8_lossy(header.field(21)))
+    });
+    match kind.unwrap_or(Kind::Other) {
         Kind::Report if first_observation_is_of_a_device(message) => Kind::Device,
         kind => kind,
     }
@@ -65,10 +71,16 @@ fn is_device(event: &str, profile: &str) -> bool {
         || DEVICE_PROFILES.iter().any(|mark| profile.contains(mark))
 }
 
-fn header_text(message: &RawMessage, field: usize, component: usize) -> String {
-    let header = message.segments().find(|segment| segment.id == b"MSH");
-    let cell = header.map(|header| Cell::of_field(&header, field, message.charset()));
-    cell.and_then(|cell| cell.component(component).text()).unwrap_or_default()
+/// The text of a component, without the blanks around it.
+fn text<'m>(message: &RawMessage, component: &'m [u8]) -> Cow<'m, str> {
+    // Codes are plain: nothing of them is divided, escaped or written in another charset.
+    match std::str::from_utf8(component) {
+        Ok(plain) if component.iter().all(u8::is_ascii_alphanumeric) => Cow::Borrowed(plain),
+        _ => {
+            let value = Value::of(component, message.separators());
+            Cow::Owned(value.text(message.charset()).trim().to_owned())
+        }
+    }
 }
 
 fn first_observation_is_of_a_device(message: &RawMessage) -> bool {

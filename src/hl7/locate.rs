@@ -8,12 +8,24 @@ use crate::hl7::charset::Width;
 pub(crate) fn next(bytes: &[u8], from: usize, separator: u8, width: Width) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let found = match width {
-        Width::Single => memchr::memchr(separator, rest),
+        Width::Single => near(rest, separator),
         Width::Pairs => pairs(rest, separator, |byte| (0x81..=0xFE).contains(&byte)),
         Width::ShiftJis => pairs(rest, separator, |byte| matches!(byte, 0x81..=0x9F | 0xE0..=0xFC)),
         Width::Shifted => shifted(rest, separator),
     };
     found.and_then(|at| from.checked_add(at))
+}
+
+/// Most fields are short: their end is found before a search would have begun.
+fn near(bytes: &[u8], separator: u8) -> Option<usize> {
+    const NEAR: usize = 12;
+    match bytes.iter().take(NEAR).position(|byte| *byte == separator) {
+        None => {
+            let far = memchr::memchr(separator, bytes.get(NEAR..)?)?;
+            far.checked_add(NEAR)
+        }
+        found => found,
+    }
 }
 
 fn pairs(bytes: &[u8], separator: u8, leads: impl Fn(u8) -> bool) -> Option<usize> {

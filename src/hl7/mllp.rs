@@ -18,6 +18,10 @@ pub const START: u8 = 0x0B;
 pub const END: u8 = 0x1C;
 /// Last byte.
 pub const CARRIAGE_RETURN: u8 = 0x0D;
+/// The content of a frame that says "stored" (MLLP release 2 §4.1, commit acknowledgement block).
+pub const ACK: u8 = 0x06;
+/// The content of a frame that says "not stored".
+pub const NAK: u8 = 0x15;
 
 /// How much of an oversize frame is kept, so that its header can be answered.
 const PREFIX_BYTES: usize = 4096;

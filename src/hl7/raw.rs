@@ -242,13 +242,29 @@ impl RawMessage {
         }
     }
 
+    /// Where its segments stand.
+    pub(crate) fn spans(&self) -> &[Span] {
+        &self.segments
+    }
+
+    /// Whether every segment has the delimiters of the first header, and each byte that looks like one
+    /// of them is one.
+    pub(crate) fn is_uniform(&self) -> bool {
+        self.further.is_empty() && self.charset.width() == Width::Single
+    }
+
+    /// The same message in other bytes, where its segments stand at other places.
+    pub(crate) fn moved(&self, bytes: Bytes, segments: Vec<Span>) -> Self {
+        Self { bytes, segments, further: self.further.clone(), ..*self }
+    }
+
     fn segment_ref(&self, index: usize, span: Span) -> SegmentRef<'_> {
         let bytes = slice(&self.bytes, span);
         SegmentRef::new(index, span.start, bytes, self.separators_at(index, bytes))
     }
 
     /// BTS and FTS belong to their BHS and FHS; every other segment to the last header before it.
-    fn separators_at(&self, index: usize, bytes: &[u8]) -> Separators {
+    pub(crate) fn separators_at(&self, index: usize, bytes: &[u8]) -> Separators {
         if self.further.is_empty() {
             return self.separators;
         }

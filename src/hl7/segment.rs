@@ -25,10 +25,11 @@ pub struct SegmentRef<'m> {
 
 impl<'m> SegmentRef<'m> {
     pub(crate) fn new(index: usize, at: usize, bytes: &'m [u8], separators: Separators) -> Self {
-        let end = if header_id(bytes).is_some() {
-            3
-        } else {
-            memchr::memchr(separators.field, bytes).unwrap_or(bytes.len())
+        let end = match bytes {
+            // The usual form, found without a search.
+            [a, b, c, d, ..] if *d == separators.field && ![a, b, c].contains(&d) => 3,
+            _ if header_id(bytes).is_some() => 3,
+            _ => memchr::memchr(separators.field, bytes).unwrap_or(bytes.len()),
         };
         Self { id: bytes.get(..end).unwrap_or(bytes), index, at, bytes, separators }
     }

@@ -134,6 +134,31 @@ impl Hl7Time {
         }
     }
 
+    /// The same time without what was said of the zone.
+    #[must_use]
+    pub const fn without_zone(self) -> Self {
+        Self { zone: Zone::Unsaid, ..self }
+    }
+
+    /// The same time with seconds, zero when none were sent; a date stays one.
+    #[must_use]
+    pub const fn at_least_seconds(self) -> Self {
+        match self.precision {
+            Precision::Hour | Precision::Minute => Self { precision: Precision::Second, ..self },
+            _ => self,
+        }
+    }
+
+    /// The same time of day, read as that of a place, with the offset in force there.
+    #[must_use]
+    pub fn in_zone(self, zone: &jiff::tz::TimeZone) -> Self {
+        let byte = |n: u8| i8::try_from(n).unwrap_or(0);
+        let local = self.date.at(byte(self.hour), byte(self.minute), byte(self.second), 0);
+        let Ok(zoned) = zone.to_ambiguous_zoned(local).compatible() else { return self };
+        let minutes = i16::try_from(zoned.offset().seconds() / 60).unwrap_or(0);
+        Self { zone: Zone::Offset(minutes), ..self }
+    }
+
     /// The moment, its missing parts taken as the first possible; `None` when the zone is not known.
     #[must_use]
     pub fn moment(&self) -> Option<Timestamp> {

@@ -5,6 +5,8 @@
 //! (`2026-01-14`, `2026-01-14T08:15:30+01:00`), without a zone when none was sent.
 //! Everything personal is [`Private`]: no `Debug` shows it.
 
+pub mod names;
+
 /// Text about a person. `Debug` shows its length alone; only `expose` yields it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Private(Box<str>);

@@ -13,8 +13,8 @@ use tracing::{debug, warn};
 
 use crate::clock::Clock;
 use crate::message::time::Timestamp;
+use crate::network::Network;
 use crate::source::mllp::options::PeerFull;
-use crate::source::network::Network;
 use crate::source::status::SourceStatus;
 use crate::telemetry::metrics::{SOURCE_CONNECTIONS, SOURCE_CONNECTIONS_REFUSED};
 

@@ -172,6 +172,7 @@ struct Shared {
     messages: AtomicUsize,
     bytes: AtomicUsize,
     draining: AtomicBool,
+    disk_low: AtomicBool,
     /// Whether the last append failed: the log says when that changes, not at each message.
     failing: AtomicBool,
 }
@@ -208,6 +209,7 @@ impl Intake {
                 messages: AtomicUsize::new(0),
                 bytes: AtomicUsize::new(0),
                 draining: AtomicBool::new(false),
+                disk_low: AtomicBool::new(false),
                 failing: AtomicBool::new(false),
             }),
         }
@@ -222,6 +224,17 @@ impl Intake {
     #[must_use]
     pub fn draining(&self) -> bool {
         self.shared.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether the disk is so full that nothing new is taken; answers what was known before.
+    pub fn set_disk_low(&self, is_low: bool) -> bool {
+        self.shared.disk_low.swap(is_low, Ordering::AcqRel)
+    }
+
+    /// See [`Intake::set_disk_low`].
+    #[must_use]
+    pub fn disk_low(&self) -> bool {
+        self.shared.disk_low.load(Ordering::Acquire)
     }
 
     /// Messages and bytes in the intake now, of all sources.
@@ -294,6 +307,9 @@ impl Intake {
     pub(super) fn enter(&self, batch: &[Received]) -> Result<Room<'_>, &'static str> {
         if self.draining() {
             return Err("the engine is stopping; send it again");
+        }
+        if self.disk_low() {
+            return Err("the disk is nearly full; send it again later");
         }
         let shared = &*self.shared;
         let (messages, bytes) = (batch.len(), batch.iter().map(|one| one.payload.len()).sum());

@@ -8,6 +8,5 @@ pub mod http;
 pub mod intake;
 pub mod listener;
 pub mod mllp;
-pub mod network;
 pub mod resource;
 pub mod status;

@@ -8,9 +8,11 @@
 //! So for every accepted message and every destination of its plan exactly one is true: filtered (by
 //! the plan), settled, in an exception row, or beyond the cursor (pending).
 
+pub mod access;
 pub mod resources;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -320,6 +322,17 @@ pub struct Retention {
     pub versions_max: u32,
     /// At most this many messages a transaction.
     pub step: u32,
+    /// Channels whose own messages are kept for another time.
+    pub channels: BTreeMap<Arc<str>, Ages>,
+}
+
+/// How long the messages that a channel received are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ages {
+    /// See [`Retention::bodies`].
+    pub bodies: Duration,
+    /// See [`Retention::messages`].
+    pub messages: Duration,
 }
 
 /// Sizes and counts for metrics and readiness; kept beside, never counted on demand.

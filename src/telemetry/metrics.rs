@@ -6,6 +6,8 @@ pub const BUILD_INFO: &str = "medway_build_info";
 pub const STORE_HEAD: &str = "medway_store_head";
 /// Gauge: size of the database and its write-ahead log, in bytes.
 pub const STORE_SIZE_BYTES: &str = "medway_store_size_bytes";
+/// Gauge: free bytes under the data directory. Below `limits.disk_free` nothing new is taken.
+pub const DISK_FREE_BYTES: &str = "medway_disk_free_bytes";
 /// Counter `{channel}`: messages stored, repeats not counted.
 pub const MESSAGES_RECEIVED: &str = "medway_messages_received_total";
 /// Counter `{channel}`: messages recognised as repeats and answered again, not stored again.
@@ -34,6 +36,9 @@ pub const STORE_WAITING_BYTES: &str = "medway_store_waiting_bytes";
 /// Counter `{channel, destination, outcome}`: attempts to deliver. Outcomes: `accepted`, `failed`,
 /// `rejected`, `uncertain`, `render`, `poison`.
 pub const DELIVERY_ATTEMPTS: &str = "medway_delivery_attempts_total";
+/// Counter `{channel, destination}`: crashes of a destination's delivery, each followed by a new start
+/// from what the store says. Above 0 is a fault of the engine.
+pub const DELIVERY_CRASHES: &str = "medway_delivery_crashes_total";
 /// Gauge `{channel, destination, state}`: deliveries that are not done. States: `pending`,
 /// `in_flight`, `retry`, `held`, `behind`, `dead`.
 pub const QUEUE_MESSAGES: &str = "medway_queue_messages";
@@ -43,6 +48,9 @@ pub const QUEUE_OLDEST_SECONDS: &str = "medway_queue_oldest_seconds";
 pub const DELIVERY_SECONDS: &str = "medway_delivery_duration_seconds";
 /// Gauge `{channel, destination}`: connections a destination has open.
 pub const DESTINATION_CONNECTIONS: &str = "medway_destination_connections";
+/// Counter `{channel, destination, reason}`: connections of receivers that connect to us which were
+/// refused. Reasons: `network`, `tls`.
+pub const DESTINATION_CONNECTIONS_REFUSED: &str = "medway_destination_connections_refused_total";
 /// Counter `{channel, destination}`: answers that belonged to no waiting message (late, doubled, with
 /// another id) and were not credited to any.
 pub const STRAY_ANSWERS: &str = "medway_stray_answers_total";

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use medway::config::{reference, schema};
+use medway::mapping::to_fhir::{guide, maps};
 use medway::yaml::node::{Node, Source, Value};
 use medway::yaml::parse::parse;
 use serde_json::Value as Json;
@@ -32,6 +33,11 @@ fn the_schema_of_engine_yaml() {
 #[test]
 fn the_reference_of_all_keys() {
     check("config.md", &reference::page());
+}
+
+#[test]
+fn the_reference_of_the_maps_to_fhir() {
+    check("mapping.md", &guide::page(maps::own()));
 }
 
 #[test]

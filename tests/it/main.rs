@@ -7,10 +7,12 @@
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
+mod access;
 mod channels;
 mod delivery;
 mod destination_file;
 mod destination_mllp;
+mod destination_mllp_reverse;
 mod destination_webhook;
 mod door;
 mod examples;

@@ -66,7 +66,7 @@ impl Running {
     async fn until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
         let reached = async {
             while !holds(self) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(20), reached)

@@ -46,6 +46,13 @@ impl Engine {
         Self { folder: folder.to_path_buf(), port, admin, child: None }
     }
 
+    /// Adds lines to a file of the configuration.
+    pub(crate) fn append(&self, file: &str, lines: &str) {
+        let file = self.folder.join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, format!("{text}{lines}")).unwrap();
+    }
+
     /// Writes the channel anew with other destinations; the engine takes it at a reload.
     pub(crate) fn rewrite(&self, destinations: &str) {
         let file = self.folder.join("channels/trial.yaml");
@@ -99,6 +106,28 @@ impl Engine {
     /// Whether the process has ended by itself.
     pub(crate) fn ended(&mut self) -> bool {
         self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// The process's id; it runs.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().map(Child::id).expect("the engine runs")
+    }
+
+    /// SIGSTOP: from now on it does nothing.
+    pub(crate) fn freeze(&self) {
+        let stop = Command::new("kill").args(["-STOP", &self.pid().to_string()]).status().unwrap();
+        assert!(stop.success(), "the engine can be stopped");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let status = || fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        while !status().contains("State:\tT") {
+            assert!(Instant::now() < deadline, "it does not stop:\n{}", status());
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    /// With what it ended by itself.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.child.as_mut()?.try_wait().unwrap()?.code()
     }
 
     /// SIGKILL.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::engine::{Engine, free_port};
+use crate::engine::{Engine, free_port, http_status};
 use crate::peers::{Link, Manner, plain_receiver, until, update};
 
 /// A file system of `size`, unmounted when dropped.
@@ -45,6 +45,8 @@ fn a_full_disk_refuses_and_recovers_by_itself() {
     let (port, kept) = plain_receiver(Manner::Good);
     let mut engine =
         Engine::new(disk.path(), &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}}}\n"));
+    // Nothing is kept in reserve: the disk is full to its last byte.
+    engine.append("engine.yaml", "limits: {disk_free: 0}\n");
     engine.start("");
     engine.ready().expect("the engine starts");
     let mut link = Link::open(engine.port);
@@ -73,6 +75,7 @@ fn a_full_disk_refuses_and_recovers_by_itself() {
         }
     }
     assert_eq!(refused, 3, "a full disk refuses");
+    assert_eq!(http_status(engine.admin, "/readyz"), Some(503), "and says so");
     assert!(!engine.ended(), "the engine lives on:\n{}", engine.log());
     std::fs::remove_file(&ballast).unwrap();
     until("it takes messages again", || link.send(&update("AFTER", "P1")).0 == "AA");
@@ -83,6 +86,37 @@ fn a_full_disk_refuses_and_recovers_by_itself() {
             kept.iter().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect();
         accepted.iter().all(|id| text.iter().any(|message| message.contains(&format!("|{id}|"))))
     });
+}
+
+#[test]
+fn a_nearly_full_disk_stops_intake_while_outcomes_still_fit() {
+    let Some(disk) = SmallDisk::mount("96m") else {
+        println!("SKIPPED: mounting is not allowed here");
+        return;
+    };
+    let (port, kept) = plain_receiver(Manner::Good);
+    let mut engine =
+        Engine::new(disk.path(), &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}}}\n"));
+    engine.append("engine.yaml", "limits: {disk_free: 32MiB}\n");
+    engine.start("");
+    engine.ready().expect("the engine starts");
+    let reason = serde_json::json!({"reason": "to let a message wait"});
+    engine.api("/destinations/trial/out/pause", Some(&reason));
+    let mut link = Link::open(engine.port);
+    assert_eq!(link.send(&update("BEFORE", "P1")).0, "AA");
+    let ballast = disk.path().join("ballast");
+    std::fs::write(&ballast, vec![0_u8; 60 << 20]).unwrap();
+    until("it is not ready", || http_status(engine.admin, "/readyz") == Some(503));
+    let answer = link.exchange(update("LOW", "P1").as_bytes()).expect("an answer comes");
+    let answer = String::from_utf8(answer).unwrap();
+    assert_eq!(crate::peers::field(&answer, "MSA", 1), "AE", "{answer}");
+    assert!(answer.contains("the disk is nearly full"), "{answer}");
+    // What was accepted before is delivered, and that is recorded.
+    engine.api("/destinations/trial/out/resume", Some(&reason));
+    until("what waited is delivered", || engine.destination("out")["delivered"] == 1);
+    assert_eq!(kept.lock().unwrap().len(), 1);
+    std::fs::remove_file(&ballast).unwrap();
+    until("it takes messages again", || link.send(&update("AFTER", "P1")).0 == "AA");
 }
 
 #[test]
@@ -257,4 +291,30 @@ fn what_kills_the_process_is_held_and_the_rest_goes_on() {
     assert_eq!(Link::open(engine.port).send(&update("OTHER", "P2")).0, "AA");
     until("the other patient's message is delivered", || kept.lock().unwrap().len() == 1);
     assert_eq!(engine.destination("out")["held"], 1);
+}
+
+#[test]
+fn messages_without_a_control_id_are_all_kept_or_refused_as_the_channel_says() {
+    let take = |accept: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let (port, kept) = plain_receiver(Manner::Good);
+        let mut engine = Engine::with(
+            folder.path(),
+            "order_by: PID-3.1\n",
+            "{mode: original}",
+            accept,
+            &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}, control_id: ignored}}\n"),
+        );
+        engine.start("");
+        engine.ready().expect("the engine starts");
+        let mut link = Link::open(engine.port);
+        let answers: Vec<String> = (0..2).map(|_| link.send(&update("", "P1")).0).collect();
+        if answers == ["AA", "AA"] {
+            until("both are delivered", || kept.lock().unwrap().len() == 2);
+        }
+        answers
+    };
+    // Nothing says that the second repeats the first: each is kept, under an id of ours.
+    assert_eq!(take(""), ["AA", "AA"]);
+    assert_eq!(take("accept:\n  require: [MSH-10]\n"), ["AE", "AE"]);
 }

@@ -11,10 +11,13 @@
 
 mod corpus;
 mod crash;
+mod disk;
 mod engine;
 mod faults;
 mod fhir_clients;
+mod https;
 mod journal;
 mod peers;
+mod replies;
 mod restart;
 mod strangers;

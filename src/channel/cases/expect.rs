@@ -252,6 +252,18 @@ impl Asked<'_> {
                 let shown = found.map_or("nothing".to_owned(), |found| shown_json(&found));
                 Some(self.failure(&place.name, shown_want(&place.want), shown, place.span, why()))
             }
+            PlaceKind::Fhir(path) => {
+                let document: Json = serde_json::from_slice(&outbound.body).unwrap_or_default();
+                let mut found: Vec<Json> =
+                    path.read(&document).into_iter().map(std::borrow::Cow::into_owned).collect();
+                let several = found.len() > 1 || matches!(place.want, Want::List(_));
+                let found = if several { Some(Json::Array(found)) } else { found.pop() };
+                if matches(&place.want, found.as_ref()) {
+                    return None;
+                }
+                let shown = found.map_or("nothing".to_owned(), |found| shown_json(&found));
+                Some(self.failure(&place.name, shown_want(&place.want), shown, place.span, why()))
+            }
             PlaceKind::Count | PlaceKind::Attempts | PlaceKind::Outcome => None,
         }
     }

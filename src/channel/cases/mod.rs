@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::channel::fhir_path::FhirPath;
 use crate::hl7::path::Path;
+use crate::message::resource::Interaction;
 use crate::yaml::node::{Source, Span};
 
 /// One test.
@@ -40,6 +42,8 @@ pub struct Case {
 struct Send {
     bytes: Bytes,
     at: Duration,
+    /// How a FHIR resource was written; nothing: it came some other way.
+    interaction: Option<Interaction>,
 }
 
 /// What a test expects.
@@ -105,6 +109,8 @@ enum PlaceKind {
     Hl7(Path),
     /// A place of JSON.
     Json,
+    /// A path of a FHIR resource.
+    Fhir(FhirPath),
 }
 
 /// What should stand at a place.

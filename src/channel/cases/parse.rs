@@ -10,21 +10,31 @@ use crate::channel::build::{Build, Files};
 use crate::channel::cases::{AckClass, Case, Expect, Expected, Place, PlaceKind, Send, Want};
 use crate::channel::compile::compile_with;
 use crate::channel::expr::lex::reads_like_path;
+use crate::channel::fhir_path::{FhirPath, looks_like};
 use crate::channel::fields::{Fields, choice, duration, one_or_many};
 use crate::channel::input::content_type_of;
-use crate::channel::json_path::JsonPath;
-use crate::channel::produce::Produce;
+use crate::channel::produce::{Produce, plain_json};
 use crate::channel::reference;
+use crate::channel::step::json::Target;
 use crate::hl7::edit::Draft;
 use crate::hl7::path::Path;
 use crate::hl7::raw::RawMessage;
 use crate::message::kind::ContentType;
+use crate::message::resource::Interaction;
 use crate::yaml::finding::{Finding, Severity};
 use crate::yaml::nearest::nearest;
 use crate::yaml::node::{Key, Node, Value as Yaml};
 
 /// Most messages one test sends.
 const SENDS_MAX: usize = 1000;
+
+/// How a resource of a test was written.
+const INTERACTIONS: [(&str, Interaction); 4] = [
+    ("create", Interaction::Create),
+    ("update", Interaction::Update),
+    ("patch", Interaction::Patch),
+    ("delete", Interaction::Delete),
+];
 
 /// What is asked of a delivery besides its content.
 const WORDS: [(&str, PlaceKind); 10] = [
@@ -101,10 +111,11 @@ fn sends(node: &Node, channel: &Channel, build: &mut Build<'_>) -> Vec<Send> {
 
 fn send(node: &Node, channel: &Channel, build: &mut Build<'_>) -> Option<Send> {
     if node.text().is_some() {
-        return Some(Send { bytes: sample(node, build)?, at: Duration::ZERO });
+        let bytes = sample(node, build)?;
+        return Some(Send { bytes, at: Duration::ZERO, interaction: None });
     }
-    let fields =
-        Fields::read(node, "a message to send", &["file", "with", "without", "at"], build)?;
+    let keys = ["file", "with", "without", "interaction", "at"];
+    let fields = Fields::read(node, "a message to send", &keys, build)?;
     let file = fields.required("file", "a message to send", build)?;
     let bytes = sample(file, build)?;
     let at = match fields.get("at") {
@@ -116,7 +127,11 @@ fn send(node: &Node, channel: &Channel, build: &mut Build<'_>) -> Option<Send> {
         ContentType::Json => edited_json(&fields, &bytes, build)?,
         _ => bytes,
     };
-    Some(Send { bytes, at })
+    let interaction = match fields.get("interaction") {
+        Some(node) => Some(choice(node, "interaction", &INTERACTIONS, build)?),
+        None => None,
+    };
+    Some(Send { bytes, at, interaction })
 }
 
 /// A sample: the name of a file, or the message itself. Samples are kept with line feeds, as editors like them; HL7 wants carriage returns.
@@ -200,16 +215,30 @@ fn edited_json(fields: &Fields<'_>, bytes: &Bytes, build: &mut Build<'_>) -> Opt
     };
     for (key, value) in with {
         let place = key_node(key, value);
-        let path = JsonPath::parse(&key.text, 0..key.text.len());
-        let path = build.noted(&place, path)?;
-        path.write(&mut document, Some(value.text().unwrap_or_default().into()));
+        let path = Target::compile(&place, build)?;
+        path.write(&mut document, json(value));
     }
     for node in without {
-        let text = node.text().unwrap_or_default();
-        let path = JsonPath::parse(text, 0..text.len());
-        build.noted(node, path)?.write(&mut document, None);
+        Target::compile(node, build)?.write(&mut document, None);
     }
     Some(document.to_string().into())
+}
+
+/// What stands in the file as JSON.
+fn json(node: &Node) -> Option<serde_json::Value> {
+    Some(match &node.value {
+        Yaml::Null => return None,
+        Yaml::Scalar { text, quoted } => {
+            plain_json(text, *quoted).unwrap_or_else(|| text.as_str().into())
+        }
+        Yaml::Sequence(items) => items.iter().filter_map(json).collect(),
+        Yaml::Mapping(entries) => serde_json::Value::Object(
+            entries
+                .iter()
+                .filter_map(|(key, value)| Some((key.text.clone(), json(value)?)))
+                .collect(),
+        ),
+    })
 }
 
 fn key_node(key: &Key, value: &Node) -> Node {
@@ -369,12 +398,20 @@ fn place_kind(
             };
         }
         _ if word.is_some() => return word,
-        Produce::WholeJson => return Some(PlaceKind::Json),
-        Produce::Same | Produce::Hl7(_) if reads_like_path(&key.text) => {
+        Produce::WholeJson | Produce::Fhir(_) => return Some(PlaceKind::Json),
+        Produce::Same | Produce::Hl7(_) | Produce::Acknowledgement
+            if reads_like_path(&key.text) =>
+        {
             return path(&node, build).map(PlaceKind::Hl7);
         }
         Produce::Same if key.text.starts_with("$.") => return Some(PlaceKind::Json),
-        Produce::Same | Produce::Hl7(_) => "an HL7 message is asked by paths",
+        Produce::Same if looks_like(&key.text) => {
+            let path = FhirPath::parse(&key.text, 0..key.text.len(), &build.resources);
+            return build.noted(&node, path).map(PlaceKind::Fhir);
+        }
+        Produce::Same | Produce::Hl7(_) | Produce::Acknowledgement => {
+            "an HL7 message is asked by paths"
+        }
         Produce::Text(_) => "a text is asked by its body",
     };
     let words = WORDS.map(|(word, _)| word);

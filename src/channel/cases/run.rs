@@ -9,11 +9,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::channel::Channel;
 use crate::channel::cases::expect::compare;
-use crate::channel::cases::{AckClass, After, AfterAnswer, Case, CaseReport};
+use crate::channel::cases::{AckClass, After, AfterAnswer, Case, CaseReport, Send};
 use crate::channel::input::Input;
 use crate::channel::render::Rendering;
 use crate::message::id::MessageId;
+use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
+use crate::message::resource::Interaction;
 use crate::message::time::Timestamp;
 use crate::message::verdict::{Context, IfChanged, Problem, Rendered, Route, Verdict};
 
@@ -68,7 +70,7 @@ fn happen(channel: &Channel, case: &Case, after: AfterAnswer<'_>) -> Happened {
     let mut known: HashMap<u64, (u64, Duration)> = HashMap::new();
     let mut script = Script::new(case);
     for (index, send) in case.sends.iter().enumerate() {
-        let input = Input::guess(Payload::new(Bytes::clone(&send.bytes)), channel.read_options);
+        let input = input(send, index, channel);
         let name = format!("{}/{}/{index}", channel.name, case.name);
         let context = Context {
             id: MessageId::from_bytes(xxh3_128(name.as_bytes()).to_be_bytes()),
@@ -115,6 +117,24 @@ fn happen(channel: &Channel, case: &Case, after: AfterAnswer<'_>) -> Happened {
         happened.sent.push(sent);
     }
     happened
+}
+
+/// A message of the test as the engine would see it: a resource that was written is the version it became.
+fn input(send: &Send, index: usize, channel: &Channel) -> Input {
+    let payload = Payload::new(Bytes::clone(&send.bytes));
+    let Some(interaction) = send.interaction else {
+        return Input::guess(payload, channel.read_options);
+    };
+    let document = serde_json::from_slice::<serde_json::Value>(&send.bytes).unwrap_or_default();
+    let text = |name: &str| document.get(name).and_then(serde_json::Value::as_str);
+    let kind = text("resourceType").unwrap_or_default();
+    let id = text("id").map_or_else(|| format!("test-{}", index + 1), str::to_owned);
+    let version = if interaction == Interaction::Create { 1 } else { index + 2 };
+    Input::new(payload, ContentType::FhirJson, channel.read_options).known(
+        &format!("{kind}^{}", interaction.name()),
+        &format!("{kind}/{id}/_history/{version}"),
+        START.after(send.at),
+    )
 }
 
 fn changed_content() -> Problem {

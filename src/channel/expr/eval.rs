@@ -107,7 +107,7 @@ fn each_text<'v>(value: Val<'v>, change: &dyn Fn(Cow<'v, str>) -> Val<'v>) -> Va
         Val::List(members) => {
             Val::List(members.into_iter().map(|member| each_text(member, change)).collect())
         }
-        Val::Json(json) => change(Cow::Owned(Val::Json(json).text().into_owned())),
+        structured => change(Cow::Owned(structured.text().into_owned())),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::channel::fhir_path::{closing, opens_call};
+
 /// One token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
@@ -138,6 +140,10 @@ impl<'t> Lexer<'t> {
             let bracketed = self.rest().strip_prefix('(').and_then(|inside| inside.find(')'));
             match bracketed {
                 Some(end) if reads_like_field(so_far) => self.at += end + 2,
+                Some(_) if opens_call(so_far) => match closing(self.text, self.at) {
+                    Some(end) => self.at = end + 1,
+                    None => return Token::Word(so_far.to_owned()),
+                },
                 _ => return Token::Word(so_far.to_owned()),
             }
         }
@@ -229,6 +235,13 @@ mod tests {
         assert_eq!(words("PID-3(MR).1"), [word("PID-3(MR).1")]);
         assert_eq!(words("OBX[2]-5 PID.3[2].4.2"), [word("OBX[2]-5"), word("PID.3[2].4.2")]);
         assert_eq!(words("ADT^A01"), [word("ADT^A01")]);
+    }
+
+    #[test]
+    fn keeps_a_fhir_path_whole() {
+        let path = "identifier.where(system = 'urn:x' and use = 'a(').value";
+        assert_eq!(words(&format!("{path} is 7")), [word(path), word("is"), word("7")]);
+        assert_eq!(words("name.first().family"), [word("name.first().family")]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::channel::build::{Build, Fault};
 use crate::channel::expr::function::{self, Function, LOOKUP_EXAMPLE};
 use crate::channel::expr::lex::{Lexer, Placed, Token, Unclosed, reads_like_path};
 use crate::channel::expr::{Lookup, Value};
+use crate::channel::fhir_path::{is_relative, looks_like};
 use crate::channel::reference::Reference;
 use crate::yaml::nearest::nearest;
 
@@ -140,8 +141,13 @@ impl<'t, 'b, 'f> Parser<'t, 'b, 'f> {
             "channel" => return Ok(Value::Channel),
             _ => {}
         }
-        if reads_like_path(word) || word.starts_with('$') || Reference::is_view(word) {
-            return Reference::parse(word, at).map(Value::At);
+        let place = reads_like_path(word)
+            || word.starts_with('$')
+            || Reference::is_view(word)
+            || looks_like(word)
+            || (bare == Bare::Mistake && is_relative(word, &self.build.resources));
+        if place {
+            return Reference::parse(word, at, &self.build.resources).map(Value::At);
         }
         match bare {
             Bare::Text => Ok(Value::Text(word.into())),

@@ -5,6 +5,7 @@ use crate::channel::expr::Value;
 use crate::channel::expr::function;
 use crate::channel::expr::lex::reads_like_path;
 use crate::channel::expr::operand::{Bare, Parser};
+use crate::channel::fhir_path::looks_like;
 use crate::channel::reference::Reference;
 use crate::yaml::node::Node;
 
@@ -67,6 +68,9 @@ fn is_expression(text: &str) -> bool {
     if quoted('\'') || quoted('"') {
         return true;
     }
+    if looks_like(text) && opens_no_text(text) {
+        return true;
+    }
     if let Some((name, _)) = text.split_once('(')
         && text.ends_with(')')
         && !name.is_empty()
@@ -82,6 +86,19 @@ fn is_expression(text: &str) -> bool {
         || text.starts_with("$.")
         || Reference::is_view(text)
         || matches!(text, "kind" | "event" | "now" | "channel")
+}
+
+/// Whether what reads like a FHIR path is one from end to end: a sentence may begin like one.
+fn opens_no_text(text: &str) -> bool {
+    let mut depth = 0usize;
+    text.chars().all(|c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > 0 || !c.is_whitespace()
+    })
 }
 
 /// Text with values in it. `<<` is a `<`; a `<` not followed by a letter or `$` is a `<` too.

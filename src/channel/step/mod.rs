@@ -3,6 +3,7 @@
 //! Untouched bytes stay as they were; a value that the message's charset cannot hold fails the delivery.
 
 pub mod date;
+pub mod json;
 pub mod parse;
 pub mod run;
 
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use crate::channel::expr::eval::Unmapped;
 use crate::channel::expr::{Condition, Lookup, Value};
 use crate::channel::step::date::Pattern;
+use crate::channel::step::json::JsonAction;
 use crate::hl7::path::Path;
 
 /// One step.
@@ -92,6 +94,8 @@ pub enum Action {
         /// The steps.
         steps: Vec<Step>,
     },
+    /// Changes a JSON document or a FHIR resource.
+    Json(JsonAction),
     /// Does one list of steps or another.
     If {
         /// Which.

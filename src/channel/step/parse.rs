@@ -8,6 +8,7 @@ use crate::channel::expr::{Lookup, Value};
 use crate::channel::fields::{Fields, one_or_many};
 use crate::channel::reference;
 use crate::channel::step::date::Pattern;
+use crate::channel::step::json::{self, JsonAction, Target};
 use crate::channel::step::{Action, Case, Step};
 use crate::hl7::path::Path;
 use crate::yaml::finding::Finding;
@@ -95,6 +96,9 @@ fn action(
     build: &mut Build<'_>,
     depth: usize,
 ) -> Option<Action> {
+    if let Some(action) = json_action(verb, body, build) {
+        return action.map(Action::Json);
+    }
     match verb {
         "set" => Some(Action::Set(assignments(body, "set", build)?)),
         "default" => Some(Action::Default(assignments(body, "default", build)?)),
@@ -133,6 +137,37 @@ fn action(
             })
         }
     }
+}
+
+/// What the step does to a document; nothing when it names places of an HL7 message.
+fn json_action(verb: &str, body: &Node, build: &mut Build<'_>) -> Option<Option<JsonAction>> {
+    let first = match verb {
+        "set" | "default" => body.entries().first().map(|(key, _)| key.text.as_str()),
+        "remove" => one_or_many(body).first().and_then(|node| node.text()),
+        "copy" => body.get("to").and_then(Node::text),
+        _ => None,
+    }?;
+    if !Target::is_meant(first, build) {
+        return None;
+    }
+    Some(match verb {
+        "set" => json::assignments(body, build).map(JsonAction::Set),
+        "default" => json::assignments(body, build).map(JsonAction::Default),
+        "copy" => copied(body, build),
+        _ => {
+            let places: Vec<Option<Target>> =
+                one_or_many(body).into_iter().map(|node| Target::compile(node, build)).collect();
+            places.into_iter().collect::<Option<_>>().map(JsonAction::Remove)
+        }
+    })
+}
+
+fn copied(body: &Node, build: &mut Build<'_>) -> Option<JsonAction> {
+    let fields = Fields::read(body, "copy", &["from", "to", "when"], build)?;
+    let from = fields.required("from", "copy", build)?;
+    let to = fields.required("to", "copy", build)?;
+    let from = template::source(from, build);
+    Some(JsonAction::Copy { to: Target::compile(to, build)?, from: from? })
 }
 
 /// A place that may be written.

@@ -60,6 +60,14 @@ fn run_in(
                 let chosen = if condition.holds(&scope) { then } else { otherwise };
                 message = run_in(chosen, message, base, frames, reread)?;
             }
+            Action::Json(_) => {
+                return Err(RenderProblem {
+                    cause: "type",
+                    text: "a step changes a FHIR resource or JSON; this is an HL7 message"
+                        .to_owned(),
+                    detail: String::new(),
+                });
+            }
             action => {
                 let edits = edits(action, &scope);
                 message = apply(message, edits, reread)?;
@@ -119,7 +127,7 @@ fn apply(
     for edit in &edits {
         write(&mut draft, edit).map_err(|error| problem(&error))?;
     }
-    reread(draft.finish())
+    draft.finish_read().map_or_else(|| reread(draft.finish()), Ok)
 }
 
 fn write(draft: &mut Draft<'_>, edit: &Edit) -> Result<(), EditError> {
@@ -228,7 +236,7 @@ fn edits(action: &Action, scope: &Scope<'_>) -> Vec<Edit> {
         Action::Case(Case::Lower, paths) => {
             rewrite(paths, scope, &mut edits, &|text| Some(text.to_lowercase()));
         }
-        Action::Each { .. } | Action::If { .. } => {}
+        Action::Each { .. } | Action::If { .. } | Action::Json(_) => {}
     }
     edits
 }

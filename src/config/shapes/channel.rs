@@ -59,6 +59,12 @@ pub static CHANNEL: MapShape = MapShape {
                 "hold",
                 "What happens when a table has no row for a code. Default hold.",
             ),
+            Field::optional(
+                "retention",
+                Shape::Map(&RETENTION),
+                "{bodies: 7d}",
+                "How long what it receives is kept. Default: as engine.yaml says. Nothing pending, held or dead is ever removed.",
+            ),
             Field::required(
                 "to",
                 Shape::Map(&TO),
@@ -87,6 +93,20 @@ static TITLE_MAP: MapShape = MapShape::new(
     &[
         Field::optional("en", Shape::Text, "Patient sync from HIS", "English."),
         Field::optional("zh", Shape::Text, "HIS 患者信息同步", "Chinese."),
+    ],
+);
+
+static RETENTION: MapShape = MapShape::new(
+    "channel_retention",
+    "How long what a channel receives is kept.",
+    &[
+        Field::optional("bodies", Shape::Duration, "7d", "The bytes of messages."),
+        Field::optional(
+            "messages",
+            Shape::Duration,
+            "365d",
+            "Messages with their outcomes and search keys.",
+        ),
     ],
 );
 

@@ -1,6 +1,6 @@
 //! `to.NAME:`: one destination: when, transport, what is sent, and how its delivery is made.
 
-use crate::config::shapes::{COUNT, PORT, language};
+use crate::config::shapes::{COUNT, destination_mllp, language};
 use crate::yaml::shape::{Field, MapShape, Shape};
 
 /// Transports of this version.
@@ -25,7 +25,7 @@ pub static DESTINATION: MapShape = MapShape {
             ),
             Field::optional(
                 "mllp",
-                Shape::Map(&MLLP),
+                Shape::Map(&destination_mllp::MLLP),
                 "{host: lis.hospital.example, port: 2575}",
                 "HL7 v2 over MLLP; delivered means AA or CA with our control id.",
             ),
@@ -254,149 +254,6 @@ static ON_ACK_MAP: MapShape = MapShape {
             answer("failed", "Surely not taken, may be later."),
             answer("rejected", "Will never be taken."),
             answer("uncertain", "Sent, and nobody knows."),
-        ],
-    )
-};
-
-static MLLP: MapShape = MapShape {
-    one_of: &[&["host", "endpoints"]],
-    ..MapShape::new(
-        "to_mllp",
-        "Sends HL7 v2 messages over MLLP and waits for the acknowledgement of each. Either host and port, or endpoints.",
-        &[
-            Field::optional("host", Shape::Host, "lis.hospital.example", "The receiver."),
-            Field::optional("port", PORT, "2575", "Its port; goes with `host`."),
-            Field::optional(
-                "endpoints",
-                Shape::List(&Shape::Endpoint),
-                "[mpi-a.hospital.example:2575, mpi-b.hospital.example:2575]",
-                "Several receivers, all equal.",
-            ),
-            Field::optional(
-                "balance",
-                Shape::Choice(&[
-                    ("round_robin", "Each in turn."),
-                    ("random", "Any, with equal chance."),
-                    ("least_connections", "The one with the fewest messages in flight."),
-                ]),
-                "least_connections",
-                "How an endpoint is chosen. Default round_robin.",
-            ),
-            Field::optional(
-                "failures_max",
-                COUNT,
-                "3",
-                "Failures in a row after which an endpoint is spared. Default 3.",
-            ),
-            Field::optional(
-                "cool_down",
-                Shape::Duration,
-                "1s",
-                "How long it is spared first; doubles. Default 1s.",
-            ),
-            Field::optional(
-                "cool_down_max",
-                Shape::Duration,
-                "1m",
-                "The longest time it is spared. Default 1m.",
-            ),
-            Field::optional(
-                "tls",
-                Shape::Name,
-                "hospital-ca",
-                "Name of a TLS profile of engine.yaml. Default: plain TCP.",
-            ),
-            Field::optional("connections", COUNT, "1", "Connections to each endpoint. Default 1."),
-            Field::optional(
-                "in_flight",
-                COUNT,
-                "1",
-                "Messages in flight on each connection; more than 1 needs a receiver that answers in order. Default 1.",
-            ),
-            Field::optional(
-                "connect_within",
-                Shape::Duration,
-                "10s",
-                "Name lookup, connection and TLS handshake together. Default 10s.",
-            ),
-            Field::optional(
-                "write_within",
-                Shape::Duration,
-                "30s",
-                "Handing one message to the network. Default 30s.",
-            ),
-            Field::optional(
-                "reply_within",
-                Shape::Duration,
-                "20s",
-                "Wait for the acknowledgement; then the connection is closed. Default 30s.",
-            ),
-            Field::optional(
-                "keep_open",
-                Shape::Bool,
-                "true",
-                "Whether the connection stays open for the next message. Default true.",
-            ),
-            Field::optional(
-                "idle_max",
-                Shape::Duration,
-                "5m",
-                "An idle connection is closed after so long. Default 5m.",
-            ),
-            Field::optional(
-                "keepalive",
-                Shape::Duration,
-                "1m",
-                "Quiet time before a TCP keep-alive probe. Default 1m.",
-            ),
-            Field::optional(
-                "unconfirmed_max",
-                Shape::Duration,
-                "30s",
-                "How long sent bytes may stay unconfirmed by the receiver's machine. Default 30s.",
-            ),
-            Field::optional(
-                "frame_start",
-                Shape::Text,
-                "0B",
-                "First bytes of a frame, hexadecimal. Default 0B.",
-            ),
-            Field::optional(
-                "frame_end",
-                Shape::Text,
-                "1C0D",
-                "Last bytes of a frame, hexadecimal. Default 1C0D.",
-            ),
-            Field::optional(
-                "max_answer",
-                Shape::Size,
-                "64KiB",
-                "Largest answer read. Default 64KiB.",
-            ),
-            Field::optional(
-                "commit_ack",
-                Shape::Choice(&[
-                    ("final", "The receiver has it."),
-                    ("wait", "It answers a second time; that answer counts."),
-                ]),
-                "final",
-                "What a commit acknowledgement (CA) means. Default final.",
-            ),
-            Field::optional(
-                "application_within",
-                Shape::Duration,
-                "1m",
-                "With commit_ack: wait, the wait for the second answer. Default 1m.",
-            ),
-            Field::optional(
-                "control_id",
-                Shape::Choice(&[
-                    ("required", "MSA-2 must equal MSH-10."),
-                    ("ignored", "Any answer on the connection counts."),
-                ]),
-                "required",
-                "Whether the answer must name the message. Default required.",
-            ),
         ],
     )
 };

@@ -185,6 +185,12 @@ static LIMITS: MapShape = MapShape::new(
             "50000",
             "Messages that wait for the store. Default 50000.",
         ),
+        Field::optional(
+            "disk_free",
+            Shape::Size,
+            "1GiB",
+            "Free space under the data directory below which nothing new is taken, so that what was accepted can still be delivered and recorded. Default 64MiB.",
+        ),
         Field::optional("waiting_bytes", Shape::Size, "256MiB", "Their bytes. Default 256MiB."),
         Field::optional(
             "evidence_bytes",

@@ -360,11 +360,11 @@ static CASE: MapShape = MapShape {
 pub static PRODUCE: Shape = Shape::Map(&PRODUCE_MAP);
 
 static PRODUCE_MAP: MapShape = MapShape {
-    one_of: &[&["hl7", "json", "text"]],
-    planned: &["fhir", "xml", "csv"],
+    one_of: &[&["hl7", "json", "text", "fhir", "ack"]],
+    planned: &["xml", "csv"],
     ..MapShape::new(
         "produce",
-        "Makes something else of the message: a new HL7 message, JSON or text.",
+        "Makes something else of the message: a new HL7 message, FHIR, JSON, text, or its acknowledgement.",
         &[
             Field::optional("hl7", Shape::Any, "ORU^R01", "A new HL7 message."),
             Field::optional(
@@ -379,9 +379,82 @@ static PRODUCE_MAP: MapShape = MapShape {
                 "<OBX-3.2> <OBX-5> <OBX-6.1>",
                 "Text with `<PATH>` in it.",
             ),
+            Field::optional(
+                "fhir",
+                FHIR,
+                "r4",
+                "FHIR R4 of an HL7 v2 message: `r4` for a transaction bundle, or a mapping of options. docs/mapping.md says what becomes what.",
+            ),
+            Field::optional(
+                "ack",
+                Shape::Choice(&[(
+                    "application",
+                    "AA: the engine has taken the message. With `when: MSH-16 is AL or SU` it goes to those who ask.",
+                )]),
+                "application",
+                "The acknowledgement of the message as a message of its own: for senders that listen for it on another connection.",
+            ),
         ],
     )
 };
+
+const FHIR: Shape = Shape::ByKind { scalar: Some(&FHIR_WORD), items: None, map: Some(&FHIR_MAP) };
+
+static FHIR_WORD: Shape =
+    Shape::Choice(&[("r4", "A transaction bundle for the type of the message.")]);
+
+static FHIR_MAP: MapShape = MapShape::new(
+    "fhir",
+    "FHIR R4 of an HL7 v2 message. What has no map is held; what cannot be mapped is as unmapped_code says.",
+    &[
+        Field::optional(
+            "bundle",
+            Shape::Choice(&[
+                ("transaction", "A transaction bundle of `PUT Type/id`, with ids that stay."),
+                ("upsert", "A transaction bundle of `PUT Type?identifier=…`."),
+                ("resources", "The resource itself; of several, a collection."),
+            ]),
+            "upsert",
+            "The form of what is sent. Default transaction.",
+        ),
+        Field::optional(
+            "identifiers",
+            Shape::File,
+            "tables/systems.csv",
+            "The site's table: authorities and coding systems as messages name them, and their URIs.",
+        ),
+        Field::optional(
+            "zone",
+            Shape::Text,
+            "Asia/Shanghai",
+            "The zone of times that carry none: an offset or a place. Default: such times become dates.",
+        ),
+        Field::optional(
+            "namespace",
+            Shape::Text,
+            "https://hospital.example/ns",
+            "Begins the systems of authorities that the table does not know. Default: these have none.",
+        ),
+        Field::optional(
+            "only",
+            Shape::OneOrMany(&Shape::Text),
+            "[Patient, Encounter]",
+            "The types of resources that are sent. Default: all.",
+        ),
+        Field::optional(
+            "provenance",
+            Shape::Bool,
+            "false",
+            "Whether a Provenance names the message everything came from. Default true.",
+        ),
+        Field::optional(
+            "map",
+            Shape::File,
+            "lib/maps.yaml",
+            "The site's own maps, laid over those of the engine.",
+        ),
+    ],
+);
 
 /// `tests:`.
 pub static TESTS: Shape = Shape::List(&Shape::Map(&TEST));

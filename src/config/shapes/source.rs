@@ -133,6 +133,7 @@ static MODE: Shape = Shape::Choice(&[
     ("auto", "Enhanced when the message values MSH-15 or MSH-16, original otherwise."),
     ("original", "Always AA, AE, AR."),
     ("enhanced", "Always CA, CE, CR."),
+    ("byte", "One byte in a frame: 06 stored, 15 not taken (MLLP release 2)."),
     ("none", "Nothing is ever answered."),
 ]);
 

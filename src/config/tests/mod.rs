@@ -486,3 +486,47 @@ fn the_environment_of_others_is_not_kept() {
     let loaded = load(TempDir::new().unwrap().path(), &options);
     assert!(!format!("{:?}", loaded.engine).contains("/private"));
 }
+
+#[test]
+fn a_receiver_may_connect_to_us_and_answer_with_a_byte() {
+    let reverse = |listen: &str, more: &str| {
+        ADT.replace(
+            "mllp: {host: lis.hospital.example, port: 2575, reply_within: 20s}",
+            &format!("mllp: {{listen: {listen}{more}}}"),
+        )
+    };
+    let guarded = "{at: 0.0.0.0:6670, allow: 10.20.0.7}";
+    let files = directory(&[
+        ("channels/adt.yaml", &reverse(guarded, ", answer: byte")),
+        ("channels/tables/sex.csv", "code,fhir\nM,male\nF,female\n"),
+    ]);
+    let loaded = load(files.path(), &with_secrets());
+    assert!(loaded.starts(), "{}", said(&loaded, files.path()));
+    let TransportOptions::Mllp(mllp) = &loaded.channels[0].destinations[0].transport else {
+        panic!("it is MLLP");
+    };
+    let listen = mllp.listen.as_ref().unwrap();
+    assert_eq!((listen.address.port(), listen.allow.len()), (6670, 1));
+    assert!(mllp.endpoints.is_empty());
+    let refused = |listen: &str, more: &str, why: &str| {
+        let text = findings(&[("channels/adt.yaml", &reverse(listen, more))]);
+        assert!(text.contains(why), "{listen}{more}: {text}");
+    };
+    refused("0.0.0.0:6670", "", "everybody may connect");
+    refused(guarded, ", answer: byte, in_flight: 2", "without a control id");
+    refused(guarded, ", answer: byte, commit_ack: wait", "a second answer");
+    refused("{at: 0.0.0.0:6661, allow: 10.20.0.7}", "", "port 6661 is taken");
+}
+
+#[test]
+fn a_channel_may_keep_its_messages_for_another_time() {
+    let text = ADT.replace("to:\n  lis", "retention: {bodies: 7d}\nto:\n  lis");
+    let files = directory(&[
+        ("channels/adt.yaml", &text),
+        ("channels/tables/sex.csv", "code,fhir\nM,male\nF,female\n"),
+    ]);
+    let loaded = load(files.path(), &with_secrets());
+    assert!(loaded.starts(), "{}", said(&loaded, files.path()));
+    let own = loaded.channels[0].retention;
+    assert_eq!((own.bodies.map(|age| age.as_secs()), own.messages), (Some(7 * 86_400), None));
+}

@@ -17,7 +17,7 @@ mod restore;
 mod tests;
 mod view;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use act::{Act, ActError, state_name};
@@ -29,6 +29,7 @@ use crate::delivery::breaker::{Breaker, Gate};
 use crate::delivery::cursor::Cursor;
 use crate::delivery::lanes::{Lanes, Standing};
 use crate::delivery::limit::Bucket;
+use crate::delivery::numbers::NumberMap;
 use crate::delivery::options::DeliveryOptions;
 use crate::delivery::queue::item::{Item, Row, Stage};
 use crate::message::StoredMessage;
@@ -43,7 +44,7 @@ use crate::store::{Change, Exception, ExceptionState, Pause};
 pub struct Queue {
     id: DestinationId,
     options: DeliveryOptions,
-    items: HashMap<Seq, Item>,
+    items: NumberMap<Seq, Item>,
     lanes: Lanes,
     ready: VecDeque<Seq>,
     to_load: VecDeque<Seq>,

@@ -8,13 +8,14 @@
 //! so that the next names one alone; with two, the delivery is held as poison. Waiting for a receiver is no
 //! crime: a process that is killed again and again from outside must not hold whatever was on the wire.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::delivery::breaker::Breaker;
 use crate::delivery::cursor::Cursor;
 use crate::delivery::lanes::{Lanes, Standing};
 use crate::delivery::limit::Bucket;
+use crate::delivery::numbers::NumberMap;
 use crate::delivery::options::DeliveryOptions;
 use crate::delivery::queue::item::{Item, Now, Row, Stage};
 use crate::delivery::queue::{Queue, Rows};
@@ -88,6 +89,15 @@ pub enum Suspicion {
 }
 
 impl Queue {
+    /// Begins anew after a crash of the task that served it.
+    pub fn restart(&mut self, mut restored: Restored, now: Now) {
+        restored.state.paused = self.paused.take();
+        let pause_unsaved = restored.state.paused.is_some();
+        let queue = Self::new(self.id, self.options.clone(), restored, now);
+        let (stopping, delivered) = (self.stopping, self.delivered);
+        *self = Self { stopping, delivered, pause_unsaved, ..queue };
+    }
+
     /// The queue of a destination, as the store left it.
     #[must_use]
     pub fn new(id: DestinationId, options: DeliveryOptions, restored: Restored, now: Now) -> Self {
@@ -97,7 +107,7 @@ impl Queue {
         let frontier = skip.last().copied().unwrap_or_default().max(state.settled_to);
         let mut queue = Self {
             id,
-            items: HashMap::new(),
+            items: NumberMap::default(),
             lanes: Lanes::default(),
             ready: VecDeque::new(),
             to_load: VecDeque::new(),

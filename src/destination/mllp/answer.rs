@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::hl7::charset::Charset;
 use crate::hl7::header::Header;
+use crate::hl7::mllp;
 use crate::message::outcome::{Answer, Outcome, Scope};
 
 /// The acknowledgement codes (HL7 table 0008).
@@ -83,48 +84,53 @@ impl Ack {
         self.code == AckCode::Ca
     }
 
+    /// The acknowledgement that is one byte; `None` when it is another byte, or more.
+    #[must_use]
+    pub fn of_byte(frame: &Bytes) -> Option<Self> {
+        let code = match **frame {
+            [mllp::ACK] => AckCode::Ca,
+            [mllp::NAK] => AckCode::Ce,
+            _ => return None,
+        };
+        Some(Self { code, control_id: Bytes::new(), text: String::new() })
+    }
+
     /// Reads the first acknowledgement of a frame; `None` when there is no header or no MSA.
     #[must_use]
     pub fn read(frame: &Bytes) -> Option<Self> {
         let header = Header::read(frame).ok()?;
-        let field_separator = header.separators().field;
-        let charset = header.charset().unwrap_or(Charset::Utf8);
-        let fields = |segment: &'_ [u8]| -> Vec<Bytes> {
-            segment
-                .split(|byte| *byte == field_separator)
-                .map(|field| frame.slice_ref(field))
-                .collect()
-        };
+        let separator = header.separators().field;
         let segments = || frame.split(|byte| matches!(byte, b'\r' | b'\n'));
         let msa = segments().find(|segment| segment.starts_with(b"MSA"))?;
-        let msa = fields(msa);
-        let (Some(name), Some(code)) = (msa.first(), msa.get(1)) else { return None };
-        if &**name != b"MSA" {
+        let mut msa = fields(msa, separator);
+        let (name, code) = (msa.next()?, msa.next()?);
+        if name != b"MSA" {
             return None;
         }
+        let control_id = msa.next().map(|id| frame.slice_ref(id)).unwrap_or_default();
         let mut texts: Vec<String> = Vec::new();
-        let mut add = |field: Option<&Bytes>| {
+        let mut add = |field: Option<&[u8]>| {
             let Some(field) = field.filter(|field| !field.is_empty()) else { return };
             let kept = field.get(..Answer::TEXT_BYTES_MAX).unwrap_or(field);
+            let charset = header.charset().unwrap_or(Charset::Utf8);
             let text = charset.decode_lossy(kept).into_owned();
             if !texts.contains(&text) {
                 texts.push(text);
             }
         };
-        add(msa.get(3));
+        add(msa.next());
         for err in segments().filter(|segment| segment.starts_with(b"ERR")).take(8) {
-            let err = fields(err);
             // ERR-1 until 2.4; ERR-2 to ERR-8 since 2.5: location, code, severity, text for users.
             for number in [1, 2, 3, 7, 8] {
-                add(err.get(number));
+                add(fields(err, separator).nth(number));
             }
         }
-        Some(Self {
-            code: AckCode::read(code),
-            control_id: msa.get(2).cloned().unwrap_or_default(),
-            text: texts.join(" | "),
-        })
+        Some(Self { code: AckCode::read(code), control_id, text: texts.join(" | ") })
     }
+}
+
+fn fields(segment: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    segment.split(move |byte| *byte == separator)
 }
 
 /// What broke, in words without content.
@@ -158,6 +164,8 @@ pub enum Ending {
     NotWritten(Fault),
     /// A part of the message was, but not its end: no receiver that reads frames can have taken it.
     Cut(Fault),
+    /// The whole message was, and the receiver answers nothing.
+    Written,
     /// The whole message was, and no answer can be credited to it.
     Unanswered(Fault),
     /// It cannot be sent in a frame at all.
@@ -179,6 +187,7 @@ pub fn outcome_of(ending: &Ending) -> Outcome {
                 AckCode::Other => Outcome::Uncertain(answer),
             }
         }
+        Ending::Written => Outcome::Accepted(Answer::new("written", "")),
         Ending::NotWritten(fault) | Ending::Cut(fault) => failed(fault.answer(), Scope::Endpoint),
         Ending::Unanswered(fault) => Outcome::Uncertain(fault.answer()),
         Ending::Unframable(fault) => Outcome::Rejected(fault.answer()),
@@ -242,6 +251,7 @@ mod tests {
         check(ack(AckCode::Ar), "failed");
         check(ack(AckCode::Ce), "failed");
         check(ack(AckCode::Other), "uncertain");
+        check(Ending::Written, "accepted");
         check(Ending::NotWritten(fault()), "failed");
         check(Ending::Cut(fault()), "failed");
         check(Ending::Unanswered(fault()), "uncertain");

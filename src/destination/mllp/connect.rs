@@ -41,6 +41,16 @@ impl Link for TlsStream<TcpStream> {
     }
 }
 
+impl Link for tokio_rustls::server::TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+
+    fn is_secured(&self) -> bool {
+        true
+    }
+}
+
 /// Connects within the time limit of the options.
 pub(super) async fn connect(
     address: &Address,
@@ -74,7 +84,7 @@ async fn open(
 }
 
 /// Socket options that shorten the life of half-open connections. A system that lacks one does without.
-fn tune(stream: &TcpStream, options: &MllpDestinationOptions) {
+pub(super) fn tune(stream: &TcpStream, options: &MllpDestinationOptions) {
     let socket = SockRef::from(stream);
     let keepalive =
         TcpKeepalive::new().with_time(options.keepalive).with_interval(options.keepalive);

@@ -13,6 +13,7 @@
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 use crate::destination::mllp::answer::{Ack, Ending, Fault};
 use crate::destination::mllp::connect::{Link, words};
 use crate::destination::mllp::frames::AnswerReader;
-use crate::destination::mllp::options::{KeepOpen, MllpDestinationOptions};
+use crate::destination::mllp::options::{
+    AnswerForm, ControlIdCheck, KeepOpen, MllpDestinationOptions,
+};
 use crate::destination::mllp::pairing::{Paired, Pairing};
 use crate::destination::mllp::writing::{TOGETHER_BYTES_MAX, Writing};
 use crate::hl7::mllp::Event;
@@ -55,6 +58,8 @@ pub(super) struct Request {
 pub(super) trait Watch: Send + Sync {
     /// An answer came that belongs to no message that waits.
     fn stray_answer(&self, text: &str);
+    /// A connection that a receiver opened was refused.
+    fn refused(&self, peer: SocketAddr, reason: &'static str);
     /// A connection was opened (1) or is gone (-1).
     fn connections(&self, change: f64);
 }
@@ -93,7 +98,7 @@ impl Connection {
         Self {
             link,
             reader: AnswerReader::new(&options),
-            pairing: Pairing::new(options.commit_ack, options.control_id),
+            pairing: Pairing::new(options.commit_ack, id_check(&options)),
             options,
             watch,
             chunk: vec![0; 4096].into_boxed_slice(),
@@ -298,6 +303,9 @@ impl Connection {
     }
 
     fn waits(&mut self, request: Request) {
+        if self.options.answer == AnswerForm::Nothing {
+            return tell(request.reply, Ending::Written);
+        }
         let deadline = self.last_used + self.options.reply_within;
         self.pairing.sent(request.control_id, request.reply, deadline);
     }
@@ -314,6 +322,11 @@ impl Connection {
 
     fn happened(&mut self, event: Event) -> Result<(), End> {
         match event {
+            Event::Frame(_) | Event::Garbage { .. } | Event::Restarted { .. }
+                if self.options.answer == AnswerForm::Nothing =>
+            {
+                Ok(())
+            }
             Event::Frame(frame) => self.answered(&frame),
             Event::Garbage { bytes } | Event::Restarted { bytes } => {
                 self.garbage = self.garbage.saturating_add(bytes);
@@ -330,7 +343,11 @@ impl Connection {
     }
 
     fn answered(&mut self, frame: &Bytes) -> Result<(), End> {
-        let Some(ack) = Ack::read(frame) else {
+        let ack = match self.options.answer {
+            AnswerForm::Byte => Ack::of_byte(frame),
+            AnswerForm::Hl7 | AnswerForm::Nothing => Ack::read(frame),
+        };
+        let Some(ack) = ack else {
             if self.pairing.is_empty() && self.writing.is_none() {
                 return Err(self.stray("a frame that nobody waits for"));
             }
@@ -412,6 +429,14 @@ impl Connection {
 /// Whether so many bytes of the frame could pass for the whole: its message and the first end byte.
 fn ends_whole(frame: &Bytes, written: usize, options: &MllpDestinationOptions) -> bool {
     written.saturating_add(options.frame_end.len()) > frame.len()
+}
+
+/// A single byte names no message.
+fn id_check(options: &MllpDestinationOptions) -> ControlIdCheck {
+    match options.answer {
+        AnswerForm::Byte => ControlIdCheck::Ignored,
+        AnswerForm::Hl7 | AnswerForm::Nothing => options.control_id,
+    }
 }
 
 fn closed_while_idle() -> End {

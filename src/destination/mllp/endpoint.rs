@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::destination::mllp::answer::{Ending, Fault};
 use crate::destination::mllp::connect::{connect, words};
 use crate::destination::mllp::connection::{Connection, Request, Watch};
+use crate::destination::mllp::door::Arrivals;
 use crate::destination::mllp::options::MllpDestinationOptions;
 use crate::destination::pool::Address;
 use crate::tls::ClientTls;
@@ -23,8 +24,16 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
 }
 
+/// How connections come about.
+pub(super) enum Reach {
+    /// We open them.
+    Connect(Address),
+    /// The receiver opens them.
+    Arrivals(Arc<Arrivals>),
+}
+
 pub(super) struct Endpoint {
-    address: Address,
+    reach: Reach,
     shared: Arc<Shared>,
     watch: Arc<dyn Watch>,
     /// Free places: connections × messages in flight.
@@ -58,12 +67,12 @@ enum Handed {
 }
 
 impl Endpoint {
-    pub(super) fn new(address: Address, shared: Arc<Shared>, watch: Arc<dyn Watch>) -> Self {
+    pub(super) fn new(reach: Reach, shared: Arc<Shared>, watch: Arc<dyn Watch>) -> Self {
         let connections = usize::try_from(shared.options.connections).unwrap_or(1).max(1);
         let in_flight = usize::try_from(shared.options.in_flight).unwrap_or(1).max(1);
         let places = connections.saturating_mul(in_flight).min(Semaphore::MAX_PERMITS);
         Self {
-            address,
+            reach,
             shared,
             watch,
             places: Semaphore::new(places),
@@ -174,7 +183,12 @@ impl Endpoint {
 
     async fn open(&self) -> Result<mpsc::Sender<Request>, Fault> {
         let shared = &self.shared;
-        let link = connect(&self.address, &shared.options, shared.tls.as_deref()).await?;
+        let link = match &self.reach {
+            Reach::Connect(address) => {
+                connect(address, &shared.options, shared.tls.as_deref()).await?
+            }
+            Reach::Arrivals(arrivals) => arrivals.take(shared.options.connect_within).await?,
+        };
         let room = usize::try_from(shared.options.in_flight).unwrap_or(1).max(1);
         let (requests, receiver) = mpsc::channel(room);
         let connection =

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::memmem;
 
 use crate::destination::mllp::answer::Fault;
-use crate::destination::mllp::options::MllpDestinationOptions;
+use crate::destination::mllp::options::{AnswerForm, MllpDestinationOptions};
 use crate::hl7::mllp::{self, Decoder, Event};
 
 /// Whether the options ask for frames as the standard has them.
@@ -31,10 +31,15 @@ pub(super) enum AnswerReader {
     Standard(Decoder),
     /// Between other bytes.
     Custom(CustomReader),
+    /// Single bytes.
+    Bytes(BytesMut),
 }
 
 impl AnswerReader {
     pub(super) fn new(options: &MllpDestinationOptions) -> Self {
+        if options.answer == AnswerForm::Byte {
+            return Self::Bytes(BytesMut::new());
+        }
         if is_standard(options) {
             return Self::Standard(Decoder::new(mllp::Options {
                 size_bytes_max: options.answer_bytes_max,
@@ -54,6 +59,7 @@ impl AnswerReader {
         match self {
             Self::Standard(decoder) => decoder.push(bytes),
             Self::Custom(reader) => reader.buffer.extend_from_slice(bytes),
+            Self::Bytes(buffer) => buffer.extend_from_slice(bytes),
         }
     }
 
@@ -61,6 +67,7 @@ impl AnswerReader {
         match self {
             Self::Standard(decoder) => decoder.next_event(),
             Self::Custom(reader) => reader.next_event(),
+            Self::Bytes(buffer) => next_byte(buffer),
         }
     }
 
@@ -69,6 +76,7 @@ impl AnswerReader {
         match self {
             Self::Standard(decoder) => decoder.is_inside(),
             Self::Custom(reader) => !reader.buffer.is_empty(),
+            Self::Bytes(_) => false,
         }
     }
 
@@ -81,9 +89,23 @@ impl AnswerReader {
     pub(super) fn end_at_pause(&mut self) -> Option<Event> {
         match self {
             Self::Standard(decoder) => decoder.end_at_pause(),
-            Self::Custom(_) => None,
+            Self::Custom(_) | Self::Bytes(_) => None,
         }
     }
+}
+
+/// The next byte that says something. The bytes of a frame around it say nothing.
+fn next_byte(buffer: &mut BytesMut) -> Option<Event> {
+    while !buffer.is_empty() {
+        match buffer.get_u8() {
+            mllp::START | mllp::END | mllp::CARRIAGE_RETURN => {}
+            byte @ (mllp::ACK | mllp::NAK) => {
+                return Some(Event::Frame(Bytes::copy_from_slice(&[byte])));
+            }
+            _ => return Some(Event::Garbage { bytes: 1 }),
+        }
+    }
+    None
 }
 
 /// Reads frames between any two byte sequences.
@@ -180,6 +202,18 @@ mod tests {
         assert_eq!(events(&options, &[b"xxx"]), [Event::Garbage { bytes: 2 }]);
         let large = [&b"<<"[..], &[b'x'; 17]].concat();
         assert_eq!(events(&options, &[&large]), [Event::Oversize { prefix: Bytes::new() }]);
+    }
+
+    #[test]
+    fn single_bytes_are_answers_in_a_frame_or_bare() {
+        let options = MllpDestinationOptions {
+            answer: AnswerForm::Byte,
+            ..MllpDestinationOptions::default()
+        };
+        let yes = Event::Frame(Bytes::from_static(b"\x06"));
+        let no = Event::Frame(Bytes::from_static(b"\x15"));
+        assert_eq!(events(&options, &[b"\x0B\x06", b"\x1C\x0D\x15"]), [yes.clone(), no]);
+        assert_eq!(events(&options, &[b"x\x06"]), [Event::Garbage { bytes: 1 }, yes]);
     }
 
     #[test]

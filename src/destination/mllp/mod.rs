@@ -8,29 +8,34 @@
 pub mod answer;
 mod connect;
 mod connection;
+pub mod door;
 mod endpoint;
 mod frames;
 pub mod options;
 mod pairing;
 mod writing;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::destination::mllp::answer::{Ending, Fault, outcome_of};
 use crate::destination::mllp::connection::Watch;
-use crate::destination::mllp::endpoint::{Endpoint, Shared};
+use crate::destination::mllp::door::{Arrivals, Door, Porter};
+use crate::destination::mllp::endpoint::{Endpoint, Reach, Shared};
 use crate::destination::pool::Pool;
 use crate::destination::{Destination, DestinationName, EndpointView};
 use crate::hl7::header::Header;
 use crate::message::outcome::{Outbound, Outcome};
-use crate::telemetry::metrics::{DESTINATION_CONNECTIONS, STRAY_ANSWERS};
-use crate::tls::ClientTls;
+use crate::telemetry::metrics::{
+    DESTINATION_CONNECTIONS, DESTINATION_CONNECTIONS_REFUSED, STRAY_ANSWERS,
+};
+use crate::tls::{ClientTls, ServerTls};
 
 pub use options::MllpDestinationOptions;
 
@@ -39,6 +44,8 @@ pub struct MllpDestination {
     options: Arc<MllpDestinationOptions>,
     pool: Arc<Pool>,
     endpoints: Vec<Endpoint>,
+    /// Ends what lets receivers in.
+    _porter: Option<DropGuard>,
 }
 
 impl MllpDestination {
@@ -60,10 +67,43 @@ impl MllpDestination {
         let endpoints = endpoints
             .map(|(index, address)| {
                 let watch = Observer { pool: Arc::clone(&pool), index, name: name.clone() };
-                Endpoint::new(address.clone(), Arc::clone(&shared), Arc::new(watch))
+                let reach = Reach::Connect(address.clone());
+                Endpoint::new(reach, Arc::clone(&shared), Arc::new(watch))
             })
             .collect();
-        Self { options, pool, endpoints }
+        Self { options, pool, endpoints, _porter: None }
+    }
+
+    /// A destination whose receiver connects to us at `door`, from the networks `allow` (empty: from
+    /// all). It lets receivers in until it is dropped or `stop` is cancelled.
+    #[must_use]
+    pub fn listening(
+        name: &DestinationName,
+        options: MllpDestinationOptions,
+        door: Arc<Door>,
+        tls: Option<Arc<ServerTls>>,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let options = Arc::new(options);
+        let shown = format!("listens on {}", door.local_addr());
+        let pool = Arc::new(Pool::new([shown], options.pool.clone()));
+        let observer = Observer { pool: Arc::clone(&pool), index: 0, name: name.clone() };
+        let watch: Arc<dyn Watch> = Arc::new(observer);
+        let arrivals = Arc::new(Arrivals::new(door.local_addr(), options.connections));
+        let porter = Porter {
+            door,
+            arrivals: Arc::clone(&arrivals),
+            allow: options.listen.as_ref().map(|at| at.allow.clone()).unwrap_or_default(),
+            options: Arc::clone(&options),
+            tls,
+            watch: Arc::clone(&watch),
+        };
+        let own_stop = stop.child_token();
+        tracker.spawn(porter.run(own_stop.clone()));
+        let shared = Arc::new(Shared { options: Arc::clone(&options), tls: None, tracker, stop });
+        let endpoint = Endpoint::new(Reach::Arrivals(arrivals), shared, watch);
+        Self { options, pool, endpoints: vec![endpoint], _porter: Some(own_stop.drop_guard()) }
     }
 
     /// Tries the endpoints in the pool's order until one was given at least a byte.
@@ -74,7 +114,7 @@ impl MllpDestination {
             let in_flight = self.pool.begin(index, Instant::now());
             let ending = endpoint.send(frame, control_id, stop).await;
             match &ending {
-                Ending::Answered(_) => in_flight.succeeded(),
+                Ending::Answered(_) | Ending::Written => in_flight.succeeded(),
                 Ending::NotWritten(fault) if matches!(fault.code, "stopped" | "busy") => {}
                 Ending::NotWritten(fault) | Ending::Cut(fault) | Ending::Unanswered(fault) => {
                     in_flight.failed(&fault.text, Instant::now());
@@ -123,6 +163,16 @@ impl Watch for Observer {
         metrics::counter!(STRAY_ANSWERS, self.name.labels()).increment(1);
         let DestinationName { channel, destination } = &self.name;
         tracing::warn!(%channel, %destination, text, "an answer was not credited");
+    }
+
+    fn refused(&self, peer: SocketAddr, reason: &'static str) {
+        let text = format!("connection from {} refused: {reason}", peer.ip());
+        self.pool.noted(self.index, &text, Instant::now());
+        let mut labels = self.name.labels();
+        labels.push(metrics::Label::new("reason", reason));
+        metrics::counter!(DESTINATION_CONNECTIONS_REFUSED, labels).increment(1);
+        let DestinationName { channel, destination } = &self.name;
+        tracing::warn!(%channel, %destination, %peer, reason, "a receiver's connection was refused");
     }
 
     fn connections(&self, change: f64) {

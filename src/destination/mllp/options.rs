@@ -1,14 +1,19 @@
 //! What can be set of an MLLP destination.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::destination::pool::{Address, PoolOptions};
+use crate::network::Network;
 
 /// Sends HL7 v2 messages over MLLP and waits for the acknowledgement of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MllpDestinationOptions {
-    /// The receivers, all equal: the pool chooses among them. At least one.
+    /// The receivers, all equal: the pool chooses among them. At least one, unless they come to us.
     pub endpoints: Vec<Address>,
+    /// Set when the receiver connects to us and we send on its connection (reverse MLLP); `endpoints`
+    /// is empty then.
+    pub listen: Option<Listening>,
     /// How an endpoint is chosen and how a failing one is spared.
     pub pool: PoolOptions,
     /// Name of the TLS profile; plain TCP without.
@@ -39,6 +44,8 @@ pub struct MllpDestinationOptions {
     pub frame_end: Vec<u8>,
     /// Largest answer read, in bytes. Default 64 KiB.
     pub answer_bytes_max: usize,
+    /// What the receiver answers. Default: an HL7 acknowledgement.
+    pub answer: AnswerForm,
     /// What a commit acknowledgement (CA) means. Default: the receiver has it, done.
     pub commit_ack: CommitAck,
     /// Longest wait for the application acknowledgement after CA, with `commit_ack: wait`. Default 60 s.
@@ -52,6 +59,7 @@ impl Default for MllpDestinationOptions {
     fn default() -> Self {
         Self {
             endpoints: Vec::new(),
+            listen: None,
             pool: PoolOptions::default(),
             tls: None,
             connections: 1,
@@ -66,11 +74,34 @@ impl Default for MllpDestinationOptions {
             frame_start: vec![0x0B],
             frame_end: vec![0x1C, 0x0D],
             answer_bytes_max: 64 * 1024,
+            answer: AnswerForm::default(),
             commit_ack: CommitAck::default(),
             application_within: Duration::from_mins(1),
             control_id: ControlIdCheck::default(),
         }
     }
+}
+
+/// Where a receiver connects to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// Address and port; port 0 takes any free port.
+    pub address: SocketAddr,
+    /// Networks that may connect. Empty: all. Whoever connects is sent messages.
+    pub allow: Vec<Network>,
+}
+
+/// What a receiver answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AnswerForm {
+    /// A message with an MSA.
+    #[default]
+    Hl7,
+    /// One byte, in a frame or bare: 06 counts as CA, 15 as CE (MLLP release 2). It names no message, so
+    /// only one may be in flight.
+    Byte,
+    /// Nothing: what was written counts as delivered. What comes all the same is dropped.
+    Nothing,
 }
 
 /// Whether a connection outlives its message.

@@ -46,10 +46,31 @@ enum Era {
 pub fn build(header: Option<&Header<'_>>, answer: &Answer<'_>) -> Bytes {
     let separators = header.map_or(Separators::STANDARD, Header::separators);
     let charset = header.map_or(Charset::Utf8, |header| header.charset_by(answer.charset));
-    let mut writer = Writer { out: Vec::with_capacity(512), separators, charset };
+    let own = if header.is_some_and(is_enhanced) { NEVER } else { [b"".as_slice(); 2] };
+    written(Writer { out: Vec::with_capacity(512), separators, charset }, header, answer, own)
+}
+
+/// The application acknowledgement as a message of its own, on another connection: whoever gets it is
+/// asked to say that it has it (HL7 v2.5.1 §2.9.3.4).
+#[must_use]
+pub fn build_message(header: &Header<'_>, answer: &Answer<'_>) -> Bytes {
+    let (separators, charset) = (header.separators(), header.charset_by(answer.charset));
+    let writer = Writer { out: Vec::with_capacity(512), separators, charset };
+    written(writer, Some(header), answer, [b"AL", b"NE"])
+}
+
+/// MSH-15 and MSH-16 of an answer that wants none.
+const NEVER: [&[u8]; 2] = [b"NE", b"NE"];
+
+fn written(
+    mut writer: Writer,
+    header: Option<&Header<'_>>,
+    answer: &Answer<'_>,
+    conditions: [&[u8]; 2],
+) -> Bytes {
     let era = header.map_or(Era::Modern, |header| era(header.version()));
     match header {
-        Some(header) => writer.header(header, answer, era),
+        Some(header) => writer.header(header, answer, era, conditions),
         None => writer.header_of_nothing(answer),
     }
     writer.acknowledgement(header.map_or(b"", Header::control_id), answer, era);
@@ -74,8 +95,13 @@ struct Writer {
 }
 
 impl Writer {
-    fn header(&mut self, header: &Header<'_>, answer: &Answer<'_>, era: Era) {
-        let own_condition: &[u8] = if is_enhanced(header) { b"NE" } else { b"" };
+    fn header(
+        &mut self,
+        header: &Header<'_>,
+        answer: &Answer<'_>,
+        era: Era,
+        [accept, application]: [&[u8]; 2],
+    ) {
         let version = header.version();
         let kind = self.kind(header.event(), era);
         let control_id = self.text(answer.control_id, "");
@@ -98,8 +124,8 @@ impl Writer {
                 version,
                 b"",
                 b"",
-                own_condition,
-                own_condition,
+                accept,
+                application,
                 b"",
                 header.field(18),
             ],

@@ -6,10 +6,15 @@
 mod build;
 mod read;
 
-pub use build::{Answer, build};
+pub use build::{Answer, build, build_message};
 pub use read::{Ack, AckError};
 
 use crate::hl7::header::Header;
+use crate::message::id::MessageId;
+use crate::message::time::Timestamp;
+
+/// Longest control id of our own: older receivers cut MSH-10 at 20 characters.
+const CONTROL_ID_CHARS: usize = 20;
 
 /// MSA-1 (HL7 table 0008).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -172,6 +177,20 @@ pub fn owed(header: &Header<'_>, mode: AckMode, outcome: Outcome) -> Owed {
             Owed { commit: accept.is_due(success), application: application.is_due(success) }
         }
     }
+}
+
+/// MSH-10 of an answer to the message with this id: unique to both, and the same for a repeat.
+#[must_use]
+pub fn control_id(id: MessageId, name: &str) -> String {
+    let text = id.derive(name).to_string();
+    text.chars().filter(|c| *c != '-').take(CONTROL_ID_CHARS).collect()
+}
+
+/// MSH-7 of an answer, UTC with its zone.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    let moment = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+    moment.strftime("%Y%m%d%H%M%S+0000").to_string()
 }
 
 /// Whether the message asks for enhanced mode: MSH-15 or MSH-16 is valued.

@@ -11,9 +11,11 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::hl7::charset::{Charset, DecodeError, EncodeError};
+use crate::hl7::edit::place::New;
 use crate::hl7::escape::{self, WriteError};
 use crate::hl7::path::{FieldPath, Path, Which, is_segment_id};
 use crate::hl7::raw::{RawMessage, SegmentRef};
+use crate::hl7::scan::{Span, slice};
 use crate::hl7::segment::{self, header_id};
 use crate::hl7::separators::Separators;
 use crate::hl7::value::Value;
@@ -98,10 +100,13 @@ struct Line<'m> {
 /// A message being edited.
 #[derive(Clone)]
 pub struct Draft<'m> {
+    message: &'m RawMessage,
     /// What stands before the header.
     before: &'m [u8],
     lines: Vec<Line<'m>>,
     charset: Charset,
+    /// Whether segments were added, removed or written in another charset.
+    is_reshaped: bool,
 }
 
 impl std::fmt::Debug for Draft<'_> {
@@ -116,19 +121,24 @@ impl<'m> Draft<'m> {
     pub fn new(message: &'m RawMessage) -> Self {
         let bytes: &'m [u8] = message.bytes();
         let between = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
-        let mut lines: Vec<Line<'m>> = Vec::with_capacity(message.segments().len());
-        let starts = message.segments().map(|segment| segment.at);
-        let first = message.segments().next().map_or(bytes.len(), |segment| segment.at);
-        let next_starts = starts.skip(1).chain(Some(bytes.len()));
-        for (segment, next) in message.segments().zip(next_starts) {
-            let end = segment.at.saturating_add(segment.bytes.len());
-            lines.push(Line {
-                bytes: Cow::Borrowed(segment.bytes),
-                end: Cow::Borrowed(between(end, next)),
-                separators: segment.separators,
-            });
+        let spans = message.spans();
+        let first = spans.first().map_or(bytes.len(), |span| span.start);
+        let next_starts = spans.iter().skip(1).map(|span| span.start).chain(Some(bytes.len()));
+        let lines = spans.iter().zip(next_starts).enumerate().map(|(index, (span, next))| {
+            let line = slice(bytes, *span);
+            Line {
+                bytes: Cow::Borrowed(line),
+                end: Cow::Borrowed(between(span.end, next)),
+                separators: message.separators_at(index, line),
+            }
+        });
+        Self {
+            message,
+            before: between(0, first),
+            lines: lines.collect(),
+            charset: message.charset(),
+            is_reshaped: false,
         }
-        Self { before: between(0, first), lines, charset: message.charset() }
     }
 
     /// The charset that texts are written in.
@@ -191,13 +201,13 @@ impl<'m> Draft<'m> {
     pub fn set_in(&mut self, index: usize, path: &Path, text: &str) -> Result<(), EditError> {
         let (separators, charset) = (self.separators_of(index), self.charset);
         let write = |error| EditError::Write { path: path.to_string(), error };
-        let raw = escape::encode(text, &separators, charset).map_err(write)?.into_owned();
-        self.write(index, path, &|now| {
+        let raw = escape::encode(text, &separators, charset).map_err(write)?;
+        let stays = |now: &[u8]| {
             let value = Value::of(now, separators);
             let is_leaf = value.leaf().len() == now.len();
-            let is_same = is_leaf && value.try_text(charset).is_ok_and(|now| now == text);
-            if is_same { now.to_vec() } else { raw.clone() }
-        })
+            is_leaf && value.try_text(charset).is_ok_and(|now| now == text)
+        };
+        self.write(index, path, &New { raw: &raw, stays: &stays })
     }
 
     /// Writes bytes as they are: delimiters below the path's own level, escapes, `""`.
@@ -220,7 +230,7 @@ impl<'m> Draft<'m> {
         if !place::is_one_value(raw, field, &self.separators_of(index)) {
             return Err(EditError::NotOneValue { path: path.to_string() });
         }
-        self.write(index, path, &|_| raw.to_vec())
+        self.write(index, path, &New { raw, stays: &|_| false })
     }
 
     /// Writes `""`: the receiver is to delete what it holds.
@@ -271,6 +281,7 @@ impl<'m> Draft<'m> {
                 Err(EditError::Header { path: segment.name().to_owned() })
             }
             Some(_) => {
+                self.is_reshaped = true;
                 self.lines.remove(index);
                 Ok(())
             }
@@ -306,6 +317,7 @@ impl<'m> Draft<'m> {
             last.end = end.clone();
         }
         let bytes = Cow::Owned(segment.to_vec());
+        self.is_reshaped = true;
         self.lines.insert(index, Line { bytes, end, separators });
         Ok(index)
     }
@@ -324,6 +336,7 @@ impl<'m> Draft<'m> {
             }
             self.lines = lines;
             self.charset = charset;
+            self.is_reshaped = true;
         }
         let msh18 = Path::of_field("MSH", 18);
         msh18.map_or(Ok(()), |path| self.set(&path, charset.msh18()))
@@ -343,19 +356,45 @@ impl<'m> Draft<'m> {
         out.into()
     }
 
-    fn write(
-        &mut self,
-        index: usize,
-        path: &Path,
-        raw: &dyn Fn(&[u8]) -> Vec<u8>,
-    ) -> Result<(), EditError> {
+    /// The message as it stands now, read: only what was written is looked at again. `None` when it must be
+    /// read as a whole, because it might be read otherwise than it was before.
+    #[must_use]
+    pub fn finish_read(&self) -> Option<RawMessage> {
+        if self.is_reshaped || !self.message.is_uniform() {
+            return None;
+        }
+        let old = self.message.bytes();
+        let mut out = Vec::with_capacity(old.len().saturating_add(64));
+        let mut spans = Vec::with_capacity(self.lines.len());
+        let mut copied = 0;
+        for (line, span) in self.lines.iter().zip(self.message.spans()) {
+            let untouched = old.get(copied..span.start)?;
+            if let Cow::Owned(written) = &line.bytes {
+                if !reads_the_same(slice(old, *span), written, line.separators) {
+                    return None;
+                }
+                out.extend_from_slice(untouched);
+                spans.push(Span { start: out.len(), end: out.len().saturating_add(written.len()) });
+                out.extend_from_slice(written);
+                copied = span.end;
+            } else {
+                let start = out.len().saturating_add(untouched.len());
+                let size = span.end.saturating_sub(span.start);
+                spans.push(Span { start, end: start.saturating_add(size) });
+            }
+        }
+        out.extend_from_slice(old.get(copied..)?);
+        Some(self.message.moved(out.into(), spans))
+    }
+
+    fn write(&mut self, index: usize, path: &Path, new: &New<'_>) -> Result<(), EditError> {
         let field = field_of(path)?;
         self.refuse_delimiters(index, path, field)?;
         let no_segment = || EditError::NoSegment { path: path.to_string() };
         let charset = self.charset;
         let line = self.lines.get_mut(index).ok_or_else(no_segment)?;
         let segment = SegmentRef::new(index, 0, &line.bytes, line.separators);
-        let written = place::write(&segment, path, field, charset, raw)?;
+        let written = place::write(&segment, path, field, charset, new)?;
         if let Some(bytes) = written {
             line.bytes = bytes.into();
         }
@@ -374,6 +413,7 @@ impl<'m> Draft<'m> {
         if header_id(path.segment_bytes()).is_some() {
             return Err(EditError::Header { path: path.to_string() });
         }
+        self.is_reshaped |= !indices.is_empty();
         for index in indices.iter().rev() {
             self.lines.remove(*index);
         }
@@ -412,6 +452,17 @@ impl Line<'_> {
     fn segment(&self, index: usize) -> SegmentRef<'_> {
         SegmentRef::new(index, 0, &self.bytes, self.separators)
     }
+}
+
+/// Whether a segment that was written to is still one segment of the same name, and a header still says the
+/// same of the charset.
+fn reads_the_same(before: &[u8], now: &[u8], separators: Separators) -> bool {
+    let (old, new) =
+        (SegmentRef::new(0, 0, before, separators), SegmentRef::new(0, 0, now, separators));
+    let is_line = memchr::memchr2(b'\r', b'\n', now).is_none();
+    let header = !old.is_header()
+        || old.field_bytes(18) == new.field_bytes(18) && memchr::memchr2(0xE2, 0xC2, now).is_none();
+    is_line && !old.id.is_empty() && old.id == new.id && header
 }
 
 fn field_of(path: &Path) -> Result<&FieldPath, EditError> {

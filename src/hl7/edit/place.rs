@@ -17,35 +17,60 @@ const MADE_MAX: usize = 4096;
 /// The component that names the type of an identifier (CX.5).
 const TYPE_COMPONENT: usize = 5;
 
-/// The segment with what `raw` makes of the bytes at `path`; `None` when nothing changes: a value that is
-/// empty is not given a place to stand.
+/// What is to stand somewhere.
+pub(super) struct New<'n> {
+    /// The bytes.
+    pub(super) raw: &'n [u8],
+    /// Whether what stands there now says the same and stays.
+    pub(super) stays: &'n dyn Fn(&[u8]) -> bool,
+}
+
+impl New<'_> {
+    fn over<'a>(&'a self, now: &'a [u8]) -> &'a [u8] {
+        if (self.stays)(now) { now } else { self.raw }
+    }
+}
+
+/// The segment with something new at `path`; `None` when nothing changes: a value that is empty is not
+/// given a place to stand.
 pub(super) fn write(
     segment: &SegmentRef<'_>,
     path: &Path,
     field: &FieldPath,
     charset: Charset,
-    raw: &dyn Fn(&[u8]) -> Vec<u8>,
+    new: &New<'_>,
 ) -> Result<Option<Vec<u8>>, EditError> {
-    let existing = segment.ranges(field);
-    if existing.is_empty() {
-        let raw = raw(b"");
-        if raw.is_empty() || field.repetition == Which::All && is_without(segment, field) {
+    let is_whole = field.repetition == Which::Unsaid && field.component.is_none();
+    // The usual case: a whole field that is there.
+    if is_whole && let Some(range) = segment.field_range(number(field.number)) {
+        return Ok(Some(spliced(segment.bytes, range, new)));
+    }
+    if segment.ranges(field).is_empty() {
+        let is_nothing = new.over(b"").is_empty();
+        if is_nothing || field.repetition == Which::All && is_without(segment, field) {
             return Ok(None);
         }
     }
     let mut place =
         Place { bytes: segment.bytes.to_vec(), separators: segment.separators, path, charset };
     let whole = place.field(segment, number(field.number))?;
-    if field.repetition == Which::Unsaid && field.component.is_none() {
-        place.replace(whole, raw);
+    if is_whole {
+        place.replace(whole, new);
         return Ok(Some(place.bytes));
     }
     // From the last to the first, so that the ranges before a change stay right.
     for repetition in place.repetitions(segment, field, whole)?.into_iter().rev() {
         let target = place.below(field, repetition)?;
-        place.replace(target, raw);
+        place.replace(target, new);
     }
     Ok(Some(place.bytes))
+}
+
+fn spliced(bytes: &[u8], range: Range<usize>, new: &New<'_>) -> Vec<u8> {
+    let part = |range: Range<usize>| bytes.get(range).unwrap_or_default();
+    let (before, behind) = (part(0..range.start), part(range.end..bytes.len()));
+    let now = part(range);
+    [before, new.over(now), behind].concat()
 }
 
 /// The segment without what `field` names.
@@ -108,9 +133,10 @@ struct Place<'p> {
 }
 
 impl Place<'_> {
-    fn replace(&mut self, range: Range<usize>, raw: &dyn Fn(&[u8]) -> Vec<u8>) {
-        let raw = raw(self.bytes.get(range.clone()).unwrap_or_default());
-        self.bytes.splice(range, raw);
+    fn replace(&mut self, range: Range<usize>, new: &New<'_>) {
+        if !(new.stays)(self.bytes.get(range.clone()).unwrap_or_default()) {
+            self.bytes.splice(range, new.raw.iter().copied());
+        }
     }
 
     fn field(&mut self, segment: &SegmentRef<'_>, field: usize) -> Result<Range<usize>, EditError> {

@@ -199,6 +199,40 @@ fn line_ends_and_blank_lines_stay_as_they_came() {
     assert_eq!(draft.finish(), "MSH|^~\\&|A\nEVN\nPID|1\nNTE|1\n");
 }
 
+/// What was edited reads as its bytes do.
+fn check_read(draft: &Draft<'_>) -> bool {
+    let Some(found) = draft.finish_read() else { return false };
+    let anew = RawMessage::parse(draft.finish(), SegmentEnds::Lenient).unwrap();
+    let shown = |message: &RawMessage| {
+        let lines = message.segments().map(|one| (one.at, one.bytes.to_vec(), one.separators));
+        (message.bytes().clone(), message.charset(), lines.collect::<Vec<_>>())
+    };
+    assert_eq!(shown(&found), shown(&anew));
+    true
+}
+
+#[test]
+fn only_what_was_written_is_read_again() {
+    let with = |text: &str, edit: &dyn Fn(&mut Draft<'_>) -> Result<(), EditError>| {
+        let message = read(text);
+        let mut draft = Draft::new(&message);
+        edit(&mut draft).unwrap();
+        check_read(&draft)
+    };
+    assert!(with(ADT, &|_| Ok(())));
+    assert!(with(ADT, &|draft| draft.set(&path("MSH-5"), "LIS")));
+    assert!(with(ADT, &|draft| draft.set(&path("PV1-40"), "x")));
+    assert!(with(ADT, &|draft| draft.remove(&path("PID-3"))));
+    assert!(with("\r\nMSH|^~\\&|A\n\n\rPID|1|x\nPV1|2", &|draft| draft.set(&path("PID-2"), "yy")));
+    // These may be read otherwise than before.
+    assert!(!with(ADT, &|draft| draft.set(&path("MSH-18"), "8859/1")));
+    assert!(!with(ADT, &|draft| draft.set(&path("MSH-5"), "\u{2028}PID|")));
+    assert!(!with(ADT, &|draft| draft.set_raw(&path("PID-2"), b"1\nPV1")));
+    assert!(!with(ADT, &|draft| draft.remove(&path("PV1"))));
+    assert!(!with(ADT, &|draft| draft.append_segment(b"ZZZ|1").map(drop)));
+    assert!(!with("BHS|^~\\&|A\rMSH|^~\\&|A\rPID|1\r", &|draft| draft.set(&path("PID-1"), "2")));
+}
+
 proptest::proptest! {
     #[test]
     fn what_is_set_is_read(
@@ -221,6 +255,7 @@ proptest::proptest! {
             let found = draft.get(&path(&at)).text(Charset::Utf8).into_owned();
             proptest::prop_assert_eq!(&found, &text, "{}", at);
             proptest::prop_assert_eq!(draft.segments().count(), 3);
+            check_read(&draft);
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::network::Network;
 use crate::resources::plan::{Validation, WriteRules};
 use crate::source::fhir::access::options::AccessOptions;
 use crate::source::http::options::HttpTimeouts;
-use crate::source::network::Network;
 
 /// A FHIR R4 endpoint: what is written is a message of the channel and a version of a resource.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::message::kind::ContentType;
-use crate::source::network::Network;
+use crate::network::Network;
 
 /// Receives messages by HTTP POST, one message (or one HL7 batch) a request.
 #[derive(Debug, Clone, PartialEq)]

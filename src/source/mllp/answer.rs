@@ -7,14 +7,12 @@ use bytes::Bytes;
 
 use crate::hl7::ack::{self, AckCode, Answer, Outcome};
 use crate::hl7::header::Header;
+use crate::hl7::mllp;
 use crate::message::id::MessageId;
 use crate::message::time::Timestamp;
 use crate::message::verdict::Problem;
 use crate::source::intake::{Reply, problem};
 use crate::source::mllp::options::{AckMode, AckOptions, ApplicationAck, OnUnavailable};
-
-/// Longest control id of our own: older receivers cut MSH-10 at 20 characters.
-const CONTROL_ID_CHARS: usize = 20;
 
 /// What leaves for one message.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -45,7 +43,11 @@ pub(super) fn due(
             }
         }
     };
-    let codes = codes(header, outcome, options);
+    let mode = mode(header, options);
+    if mode == AckMode::Byte {
+        return Due { acks: vec![byte(outcome)], close: false };
+    }
+    let codes = codes(header, outcome, mode, options);
     // A sender that wants no answer learns from the closed connection that nothing is taken.
     let close = codes.is_empty() && matches!(reply, Reply::Unavailable { .. });
     let (id, at) = match reply {
@@ -54,6 +56,14 @@ pub(super) fn due(
     };
     let acks = codes.iter().map(|code| build(header, *code, id, at, &problems, options)).collect();
     Due { acks, close }
+}
+
+/// The acknowledgement of MLLP release 2: stored or not, and no word why.
+pub(super) const fn byte(outcome: Outcome) -> Bytes {
+    match outcome {
+        Outcome::Accept => Bytes::from_static(&[mllp::ACK]),
+        Outcome::Error | Outcome::Reject => Bytes::from_static(&[mllp::NAK]),
+    }
 }
 
 /// One acknowledgement.
@@ -66,16 +76,26 @@ pub(super) fn build(
     options: &AckOptions,
 ) -> Bytes {
     let name = if code.is_commit() { "commit-ack" } else { "ack" };
-    let control_id = control_id(id, name);
-    let at = moment(at);
+    let control_id = ack::control_id(id, name);
+    let at = ack::moment(at);
     let answer =
         Answer { code, control_id: &control_id, at: &at, problems, charset: options.charset };
     ack::build(header, &answer)
 }
 
 /// The codes that are due, in order. A commit refusal is the last word: nothing is processed after it.
-fn codes(header: Option<&Header<'_>>, outcome: Outcome, options: &AckOptions) -> Vec<AckCode> {
-    let mode = mode(header, options);
+fn codes(
+    header: Option<&Header<'_>>,
+    outcome: Outcome,
+    mode: AckMode,
+    options: &AckOptions,
+) -> Vec<AckCode> {
+    let mode = match mode {
+        AckMode::Auto => ack::AckMode::Asked,
+        AckMode::Original => ack::AckMode::Original,
+        AckMode::Enhanced => ack::AckMode::Enhanced,
+        AckMode::Byte | AckMode::None => ack::AckMode::Never,
+    };
     let Some(header) = header else {
         let silent = mode == ack::AckMode::Never;
         return if silent { Vec::new() } else { vec![AckCode::application(outcome)] };
@@ -93,31 +113,14 @@ fn codes(header: Option<&Header<'_>>, outcome: Outcome, options: &AckOptions) ->
 }
 
 /// The mode for this sender.
-fn mode(header: Option<&Header<'_>>, options: &AckOptions) -> ack::AckMode {
+pub(super) fn mode(header: Option<&Header<'_>>, options: &AckOptions) -> AckMode {
     let special = header.and_then(|header| {
         let is = |wanted: &Option<Box<str>>, field| {
             wanted.as_ref().is_none_or(|name| name.as_bytes() == header.component(field, 1))
         };
         options.modes.iter().find(|one| is(&one.application, 3) && is(&one.facility, 4))
     });
-    match special.map_or(options.mode, |special| special.mode) {
-        AckMode::Auto => ack::AckMode::Asked,
-        AckMode::Original => ack::AckMode::Original,
-        AckMode::Enhanced => ack::AckMode::Enhanced,
-        AckMode::None => ack::AckMode::Never,
-    }
-}
-
-/// MSH-10 of an answer: the same for a repeat.
-pub(super) fn control_id(id: MessageId, name: &str) -> String {
-    let text = id.derive(name).to_string();
-    text.chars().filter(|c| *c != '-').take(CONTROL_ID_CHARS).collect()
-}
-
-/// MSH-7 of an answer, UTC with its zone.
-pub(super) fn moment(at: Timestamp) -> String {
-    let moment = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
-    moment.strftime("%Y%m%d%H%M%S+0000").to_string()
+    special.map_or(options.mode, |special| special.mode)
 }
 
 #[cfg(test)]
@@ -198,6 +201,25 @@ mod tests {
     }
 
     #[test]
+    fn in_byte_mode_one_byte_says_stored_or_not() {
+        let options = AckOptions { mode: AckMode::Byte, ..AckOptions::default() };
+        let header = Header::read(b"MSH|^~\\&|LAB|WARD|HUB|H|2026||ORU^R01|C1|P|2.5|||AL|AL\r");
+        let header = header.unwrap();
+        let check = |header, reply: &Reply, options: &AckOptions, expected: &[&[u8]], close| {
+            let due = due(header, reply, options, Timestamp(0));
+            let acks: Vec<&[u8]> = due.acks.iter().map(|ack| &**ack).collect();
+            assert_eq!((acks.as_slice(), due.close), (expected, close));
+        };
+        let refused = Reply::Refused(problem(101, "missing", false));
+        check(Some(&header), &accepted(), &options, &[&[0x06]], false);
+        check(Some(&header), &refused, &options, &[&[0x15]], false);
+        check(Some(&header), &unavailable(), &options, &[&[0x15]], false);
+        check(None, &refused, &options, &[&[0x15]], false);
+        let close = AckOptions { on_unavailable: OnUnavailable::Close, ..options };
+        check(Some(&header), &unavailable(), &close, &[], true);
+    }
+
+    #[test]
     fn a_sender_may_have_its_own_mode() {
         let special = |application: Option<&str>, facility: Option<&str>, mode| SenderAckMode {
             application: application.map(Into::into),
@@ -223,7 +245,7 @@ mod tests {
         assert_eq!(first, due(Some(&header), &repeat, &options, Timestamp(2)));
         let ids: Vec<_> = first.acks.iter().map(|ack| ack.split(|b| *b == b'|').nth(9)).collect();
         assert_ne!(ids[0], ids[1]);
-        assert_eq!(ids[0].unwrap().len(), CONTROL_ID_CHARS);
+        assert_eq!(ids[0].unwrap().len(), 20);
         assert!(first.acks[0].windows(20).any(|part| part == b"|20260114083000+0000"));
     }
 }

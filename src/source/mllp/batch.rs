@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::hl7::ack::{Outcome, control_id, moment};
 use crate::hl7::batch::{self, Batch};
 use crate::hl7::header::Header;
 use crate::message::id::MessageId;
@@ -9,7 +10,7 @@ use crate::message::time::Timestamp;
 use crate::message::verdict::Problem;
 use crate::source::batch::header;
 use crate::source::intake::{Received, Reply};
-use crate::source::mllp::answer::{Due, control_id, due, moment};
+use crate::source::mllp::answer::{Due, byte, due};
 use crate::source::mllp::options::{AckMode, AckOptions, BatchReply};
 
 /// What each message of the batch was told, and what its acknowledgements are.
@@ -24,6 +25,10 @@ pub(super) fn reply(batch: &Batch, told: &[Told], options: &AckOptions) -> Due {
         return Due::default();
     }
     let has_error = told.iter().any(|(_, reply, _)| is_error(reply));
+    if options.mode == AckMode::Byte {
+        let outcome = if has_error { Outcome::Error } else { Outcome::Accept };
+        return Due { acks: vec![byte(outcome)], close: false };
+    }
     match options.batch_reply {
         BatchReply::Individual => several(batch, told, |_| true),
         BatchReply::ErrorsOnly if has_error => several(batch, told, is_error),

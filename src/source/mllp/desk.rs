@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::clock::Clock;
-use crate::hl7::ack::{self, AckCode};
+use crate::hl7::ack::{self, AckCode, Outcome};
 use crate::hl7::batch::Batch;
 use crate::hl7::header::Header;
 use crate::hl7::mllp::{self, Options as Decoding};
@@ -27,7 +27,7 @@ use crate::message::verdict::Problem;
 use crate::source::batch::{self as batches, Headers, Read};
 use crate::source::gate::Gate;
 use crate::source::intake::{Intake, Received, Reply, Unit, problem};
-use crate::source::mllp::answer::{Due, build, due};
+use crate::source::mllp::answer::{Due, build, byte, due, mode};
 use crate::source::mllp::batch::{self, Told};
 use crate::source::mllp::options::{
     AckMode, BatchUnit, CertifiedSender, FrameEnd, MllpSourceOptions, NestedStart, NoHeader,
@@ -363,7 +363,7 @@ impl Desk {
             Reply::Refused(problem) => self.status.refused(received.at, &problem.text),
             Reply::Unavailable { reason } => self.status.refused(received.at, reason),
         }
-        let header = Header::read_best_effort(received.payload.expose());
+        let header = Header::read_best_effort(received.payload.expose()).map(Header::indexed);
         due(header.as_ref(), reply, &self.options.ack, received.at)
     }
 
@@ -372,6 +372,10 @@ impl Desk {
     async fn acknowledge_ack(&self, received: &Received) -> Due {
         let kept = self.keep(received, "ack", "ack: an acknowledgement came to a listener").await;
         let header = Header::read_best_effort(received.payload.expose());
+        if mode(header.as_ref(), &self.options.ack) == AckMode::Byte {
+            let outcome = if kept { Outcome::Accept } else { Outcome::Error };
+            return Due { acks: vec![byte(outcome)], close: false };
+        }
         let asks = |header: &Header<'_>| {
             self.options.ack.mode != AckMode::None && header.accept_ack().is_due(kept)
         };
@@ -403,18 +407,18 @@ fn is_acknowledgement(header: &Header<'_>, bytes: &[u8]) -> bool {
         return true;
     }
     let mut segments = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).filter(|s| !s.is_empty());
-    let id = |segment: &[u8]| segment.get(..3).map(<[u8]>::to_vec).unwrap_or_default();
     let mut has_answer = false;
     let only_answer = segments.all(|segment| {
-        let id = id(segment);
+        let id = segment.get(..3).unwrap_or_default();
         has_answer |= id == b"MSA";
-        ACK_SEGMENTS.contains(&id.as_slice())
+        ACK_SEGMENTS.contains(&id)
     });
     has_answer && only_answer
 }
 
+/// Whether nothing is said: white space, or the single byte that acknowledges in MLLP release 2.
 fn is_blank(bytes: &[u8]) -> bool {
-    bytes.iter().all(u8::is_ascii_whitespace)
+    bytes.iter().all(u8::is_ascii_whitespace) || matches!(bytes, [mllp::ACK | mllp::NAK])
 }
 
 /// Frames an answer. An answer that holds the end of a frame (its sender's MSH-10 held it) cannot be

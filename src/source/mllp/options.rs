@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::hl7::charset::CharsetRule;
-use crate::source::network::Network;
+use crate::network::Network;
 
 /// Receives HL7 v2 messages over MLLP.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +153,8 @@ pub enum AckMode {
     Original,
     /// Always CA, CE, CR, and an application ACK where MSH-16 asks for one.
     Enhanced,
+    /// One byte in a frame of its own, 06 (stored) or 15 (not taken), and nothing else (MLLP release 2).
+    Byte,
     /// Nothing is ever answered; a message that cannot be taken now closes the connection.
     None,
 }

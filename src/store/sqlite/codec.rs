@@ -1,8 +1,10 @@
 //! How the store writes lanes, keys and bodies into columns: varints, and LZ4 where it pays.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use bytes::Bytes;
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
 use crate::message::KeyValue;
 use crate::message::id::DestinationId;
@@ -15,6 +17,8 @@ pub(super) const LZ4: i64 = 1;
 
 /// Bodies below this size are kept as they are: the gain would not fill a page.
 const COMPRESS_BYTES_MIN: usize = 1024;
+/// Up to this size a thread's scratch serves; the small table reaches no further.
+const SCRATCH_BYTES_MAX: usize = 60 << 10;
 /// No body is larger; a size beyond it in a compressed body is damage.
 const BODY_BYTES_MAX: usize = 1 << 30;
 
@@ -189,15 +193,45 @@ pub(super) fn events(bytes: &[u8]) -> Option<Vec<(DestinationId, u64)>> {
     Some(events)
 }
 
+/// What compression needs beside its input, kept by each thread: making it anew costs more than the
+/// compression of a small body.
+struct Scratch {
+    table: CompressTable,
+    out: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { table: CompressTable::small(), out: Vec::new() });
+}
+
 /// The body to write and its codec: compressed when that saves a fifth.
 pub(super) fn compress(body: &Bytes) -> (i64, Bytes) {
     if body.len() >= COMPRESS_BYTES_MIN {
-        let compressed = lz4_flex::compress_prepend_size(body);
-        if compressed.len() <= body.len() / 5 * 4 {
-            return (LZ4, compressed.into());
+        let most = body.len() / 5 * 4;
+        let compressed = match body.len() {
+            ..=SCRATCH_BYTES_MAX => SCRATCH.with_borrow_mut(|scratch| scratch.compress(body, most)),
+            _ => Some(lz4_flex::compress_prepend_size(body).into()),
+        };
+        if let Some(compressed) = compressed.filter(|compressed| compressed.len() <= most) {
+            return (LZ4, compressed);
         }
     }
     (RAW, body.clone())
+}
+
+impl Scratch {
+    /// As `lz4_flex::compress_prepend_size`; `None` when it would be larger than `most`.
+    fn compress(&mut self, body: &[u8], most: usize) -> Option<Bytes> {
+        let room = get_maximum_output_size(body.len());
+        if self.out.len() < room {
+            self.out.resize(room, 0);
+        }
+        let size = compress_into_with_table(body, &mut self.out, &mut self.table).ok()?;
+        let length = u32::try_from(body.len()).ok()?.to_le_bytes();
+        let compressed = self.out.get(..size).filter(|_| size + length.len() <= most)?;
+        Some([&length[..], compressed].concat().into())
+    }
 }
 
 /// The body as received; `None` at damage.

@@ -4,7 +4,7 @@ use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
 
-/// The meaning of an error of the committer's connection.
+/// The meaning of an error of the committer's connection, or of another that is not of the pool.
 pub(super) fn of_writer(error: &rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
@@ -45,6 +45,12 @@ pub(super) fn of_reader(error: &sqlx::Error) -> StoreError {
             }
         }
         other => StoreError::Database(other.to_string()),
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        of_writer(&error)
     }
 }
 

@@ -9,6 +9,7 @@
 //!                                 helper                    readers ─→ read_log, search, deliveries, …
 //! ```
 
+pub mod access;
 mod append;
 mod blocks;
 mod codec;
@@ -20,6 +21,7 @@ mod duplicates;
 mod error;
 mod helper;
 mod index;
+mod log;
 mod open;
 mod outcomes;
 mod prune;
@@ -150,8 +152,8 @@ impl SqliteStore {
         let positions = Positions::load(&conn).map_err(|error| of_writer(&error))?;
         let recent = ResourceTail::load(&conn).map_err(|error| of_writer(&error))?;
         let numbers = Numbers::load(&conn).map_err(|error| of_writer(&error))?;
-        let tails = (tail, recent);
-        let shared = Shared::new(path.clone(), dictionary, tails, options.fresh_batches_max);
+        let (tails, batches) = ((tail, recent), options.fresh_batches_max);
+        let shared = Shared::new(path.clone(), dictionary, tails, batches, options.readers);
         shared.head.store(positions.next_seq - 1, Ordering::Release);
         let first = conn.query_row(queries::FIRST, [], |row| row.get(0));
         shared.first.store(first.map_err(|error| of_writer(&error))?, Ordering::Release);
@@ -315,7 +317,7 @@ impl Store for SqliteStore {
         limit: u32,
         bytes_max: usize,
     ) -> Result<LogPage, StoreError> {
-        read::log(&self.pool, &self.shared, (destination, after), limit, bytes_max).await
+        log::page(&self.shared, destination, after, limit, bytes_max).await
     }
 
     async fn exceptions(&self, query: ExceptionQuery) -> Result<Vec<Exception>, StoreError> {
@@ -323,7 +325,7 @@ impl Store for SqliteStore {
     }
 
     async fn messages(&self, seqs: &[Seq]) -> Result<Vec<Arc<StoredMessage>>, StoreError> {
-        read::messages(&self.pool, &self.shared, seqs).await
+        log::messages(&self.shared, seqs).await
     }
 
     async fn find(&self, id: MessageId) -> Result<Seq, StoreError> {
@@ -364,6 +366,7 @@ impl Store for SqliteStore {
         let mut ended = self.shared.ended.subscribe();
         // It fails only when the sender is gone, and `shared` holds it.
         drop(ended.wait_for(|ended| *ended).await);
+        self.shared.readers.close();
         self.pool.close().await;
     }
 }

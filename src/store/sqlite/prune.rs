@@ -2,18 +2,19 @@
 //! held, behind or dead somewhere, nor a body that a replay still needs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::message::id::DestinationId;
 use crate::message::id::Seq;
 use crate::message::time::Timestamp;
-use crate::store::Retention;
 use crate::store::sqlite::blocks::{page_of, places_of};
 use crate::store::sqlite::dictionary::{Dictionary, What};
 use crate::store::sqlite::outcomes::Position;
 use crate::store::sqlite::queries;
 use crate::store::sqlite::resources::ResourcePruner;
+use crate::store::{Ages, Retention};
 use crate::telemetry::crash;
 
 /// Stretches looked at in one step when nothing in them may go.
@@ -55,6 +56,44 @@ struct Candidate {
     seq: i64,
     received_at: Timestamp,
     plan: u32,
+    channel: u32,
+}
+
+/// What was received before these moments is old enough.
+struct Limits {
+    usual: Timestamp,
+    /// Of channels with a time of their own.
+    own: HashMap<u32, Timestamp>,
+    /// Where a pass ends: beyond it nothing is old enough, whatever its channel.
+    last: Timestamp,
+}
+
+impl Limits {
+    fn new(
+        retention: &Retention,
+        dictionary: &Dictionary,
+        now: Timestamp,
+        (usual, of): (Duration, fn(&Ages) -> Duration),
+    ) -> Self {
+        let usual = before(now, usual);
+        let own: HashMap<u32, Timestamp> = retention
+            .channels
+            .iter()
+            .filter_map(|(name, ages)| {
+                Some((dictionary.channels.number(name)?, before(now, of(ages))))
+            })
+            .collect();
+        let last = own.values().copied().fold(usual, Timestamp::max);
+        Self { usual, own, last }
+    }
+
+    fn is_old(&self, message: &Candidate) -> bool {
+        message.received_at < self.own.get(&message.channel).copied().unwrap_or(self.usual)
+    }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    Timestamp(now.0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)))
 }
 
 /// What a stretch of the log yielded.
@@ -79,20 +118,20 @@ impl Pruner {
         let step = retention.step.max(1);
         let Ground { dictionary, cursors, versions_to } = *ground;
         let scene = Scene { conn, dictionary, cursors, now };
-        let before = |age: std::time::Duration| {
-            Timestamp(now.0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)))
-        };
+        let limits =
+            |age: (Duration, fn(&Ages) -> Duration)| Limits::new(retention, dictionary, now, age);
         let rejects = conn
             .prepare_cached(queries::PRUNE_REJECTS)?
-            .execute(params![before(retention.rejects).0, step])?;
+            .execute(params![before(now, retention.rejects).0, step])?;
         if rejects > 0 {
             return Ok(count(rejects));
         }
-        let bodies = self.bodies(&scene, before(retention.bodies), step)?;
+        let bodies = self.bodies(&scene, &limits((retention.bodies, |own| own.bodies)), step)?;
         if bodies > 0 {
             return Ok(bodies);
         }
-        let messages = self.messages(&scene, before(retention.messages), step)?;
+        let messages =
+            self.messages(&scene, &limits((retention.messages, |own| own.messages)), step)?;
         if messages > 0 {
             return Ok(messages);
         }
@@ -107,9 +146,9 @@ impl Pruner {
         self.versions.step(conn, versions_to, retention, now)
     }
 
-    fn bodies(&mut self, scene: &Scene<'_>, before: Timestamp, step: u32) -> rusqlite::Result<u64> {
+    fn bodies(&mut self, scene: &Scene<'_>, limits: &Limits, step: u32) -> rusqlite::Result<u64> {
         for _ in 0..STRETCHES_MAX {
-            match self.bodies_stretch(scene, before, step)? {
+            match self.bodies_stretch(scene, limits, step)? {
                 Stretch::Touched(touched) => return Ok(touched),
                 Stretch::Stuck => {}
                 Stretch::End => {
@@ -124,36 +163,38 @@ impl Pruner {
     fn bodies_stretch(
         &mut self,
         scene: &Scene<'_>,
-        before: Timestamp,
+        limits: &Limits,
         step: u32,
     ) -> rusqlite::Result<Stretch> {
         let mut query = scene.conn.prepare_cached(queries::BODIES_AFTER)?;
         let owners: Vec<(i64, Option<Candidate>)> = query
             .query_map(params![self.bodies_to, step], |row| {
                 let seq = row.get(0)?;
-                let (at, plan): (Option<i64>, Option<u32>) = (row.get(1)?, row.get(2)?);
-                let owner = at.zip(plan).map(|(at, plan)| Candidate {
-                    seq,
-                    received_at: Timestamp(at),
-                    plan,
-                });
+                let owner = match row.get::<_, Option<i64>>(1)? {
+                    Some(at) => Some(Candidate {
+                        seq,
+                        received_at: Timestamp(at),
+                        plan: row.get(2)?,
+                        channel: row.get(3)?,
+                    }),
+                    None => None,
+                };
                 Ok((seq, owner))
             })?
             .collect::<rusqlite::Result<_>>()?;
         let (Some((first, _)), Some((last, _))) = (owners.first(), owners.last()) else {
             return Ok(Stretch::End);
         };
-        let needed = scene.needed_by_replays(*first, *last, before)?;
+        let needed = scene.needed_by_replays(*first, *last, limits)?;
         let own: Vec<Candidate> = owners.iter().filter_map(|(_, owner)| *owner).collect();
         let over = scene.over(&own)?;
         let mut touched = 0;
         for (seq, owner) in &owners {
-            if owner.is_some_and(|owner| scene.is_young(&owner, before)) {
+            if owner.is_some_and(|owner| scene.is_young(&owner, limits)) {
                 return Ok(if touched > 0 { Stretch::Touched(touched) } else { Stretch::End });
             }
             self.bodies_to = *seq;
-            let free =
-                owner.is_none_or(|owner| over.contains(&owner.seq) && owner.received_at < before);
+            let free = owner.is_none_or(|owner| over.contains(&owner.seq) && limits.is_old(&owner));
             if free && !needed.contains(seq) {
                 scene.conn.prepare_cached(queries::DELETE_BODY)?.execute([seq])?;
                 crash::point("store_mid_prune");
@@ -163,14 +204,9 @@ impl Pruner {
         Ok(if touched > 0 { Stretch::Touched(touched) } else { Stretch::Stuck })
     }
 
-    fn messages(
-        &mut self,
-        scene: &Scene<'_>,
-        before: Timestamp,
-        step: u32,
-    ) -> rusqlite::Result<u64> {
+    fn messages(&mut self, scene: &Scene<'_>, limits: &Limits, step: u32) -> rusqlite::Result<u64> {
         for _ in 0..STRETCHES_MAX {
-            match self.messages_stretch(scene, before, step)? {
+            match self.messages_stretch(scene, limits, step)? {
                 Stretch::Touched(touched) => return Ok(touched),
                 Stretch::Stuck => {}
                 Stretch::End => {
@@ -185,7 +221,7 @@ impl Pruner {
     fn messages_stretch(
         &mut self,
         scene: &Scene<'_>,
-        before: Timestamp,
+        limits: &Limits,
         step: u32,
     ) -> rusqlite::Result<Stretch> {
         let mut query = scene.conn.prepare_cached(queries::OLDEST)?;
@@ -195,6 +231,7 @@ impl Pruner {
                     seq: row.get(0)?,
                     received_at: Timestamp(row.get(1)?),
                     plan: row.get(2)?,
+                    channel: row.get(3)?,
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -204,11 +241,11 @@ impl Pruner {
         let over = scene.over(&oldest)?;
         let mut touched = 0;
         for message in &oldest {
-            if scene.is_young(message, before) {
+            if scene.is_young(message, limits) {
                 return Ok(if touched > 0 { Stretch::Touched(touched) } else { Stretch::End });
             }
             self.messages_to = message.seq;
-            if message.received_at < before && over.contains(&message.seq) {
+            if limits.is_old(message) && over.contains(&message.seq) {
                 scene.delete(message)?;
                 crash::point("store_mid_prune");
                 touched += 1;
@@ -268,8 +305,8 @@ impl Pruner {
 impl Scene<'_> {
     /// Whether it, and what came after it, is kept. A message from the future (the clock was wrong)
     /// is kept itself but stops nobody.
-    fn is_young(&self, message: &Candidate, before: Timestamp) -> bool {
-        message.received_at >= before && message.received_at <= self.now
+    fn is_young(&self, message: &Candidate, limits: &Limits) -> bool {
+        message.received_at >= limits.last && message.received_at <= self.now
     }
 
     /// Those of the messages with nothing left to happen at any destination of their plan.
@@ -306,20 +343,20 @@ impl Scene<'_> {
         &self,
         first: i64,
         last: i64,
-        before: Timestamp,
+        limits: &Limits,
     ) -> rusqlite::Result<BTreeSet<i64>> {
         let mut query = self.conn.prepare_cached(queries::SHARERS)?;
         let replays: Vec<(i64, Candidate)> = query
             .query_map([first, last], |row| {
                 let (seq, received_at) = (row.get(1)?, Timestamp(row.get(2)?));
-                Ok((row.get(0)?, Candidate { seq, received_at, plan: row.get(3)? }))
+                let (plan, channel) = (row.get(3)?, row.get(4)?);
+                Ok((row.get(0)?, Candidate { seq, received_at, plan, channel }))
             })?
             .collect::<rusqlite::Result<_>>()?;
         let candidates: Vec<Candidate> = replays.iter().map(|(_, replay)| *replay).collect();
         let over = self.over(&candidates)?;
-        let needs = |(_, replay): &&(i64, Candidate)| {
-            !over.contains(&replay.seq) || replay.received_at >= before
-        };
+        let needs =
+            |(_, replay): &&(i64, Candidate)| !over.contains(&replay.seq) || !limits.is_old(replay);
         Ok(replays.iter().filter(needs).map(|(body, _)| *body).collect())
     }
 

@@ -83,9 +83,13 @@ pub(super) const FIRST: &str = "SELECT coalesce(min(seq), 0) FROM message";
 pub(super) const MARK: &str = "SELECT value FROM mark WHERE name = ?1";
 /// Primary key.
 pub(super) const RAISE_MARK: &str = "UPDATE mark SET value = max(value, ?2) WHERE name = ?1";
-/// Primary key, a range.
-pub(super) const PLANS_AFTER: &str =
-    "SELECT seq, plan, body_size FROM message WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+/// Primary keys of both, a range of the log; plans of a JSON list.
+pub(super) const LOG_PAGE: &str = "SELECT m.seq, m.id, m.received_at, m.channel, m.content_type,
+    m.kind, m.event, m.control, m.keys, m.plan, m.lanes, m.origin_parent, m.origin_by,
+    m.origin_reason, m.events, b.codec, b.bytes
+    FROM message m LEFT JOIN body b ON b.seq = m.body_seq
+    WHERE m.seq > ?1 AND m.seq <= ?2 AND m.plan IN (SELECT value FROM json_each(?3))
+    ORDER BY m.seq LIMIT ?4";
 /// Primary keys of both, for each number of a JSON list.
 pub(super) const MESSAGES: &str = "SELECT m.seq, m.id, m.received_at, m.channel, m.content_type,
     m.kind, m.event, m.control, m.keys, m.plan, m.lanes, m.origin_parent, m.origin_by,
@@ -239,10 +243,10 @@ pub(super) const REJECTS: &str = "SELECT no, at, channel, peer, reason, payload 
 pub(super) const PRUNE_REJECTS: &str =
     "DELETE FROM reject WHERE no IN (SELECT no FROM reject WHERE at < ?1 LIMIT ?2)";
 /// Primary keys of both, a range.
-pub(super) const BODIES_AFTER: &str = "SELECT b.seq, m.received_at, m.plan FROM body b
+pub(super) const BODIES_AFTER: &str = "SELECT b.seq, m.received_at, m.plan, m.channel FROM body b
     LEFT JOIN message m ON m.seq = b.seq WHERE b.seq > ?1 ORDER BY b.seq LIMIT ?2";
 /// `message_shared`, a range.
-pub(super) const SHARERS: &str = "SELECT body_seq, seq, received_at, plan FROM message
+pub(super) const SHARERS: &str = "SELECT body_seq, seq, received_at, plan, channel FROM message
     WHERE body_seq BETWEEN ?1 AND ?2 AND body_seq <> seq";
 /// Primary key.
 pub(super) const DELETE_BODY: &str = "DELETE FROM body WHERE seq = ?1";
@@ -251,7 +255,7 @@ pub(super) const DELETE_UNSHARED_BODY: &str = "DELETE FROM body WHERE seq = ?1
     AND NOT EXISTS (SELECT 1 FROM message WHERE body_seq = ?1 AND body_seq <> seq)";
 /// Primary key, a range.
 pub(super) const OLDEST: &str =
-    "SELECT seq, received_at, plan FROM message WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    "SELECT seq, received_at, plan, channel FROM message WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 /// Primary key.
 pub(super) const DELETE_MESSAGE: &str = "DELETE FROM message WHERE seq = ?1";
 /// `attempt_delivery`.
@@ -297,6 +301,7 @@ mod tests {
         ("CURSORS", "SCAN cursor"),
         ("HAS_EXCEPTIONS", "SCAN d"),
         ("EXCEPTIONS_BETWEEN", "SCAN d"),
+        ("LOG_PAGE", "SCAN json_each VIRTUAL TABLE"),
         ("MESSAGES", "SCAN j VIRTUAL TABLE"),
         ("ENVELOPES", "SCAN j VIRTUAL TABLE"),
         ("SEARCH_KEY", "SCAN r"),

@@ -7,29 +7,21 @@ use std::time::Duration;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 
-use crate::message::id::{DestinationId, MessageId, Seq, VersionId};
-use crate::message::kind::{ContentType, Kind};
+use crate::message::id::{DestinationId, Seq, VersionId};
 use crate::message::outcome::Answer;
 use crate::message::payload::Payload;
 use crate::message::plan::Lane;
 use crate::message::time::Timestamp;
-use crate::message::{Envelope, Key, KeyValue, Origin, StoredMessage};
 use crate::store::sqlite::blocks::{decode, page_of};
-use crate::store::sqlite::codec::{decompress, events, keys};
-use crate::store::sqlite::dictionary::{Dictionary, What, join};
 use crate::store::sqlite::error::damaged;
+use crate::store::sqlite::log::envelopes;
 use crate::store::sqlite::outcomes::{state_from_number, state_number};
 use crate::store::sqlite::queries;
 use crate::store::sqlite::shared::Shared;
 use crate::store::{
-    Attempt, DeliveryView, DestinationState, Exception, ExceptionQuery, ExceptionState, LogPage,
-    Pause, Reject, Settled, StoreError, VersionRecord,
+    Attempt, DeliveryView, DestinationState, Exception, ExceptionQuery, ExceptionState, Pause,
+    Reject, Settled, StoreError, VersionRecord,
 };
-
-/// Rows of the narrow log read at a time.
-const LOG_ROWS: u32 = 4096;
-/// Stretches of the log read for one page when little of it is for the destination.
-const LOG_STRETCHES_MAX: u32 = 64;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -134,67 +126,6 @@ pub(super) async fn settled_between(
     Ok(settled)
 }
 
-/// The log after a place, as one destination sees it.
-pub(super) async fn log(
-    pool: &SqlitePool,
-    shared: &Shared,
-    (destination, after): (DestinationId, Seq),
-    limit: u32,
-    bytes_max: usize,
-) -> Result<LogPage> {
-    let mut conn = pool.acquire().await?;
-    let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
-    let (mut wanted, mut bytes, mut read_to) = (Vec::new(), 0_usize, after);
-    let mut delivers = Delivers { destination, plans: HashMap::new() };
-    'log: for _ in 0..LOG_STRETCHES_MAX {
-        let rows: Vec<(i64, u32, i64)> = sqlx::query_as(queries::PLANS_AFTER)
-            .bind(read_to.0)
-            .bind(LOG_ROWS)
-            .fetch_all(&mut *conn)
-            .await?;
-        if rows.is_empty() {
-            break;
-        }
-        for (seq, plan, size) in rows {
-            if delivers.ask(shared, plan)? {
-                bytes = bytes.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
-                if !wanted.is_empty() && bytes > bytes_max {
-                    break 'log;
-                }
-                wanted.push(Seq(seq));
-            }
-            read_to = Seq(seq);
-            if wanted.len() >= limit {
-                break 'log;
-            }
-        }
-    }
-    drop(conn);
-    Ok(LogPage { messages: messages(pool, shared, &wanted).await?, read_to })
-}
-
-/// Which plans deliver to a destination.
-struct Delivers {
-    destination: DestinationId,
-    plans: HashMap<u32, bool>,
-}
-
-impl Delivers {
-    fn ask(&mut self, shared: &Shared, plan: u32) -> Result<bool> {
-        if let Some(known) = self.plans.get(&plan) {
-            return Ok(*known);
-        }
-        let delivers = match shared.dictionary().plans.get(plan) {
-            Some(shapes) => shapes
-                .iter()
-                .any(|shape| shape.destination == self.destination && shape.what != What::Filtered),
-            None => return Err(damaged("plan", plan.into())),
-        };
-        self.plans.insert(plan, delivers);
-        Ok(delivers)
-    }
-}
-
 /// Deliveries that the log asks of a destination after a place.
 pub(super) async fn count_log(
     pool: &SqlitePool,
@@ -207,98 +138,6 @@ pub(super) async fn count_log(
         .fetch_one(pool)
         .await?;
     Ok(count.cast_unsigned())
-}
-
-/// Messages with bodies, in the order asked.
-pub(super) async fn messages(
-    pool: &SqlitePool,
-    shared: &Shared,
-    seqs: &[Seq],
-) -> Result<Vec<Arc<StoredMessage>>> {
-    rows_to_messages(pool, shared, seqs, queries::MESSAGES, Body::Read).await
-}
-
-/// Messages without bodies, in the order asked.
-pub(super) async fn envelopes(
-    pool: &SqlitePool,
-    shared: &Shared,
-    seqs: &[Seq],
-) -> Result<Vec<Arc<StoredMessage>>> {
-    rows_to_messages(pool, shared, seqs, queries::ENVELOPES, Body::Leave).await
-}
-
-/// Whether a row holds the body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Body {
-    Read,
-    Leave,
-}
-
-async fn rows_to_messages(
-    pool: &SqlitePool,
-    shared: &Shared,
-    seqs: &[Seq],
-    sql: &'static str,
-    body: Body,
-) -> Result<Vec<Arc<StoredMessage>>> {
-    if seqs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let numbers: Vec<String> = seqs.iter().map(|seq| seq.0.to_string()).collect();
-    let list = format!("[{}]", numbers.join(","));
-    let rows = sqlx::query(sql).bind(list).fetch_all(pool).await?;
-    let dictionary = shared.dictionary();
-    rows.iter().map(|row| message(row, &dictionary, body).map(Arc::new)).collect()
-}
-
-fn message(row: &SqliteRow, dictionary: &Dictionary, body: Body) -> Result<StoredMessage> {
-    let seq: i64 = row.try_get(0)?;
-    let damaged = || damaged("message", seq);
-    let id: [u8; 16] = row.try_get::<&[u8], _>(1)?.try_into().map_err(|_| damaged())?;
-    let channel = dictionary.channels.get(row.try_get(3)?).ok_or_else(damaged)?;
-    let mut named = Vec::new();
-    for (name, value) in keys(row.try_get(8)?).ok_or_else(damaged)? {
-        let name = dictionary.key_names.get(name).ok_or_else(damaged)?;
-        named.push(Key { name: Arc::clone(name), value: KeyValue::new(value) });
-    }
-    let shapes = dictionary.plans.get(row.try_get(9)?).ok_or_else(damaged)?;
-    let origin = match row.try_get::<Option<i64>, _>(11)? {
-        Some(parent) => {
-            let (by, reason) = (row.try_get(12)?, row.try_get(13)?);
-            Some(Origin { parent: Seq(parent), by, reason })
-        }
-        None => None,
-    };
-    let payload = match body {
-        Body::Leave => Payload::default(),
-        Body::Read => match row.try_get::<Option<&[u8]>, _>(16)? {
-            Some(bytes) => {
-                let body = decompress(row.try_get(15)?, bytes.into());
-                Payload::new(body.ok_or_else(damaged)?)
-            }
-            None => Payload::default(),
-        },
-    };
-    Ok(StoredMessage {
-        seq: Seq(seq),
-        envelope: Envelope {
-            id: MessageId::from_bytes(id),
-            received_at: Timestamp(row.try_get(2)?),
-            channel: Arc::clone(channel),
-            content_type: ContentType::from_number(row.try_get(4)?),
-            kind: Kind::from_number(row.try_get(5)?),
-            event: row.try_get::<&str, _>(6)?.into(),
-            control_id: KeyValue::new(row.try_get(7)?),
-            keys: named,
-            origin,
-        },
-        plan: join(shapes, row.try_get(10)?).ok_or_else(damaged)?,
-        payload,
-        events: match row.try_get::<Option<&[u8]>, _>(14)? {
-            Some(bytes) => events(bytes).ok_or_else(damaged)?,
-            None => Vec::new(),
-        },
-    })
 }
 
 /// Exception rows.
@@ -391,10 +230,10 @@ fn exception(row: &SqliteRow) -> Result<Exception> {
 /// What became of a message at each destination of its plan.
 pub(super) async fn deliveries(
     pool: &SqlitePool,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     seq: Seq,
 ) -> Result<Vec<DeliveryView>> {
-    let message = envelopes(pool, shared, &[seq]).await?;
+    let message = envelopes(shared, &[seq]).await?;
     let plan = message.first().map(|message| &message.plan).ok_or(StoreError::Missing)?;
     let mut snapshot = pool.begin().await?;
     let page = page_of(seq);

@@ -9,8 +9,8 @@ use crate::message::id::{MessageId, Seq};
 use crate::store::sqlite::dictionary::KEY_ID;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::index::{indexed_part, run_channels};
+use crate::store::sqlite::log::envelopes;
 use crate::store::sqlite::queries;
-use crate::store::sqlite::read::envelopes;
 use crate::store::sqlite::shared::Shared;
 use crate::store::{MessageQuery, StoreError};
 
@@ -53,7 +53,7 @@ impl Conditions {
 /// Messages that match, newest first, without bodies.
 pub(super) async fn search(
     pool: &SqlitePool,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     query: &MessageQuery,
 ) -> Result<Vec<Arc<StoredMessage>>> {
     let limit = query.limit.clamp(1, LIMIT_MAX);
@@ -72,7 +72,7 @@ pub(super) async fn search(
     };
     let Some((name, value)) = &query.key else {
         let places = without_key(pool, shared, &conditions, limit).await?;
-        return envelopes(pool, shared, &places).await;
+        return envelopes(shared, &places).await;
     };
     let names: Vec<u32> = {
         let dictionary = shared.dictionary();
@@ -88,7 +88,7 @@ pub(super) async fn search(
         let mut recent = shared.tail().find(name, value);
         recent.retain(|seq| seq.0 < conditions.before);
         recent.truncate(TAIL_PLACES_MAX);
-        let recent = envelopes(pool, shared, &recent).await?;
+        let recent = envelopes(shared, &recent).await?;
         let fitting = recent
             .into_iter()
             .filter(|message| conditions.fit(message, query.channel.as_deref()))
@@ -99,7 +99,7 @@ pub(super) async fn search(
     found.sort_unstable_by(|a, b| b.cmp(a));
     found.dedup();
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    envelopes(pool, shared, &found).await
+    envelopes(shared, &found).await
 }
 
 async fn in_runs(

@@ -10,6 +10,7 @@ use crate::message::StoredMessage;
 use crate::message::id::Seq;
 use crate::store::sqlite::dictionary::Dictionary;
 use crate::store::sqlite::index::Tail;
+use crate::store::sqlite::log::Readers;
 use crate::store::sqlite::resources::tail::ResourceTail;
 use crate::store::{StoreError, StoreStatus};
 
@@ -33,6 +34,8 @@ pub(super) struct Shared {
     broken: Mutex<Option<StoreError>>,
     /// Turns true when the committer has ended.
     pub(super) ended: watch::Sender<bool>,
+    /// Connections that read whole messages.
+    pub(super) readers: Readers,
     path: PathBuf,
 }
 
@@ -43,6 +46,7 @@ impl Shared {
         dictionary: Dictionary,
         (tail, resources): (Tail, ResourceTail),
         fresh_batches_max: usize,
+        readers: u32,
     ) -> Self {
         Self {
             dictionary: RwLock::new(dictionary),
@@ -55,6 +59,7 @@ impl Shared {
             failing: Mutex::new(None),
             broken: Mutex::new(None),
             ended: watch::channel(false).0,
+            readers: Readers::new(path.clone(), readers),
             path,
         }
     }

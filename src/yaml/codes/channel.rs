@@ -121,6 +121,30 @@ pub(super) const CODES: &[Explanation] = &[
         right: "mrn: PID-3(MR).1",
     },
     Explanation {
+        code: "E0325",
+        title: "a FHIR path cannot be read",
+        text: "FHIR paths are a part of FHIRPath: names joined with dots, [n] counted from 0, \
+               where(x = 'y'), first(), exists(), ofType(…), extension('…'). References are not followed.",
+        wrong: "mrn: identifier.where(system = 'urn:mrn'.value",
+        right: "mrn: identifier.where(system = 'urn:mrn').value",
+    },
+    Explanation {
+        code: "E0326",
+        title: "FHIR R4 has no such element",
+        text: "Every name of a FHIR path is checked against the definitions of R4, inside where(…) too. A \
+               path without a resource type is relative to the types that the channel accepts.",
+        wrong: "name: Patient.name.familly",
+        right: "name: Patient.name.family",
+    },
+    Explanation {
+        code: "E0327",
+        title: "this place can be read, but not written",
+        text: "Steps write where names, [n] and one where(x = 'y') lead. What a function finds has no place \
+               of its own, and a choice is written with its type.",
+        wrong: "change: [{set: {Patient.deceased: true}}]",
+        right: "change: [{set: {Patient.deceasedBoolean: true}}]",
+    },
+    Explanation {
         code: "E0330",
         title: "a message type cannot be read",
         text: "A type and an event: ADT^A01; all events of a type: ADT^* or ADT. The message structure \
@@ -222,5 +246,21 @@ pub(super) const CODES: &[Explanation] = &[
                must have. Besides: url, name, folder, topic, routing_key, body, same, count, attempts, outcome.",
         wrong: "expect: {emr: {gendr: female}}",
         right: "expect: {emr: {gender: female}}",
+    },
+    Explanation {
+        code: "E0360",
+        title: "maps to FHIR cannot be used",
+        text: "A file of maps has the sections messages, maps, tables, systems and units. A row of a map is \
+               written `source -> target as TYPE when condition`; docs/mapping.md shows all of them.",
+        wrong: "PID-8 => gender",
+        right: "PID-8 -> gender as code(sex)",
+    },
+    Explanation {
+        code: "E0361",
+        title: "a system is no absolute URI",
+        text: "Identifiers and codes carry a system that is the same for everybody. A URI of your own is as \
+               good as an OID; it need not lead anywhere.",
+        wrong: "MAIN,main hospital",
+        right: "MAIN,https://hospital.example/mrn",
     },
 ];

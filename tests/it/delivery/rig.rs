@@ -1,10 +1,12 @@
 //! A store, scripted receivers and a clock that stands still.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use medway::clock::Clock;
 use medway::delivery::Deliveries;
 use medway::delivery::marker::Marker;
@@ -156,8 +158,27 @@ pub(crate) fn no_answer() -> Outcome {
     Outcome::Uncertain(Answer::new("timeout", ""))
 }
 
+/// Bytes that panic when they are let go, the first time: a fault of the task that serves a destination,
+/// outside of what it catches.
+struct Bomb(String, bool);
+
+impl AsRef<[u8]> for Bomb {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!self.1, "made to fail");
+    }
+}
+
 /// Sends the stored bytes; bodies with certain words hold, fail or panic.
-struct Plain;
+#[derive(Default)]
+struct Plain {
+    exploded: AtomicBool,
+}
 
 impl Render for Plain {
     fn render(&self, to: DestinationId, _: VersionId, message: &StoredMessage) -> Rendered {
@@ -175,6 +196,12 @@ impl Render for Plain {
             return Rendered::Fail(problem("type"));
         }
         assert!(!text.contains("poison"), "made to fail");
+        let body = if text.contains("bomb") {
+            let first = !self.exploded.swap(true, Ordering::AcqRel);
+            Bytes::from_owner(Bomb(text, first))
+        } else {
+            body
+        };
         Rendered::Send(Outbound {
             message: message.envelope.id,
             body,
@@ -221,7 +248,7 @@ impl Rig {
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let deliveries = Deliveries::new(
             Arc::clone(&store),
-            Arc::new(Plain),
+            Arc::new(Plain::default()),
             Arc::new(Marker::default()),
             self.clock.clone(),
             tracker.clone(),

@@ -101,6 +101,35 @@ async fn mode_none_answers_nothing_and_closes_when_nothing_can_be_taken() {
 }
 
 #[tokio::test]
+async fn mode_byte_answers_each_frame_with_one_byte() {
+    let running = starting(AckOptions { mode: AckMode::Byte, ..Default::default() }).await;
+    let mut peer = running.connect().await;
+    let (stored, not_stored) = ("\x06", "\x15");
+    assert_eq!(peer.ask(&with("B1", "|||AL|AL")).await, stored);
+    assert_eq!(peer.ask(&with("B1", "|||AL|AL")).await, stored, "a repeat is stored already");
+    assert_eq!(peer.ask(&adt("B2").replace("||77", "||REFUSE")).await, not_stored);
+    assert_eq!(peer.ask("no header").await, not_stored);
+    let batch = |second: String| format!("BHS|^~\\&|HIS\r{}{second}BTS|2\r", adt("B3"));
+    assert_eq!(peer.ask(&batch(adt("B4"))).await, stored);
+    assert_eq!(peer.ask(&batch(adt("B5").replace("||77", "||REFUSE"))).await, not_stored);
+    // A byte of its own is an answer, and answers are not answered.
+    peer.send(&framed(stored)).await;
+    running.store.set(Mood::Full);
+    assert_eq!(peer.ask(&adt("B6")).await, not_stored);
+    assert_eq!(running.store.control_ids(), ["B1", "B3", "B4"]);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn an_empty_control_id_is_taken_and_echoed_empty() {
+    let running = starting(AckOptions::default()).await;
+    let mut peer = running.connect().await;
+    assert_eq!(told(&peer.ask(&adt("")).await), "AA");
+    assert_eq!(running.store.bodies(), [adt("").as_bytes()]);
+    running.end().await;
+}
+
+#[tokio::test]
 async fn an_acknowledgement_is_kept_as_evidence_and_starts_no_loop() {
     let running = starting(AckOptions::default()).await;
     let mut peer = running.connect().await;

@@ -116,6 +116,7 @@ async fn a_full_store_refuses_messages_keeps_outcomes_and_recovers() {
             versions: Duration::from_secs(86_400),
             versions_max: 100,
             step: 10,
+            channels: BTreeMap::new(),
         };
         while store.prune(&retention, Timestamp(START + 60_000_000)).await.unwrap_or(1) > 0 {}
     };
@@ -144,6 +145,7 @@ async fn child_that_dies() {
         versions: Duration::from_secs(86_400),
         versions_max: 100,
         step: 10,
+        channels: BTreeMap::new(),
     };
     // As a runner does after a start: what was accepted before the process died is delivered now.
     let state = store.destination_state(lab).await.unwrap();

@@ -1,12 +1,13 @@
 //! P13: what is over goes after its time, what is not over stays, whatever its age.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use medway::message::id::{DestinationId, Seq, VersionId};
 use medway::message::payload::Payload;
 use medway::message::time::Timestamp;
-use medway::store::{Change, ExceptionState, MessageQuery, Reject, Retention, Store};
+use medway::store::{Ages, Change, ExceptionState, MessageQuery, Reject, Retention, Store};
 
 use super::build::{Fixture, START, exception, message, settled};
 
@@ -21,6 +22,7 @@ fn retention(bodies_s: u64, messages_s: u64) -> Retention {
         versions: Duration::from_secs(messages_s),
         versions_max: 100,
         step: 100,
+        channels: BTreeMap::new(),
     }
 }
 
@@ -192,4 +194,37 @@ async fn refused_input_is_kept_for_its_time() {
     assert_eq!(store.rejects(Some(3), 1).await.unwrap()[0].0, 2);
     assert_eq!(prune_all(&store, &retention(60, 1900)).await, 1);
     assert_eq!(store.rejects(None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_channel_may_keep_its_messages_for_another_time() {
+    let fixture = Fixture::new();
+    let store = &fixture.open().await;
+    let lab = fixture.destination(store, "lab").await;
+    let of = |n, channel: &str| message(n).to(lab.0, lab.1).channel(channel).build();
+    store
+        .append(vec![of(1, "usual"), of(2, "brief"), of(3, "long"), of(4, "brief"), of(5, "usual")])
+        .await
+        .unwrap();
+    // The fourth is not delivered yet.
+    let mut changes: Vec<Change> =
+        [1, 2, 3, 5].map(|seq| Change::Settle(settled(lab.0, Seq(seq)))).into();
+    changes.push(Change::Except(exception(lab.0, Seq(4), ExceptionState::Retry)));
+    let (settled_to, frontier) = (Seq(5), Seq(5));
+    changes.push(Change::Cursor { destination: lab.0, settled_to, frontier });
+    store.record(changes).await.unwrap();
+    let ages = |seconds| Ages {
+        bodies: Duration::from_secs(seconds),
+        messages: Duration::from_secs(seconds),
+    };
+    let mut kept = retention(7200, 7200);
+    kept.channels = BTreeMap::from([("brief".into(), ages(60)), ("long".into(), ages(86_400))]);
+    prune_all(store, &kept).await;
+    assert_eq!(there(store).await, [1, 3, 4, 5], "of the brief channel only what is over went");
+    let mut kept = retention(60, 60);
+    kept.channels = BTreeMap::from([("long".into(), ages(86_400))]);
+    prune_all(store, &kept).await;
+    assert_eq!(there(store).await, [3, 4]);
+    let bodies = store.messages(&[Seq(3), Seq(4)]).await.unwrap();
+    assert!(bodies.iter().all(|message| !message.payload.is_empty()));
 }

@@ -1,4 +1,4 @@
-//! Networks a listener takes connections from, as address and prefix length.
+//! Networks that a listener takes connections from, as address and prefix length.
 
 use std::fmt;
 use std::net::IpAddr;

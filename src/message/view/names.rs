@@ -1,10 +1,24 @@
-//! The views' values by name, for the channel language.
+//! The views' values by name, for the channel language: the same for every format.
 
-use crate::hl7::raw::RawMessage;
-use crate::hl7::view::device::device_message;
-use crate::hl7::view::patient::{patient, patient_message, visit};
-use crate::hl7::view::report::{Take, reports};
-use crate::message::view::{DeviceMessage, Location, Patient, PersonName, Report, Visit};
+use crate::message::view::{
+    Coded, DeviceMessage, Location, Patient, PatientMessage, PersonName, Report, Visit,
+};
+
+/// A message that can be looked at through the views, whatever its format. Each view is built when asked for.
+pub trait Viewed {
+    /// What a patient message says.
+    fn patient_message(&self) -> PatientMessage;
+    /// Whom it is about.
+    fn patient(&self) -> Option<Patient>;
+    /// The visit.
+    fn visit(&self) -> Visit;
+    /// Its first report, without what was observed.
+    fn first_report(&self) -> Option<Report>;
+    /// What a device message says.
+    fn device_message(&self) -> DeviceMessage;
+    /// How lanes and FHIR refer to the patient, e.g. `Patient/123`; `None` where resources have no ids.
+    fn patient_reference(&self) -> Option<String>;
+}
 
 /// Every name that [`get`] knows, with what it means.
 pub const FIELDS: &[(&str, &str)] = &[
@@ -13,6 +27,7 @@ pub const FIELDS: &[(&str, &str)] = &[
         "Medical record number: the identifier of type MR, else PI, else one without type",
     ),
     ("patient.id", "The first identifier, whatever its type"),
+    ("patient.reference", "The patient's resource, e.g. Patient/123; empty for HL7 v2"),
     ("patient.name", "Family and given name, as usually written"),
     ("patient.name.family", "Family name"),
     ("patient.name.given", "Given name"),
@@ -56,33 +71,31 @@ pub const FIELDS: &[(&str, &str)] = &[
 /// The value with this name; `None` when the message has none, and for names that are not in [`FIELDS`].
 /// Of several reports, metrics or alarms, the first.
 #[must_use]
-pub fn get(message: &RawMessage, name: &str) -> Option<String> {
+pub fn get(message: &impl Viewed, name: &str) -> Option<String> {
     let (subject, rest) = name.split_once('.')?;
     let value = match subject {
         "patient" => patient_value(message, rest),
-        "visit" => visit_value(visit(message), rest),
-        "report" => {
-            let first = reports(message, Take::FirstHead).into_iter().next()?;
-            report_value(first, rest)
-        }
-        "device" => device_value(&device_message(message), rest),
+        "visit" => visit_value(message.visit(), rest),
+        "report" => report_value(message.first_report()?, rest),
+        "device" => device_value(&message.device_message(), rest),
         "alarm" => alarm_value(message, rest),
         _ => None,
     };
     value.filter(|text| !text.is_empty())
 }
 
-fn patient_value(message: &RawMessage, name: &str) -> Option<String> {
+fn patient_value(message: &impl Viewed, name: &str) -> Option<String> {
     match name {
-        "event" => return Some(patient_message(message).event.name().to_owned()),
+        "reference" => return message.patient_reference(),
+        "event" => return Some(message.patient_message().event.name().to_owned()),
         "merged_from" => {
-            let identifiers = patient_message(message).merged_from;
+            let identifiers = message.patient_message().merged_from;
             let merged = Patient { identifiers, ..Patient::default() };
             return merged.mrn().map(|id| id.value.expose().to_owned());
         }
         _ => {}
     }
-    let patient = patient(message)?;
+    let patient = message.patient()?;
     match name {
         "mrn" => patient.mrn().map(|id| id.value.expose().to_owned()),
         "id" => patient.identifiers.first().map(|id| id.value.expose().to_owned()),
@@ -156,9 +169,9 @@ fn device_value(device: &DeviceMessage, name: &str) -> Option<String> {
     }
 }
 
-fn alarm_value(message: &RawMessage, name: &str) -> Option<String> {
-    let alarm = device_message(message).alarms.into_iter().next()?;
-    let mdc = |code: &crate::message::view::Coded| {
+fn alarm_value(message: &impl Viewed, name: &str) -> Option<String> {
+    let alarm = message.device_message().alarms.into_iter().next()?;
+    let mdc = |code: &Coded| {
         code.mdc().or_else(|| code.first().map(|coding| coding.code.as_str())).map(str::to_owned)
     };
     match name {

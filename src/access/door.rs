@@ -1,0 +1,458 @@
+//! The door: who asks, and may they. Every answer of the API passes through it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::access::password::{self, PasswordError};
+use crate::access::role::{Permission, Role, View};
+use crate::access::token::{self, NoRandomness};
+use crate::access::totp;
+use crate::clock::Clock;
+use crate::message::secret::Secret;
+use crate::message::time::Timestamp;
+use crate::store::StoreError;
+use crate::store::access::{AccessStore, AuditEntry, SessionRecord, TokenRecord, UserRecord};
+
+/// Passwords hashed at once: each takes 19 MiB and a core.
+const HASHES_MAX: usize = 2;
+/// A session's last use is written down when it is this much later than what is written.
+const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
+/// Limits of signing in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoorOptions {
+    /// A session that is not used for this long ends. 15 minutes.
+    pub idle: Duration,
+    /// A session ends after this, however it is used. 12 hours.
+    pub longest: Duration,
+    /// Wrong passwords until the account is locked. 5.
+    pub failures_max: u32,
+    /// How long it is locked at first; twice as long each further time. 1 minute.
+    pub lock: Duration,
+    /// How long emergency access holds. 60 minutes.
+    pub emergency: Duration,
+}
+
+impl Default for DoorOptions {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_mins(15),
+            longest: Duration::from_hours(12),
+            failures_max: 5,
+            lock: Duration::from_mins(1),
+            emergency: Duration::from_mins(60),
+        }
+    }
+}
+
+/// Somebody who asked and is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// `user:NAME` or `token:NAME`, as on record.
+    pub name: String,
+    /// What they may do.
+    pub permissions: BTreeSet<Permission>,
+    /// How much of messages they see.
+    pub view: View,
+    /// Channel groups they see; empty for all.
+    pub groups: Vec<String>,
+    /// The hash of their session, when they have one.
+    pub session: Option<[u8; 32]>,
+    /// Emergency access holds until then.
+    pub emergency_until: Option<Timestamp>,
+}
+
+impl Actor {
+    /// Whether they may do that.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(&permission)
+    }
+
+    /// An actor with every right: the engine's own token, which lies in the data directory and is read by
+    /// whoever may read that.
+    #[must_use]
+    pub fn engine() -> Self {
+        Self {
+            name: "token:admin".to_owned(),
+            permissions: Permission::ALL.into_iter().collect(),
+            view: View::Full,
+            groups: Vec::new(),
+            session: None,
+            emergency_until: None,
+        }
+    }
+}
+
+/// Why somebody does not get in.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    /// Name or password is wrong, or the account is locked or disabled: one answer for all.
+    #[error("user name or password is wrong, or the account is locked")]
+    Unknown,
+    /// Name and password are right; the code of the second factor is missing or wrong.
+    #[error("the code of the second factor is needed")]
+    SecondFactor,
+    /// The engine was set up before, or the link is a wrong one.
+    #[error(
+        "the set-up link is not valid (any more): it works once, until the engine starts again"
+    )]
+    SetUp,
+    /// The password cannot be chosen.
+    #[error("{0}")]
+    Password(#[from] PasswordError),
+    /// The name is taken, or cannot be one.
+    #[error("{0}")]
+    Name(&'static str),
+    /// The store could not be asked.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error("{0}")]
+    Randomness(#[from] NoRandomness),
+    /// The thread that hashes was lost.
+    #[error("the password could not be checked; try again")]
+    Lost,
+}
+
+/// A session that has just begun: the token goes into the cookie and is nowhere else.
+#[derive(Debug)]
+pub struct Begun {
+    /// The cookie's value.
+    pub token: Secret,
+    /// Who.
+    pub actor: Actor,
+    /// When it ends at the latest.
+    pub ends_at: Timestamp,
+}
+
+/// Who may use the engine.
+pub struct Door {
+    store: Arc<dyn AccessStore>,
+    clock: Clock,
+    options: DoorOptions,
+    hashing: Arc<Semaphore>,
+    /// What a wrong name is compared with, so that it takes as long as a wrong password.
+    decoy: Secret,
+    set_up: std::sync::Mutex<Option<[u8; 32]>>,
+}
+
+impl Door {
+    /// The door of a store.
+    ///
+    /// # Errors
+    /// When memory is too short to hash a password.
+    pub fn new(
+        store: Arc<dyn AccessStore>,
+        clock: Clock,
+        options: DoorOptions,
+    ) -> Result<Self, Denied> {
+        let decoy = password::hash(&token::draw()?)?;
+        let hashing = Arc::new(Semaphore::new(HASHES_MAX));
+        let set_up = std::sync::Mutex::default();
+        Ok(Self { store, clock, options, hashing, decoy, set_up })
+    }
+
+    /// The store behind it.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn AccessStore> {
+        &self.store
+    }
+
+    /// Its limits.
+    #[must_use]
+    pub const fn options(&self) -> DoorOptions {
+        self.options
+    }
+
+    /// The one-time link's token, when nobody can sign in yet. A new one at each start.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn invite(&self) -> Result<Option<Secret>, Denied> {
+        if !self.store.users().await?.is_empty() {
+            return Ok(None);
+        }
+        let token = token::draw()?;
+        let mut set_up = self.set_up.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *set_up = Some(token::hash(token.expose()));
+        Ok(Some(token))
+    }
+
+    fn invited(&self, token: &str) -> bool {
+        let set_up = self.set_up.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        set_up.is_some_and(|hash| hash == token::hash(token))
+    }
+
+    /// Makes the first user, who administers people and the system, and signs them in.
+    ///
+    /// # Errors
+    /// When the link is not valid, or name or password cannot be taken.
+    pub async fn set_up(
+        &self,
+        link: &str,
+        name: &str,
+        password: Secret,
+        address: &str,
+    ) -> Result<Begun, Denied> {
+        if !self.invited(link) {
+            return Err(Denied::SetUp);
+        }
+        let roles = [Role::SecurityAdmin, Role::SystemAdmin];
+        let user = self.new_user(name, name, Some(password), &roles, View::Counts).await?;
+        if !self.store.add_first_user(&user).await? {
+            return Err(Denied::SetUp);
+        }
+        *self.set_up.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        let user = self.store.user(name).await?.ok_or(Denied::Unknown)?;
+        self.begin(&user, address).await
+    }
+
+    /// A user as they are stored: name and password checked, password hashed.
+    ///
+    /// # Errors
+    /// When name or password cannot be taken.
+    pub async fn new_user(
+        &self,
+        name: &str,
+        display: &str,
+        password: Option<Secret>,
+        roles: &[Role],
+        view: View,
+    ) -> Result<UserRecord, Denied> {
+        let fits = |sign: char| sign.is_alphanumeric() || "._-@".contains(sign);
+        if name.is_empty() || name.chars().count() > 64 || !name.chars().all(fits) {
+            return Err(Denied::Name("a user name has 1 to 64 letters, digits or . _ - @"));
+        }
+        if display.is_empty() || display.chars().count() > 128 {
+            return Err(Denied::Name("a displayed name has 1 to 128 characters"));
+        }
+        let password = match password {
+            Some(password) => Some(self.hash(name, password).await?),
+            None => None,
+        };
+        Ok(UserRecord {
+            number: 0,
+            name: name.to_owned(),
+            display: display.to_owned(),
+            password,
+            roles: roles.iter().map(|role| role.name().to_owned()).collect(),
+            groups: Vec::new(),
+            view: view.name().to_owned(),
+            totp: None,
+            totp_step: 0,
+            subject: None,
+            disabled: false,
+            created_at: self.clock.now(),
+            failures: 0,
+            locked_until: Timestamp::default(),
+        })
+    }
+
+    /// Checks a new password and hashes it.
+    ///
+    /// # Errors
+    /// When it is too plain.
+    pub async fn hash(&self, name: &str, password: Secret) -> Result<Secret, Denied> {
+        password::check(name, &password)?;
+        let _permit = self.hashing.acquire().await.map_err(|_| Denied::Lost)?;
+        let hashed = tokio::task::spawn_blocking(move || password::hash(&password)).await;
+        Ok(hashed.map_err(|_| Denied::Lost)??)
+    }
+
+    async fn verified(&self, password: Secret, hash: Secret) -> Result<bool, Denied> {
+        let _permit = self.hashing.acquire().await.map_err(|_| Denied::Lost)?;
+        let checked = tokio::task::spawn_blocking(move || password::verify(&password, &hash)).await;
+        checked.map_err(|_| Denied::Lost)
+    }
+
+    /// Signs somebody in.
+    ///
+    /// # Errors
+    /// One and the same answer for a wrong name, a wrong password and a locked account.
+    pub async fn sign_in(
+        &self,
+        name: &str,
+        password: Secret,
+        code: Option<&str>,
+        address: &str,
+    ) -> Result<Begun, Denied> {
+        let found = self.store.user(name).await?;
+        let hash = found.as_ref().and_then(|user| user.password.clone());
+        let known = hash.is_some();
+        let right = self.verified(password, hash.unwrap_or_else(|| self.decoy.clone())).await?;
+        let Some(mut user) = found.filter(|_| known) else { return Err(Denied::Unknown) };
+        let now = self.clock.now();
+        if user.disabled || user.locked_until > now {
+            return Err(Denied::Unknown);
+        }
+        if !right {
+            self.failed(&mut user, now).await?;
+            return Err(Denied::Unknown);
+        }
+        if let Some(secret) = &user.totp {
+            let Some(code) = code.filter(|code| !code.is_empty()) else {
+                return Err(Denied::SecondFactor);
+            };
+            let seconds = u64::try_from(now.0 / 1_000_000).unwrap_or(0);
+            let step = totp::accept(&user.name, secret, code, seconds, user.totp_step);
+            let Ok(Some(step)) = step else {
+                self.failed(&mut user, now).await?;
+                return Err(Denied::SecondFactor);
+            };
+            user.totp_step = step;
+        }
+        user.failures = 0;
+        user.locked_until = Timestamp::default();
+        self.store.put_user(&user).await?;
+        self.begin(&user, address).await
+    }
+
+    /// Counts a wrong password; beyond the limit the account is locked, longer each time.
+    async fn failed(&self, user: &mut UserRecord, now: Timestamp) -> Result<(), Denied> {
+        user.failures = user.failures.saturating_add(1);
+        if user.failures >= self.options.failures_max {
+            let more = (user.failures - self.options.failures_max).min(10);
+            user.locked_until = now.after(self.options.lock.saturating_mul(1 << more));
+        }
+        Ok(self.store.put_user(user).await?)
+    }
+
+    /// Begins a session of a user who has shown who they are.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub async fn begin(&self, user: &UserRecord, address: &str) -> Result<Begun, Denied> {
+        let token = token::draw()?;
+        let now = self.clock.now();
+        self.store.forget_sessions(now).await?;
+        let session = SessionRecord {
+            hash: token::hash(token.expose()),
+            user: user.number,
+            created_at: now,
+            seen_at: now,
+            ends_at: now.after(self.options.longest),
+            address: address.to_owned(),
+            broken_until: Timestamp::default(),
+        };
+        self.store.add_session(&session).await?;
+        let actor = actor_of(user, Some(&session), now);
+        Ok(Begun { token, actor, ends_at: session.ends_at })
+    }
+
+    /// Who holds this session.
+    ///
+    /// # Errors
+    /// When the store cannot be asked; an ended session is `None`.
+    pub async fn by_session(&self, token: &str) -> Result<Option<(Actor, Timestamp)>, StoreError> {
+        let Some((mut session, user)) = self.store.session(&token::hash(token)).await? else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        let idle = now.since(session.seen_at) > self.options.idle;
+        if idle || session.ends_at <= now || user.disabled {
+            self.store.end_session(&session.hash).await?;
+            return Ok(None);
+        }
+        if now.since(session.seen_at) > TOUCH_EVERY {
+            session.seen_at = now;
+            self.store.touch_session(&session).await?;
+        }
+        Ok(Some((actor_of(&user, Some(&session), now), session.ends_at)))
+    }
+
+    /// Who holds this API token.
+    ///
+    /// # Errors
+    /// When the store cannot be asked; an ended token is `None`.
+    pub async fn by_token(&self, token: &str) -> Result<Option<Actor>, StoreError> {
+        let found = self.store.token(&token::hash(token)).await?;
+        let now = self.clock.now();
+        let valid = found.filter(|token| !token.revoked && token.ends_at > now);
+        Ok(valid.map(|token| program(&token)))
+    }
+
+    /// Emergency access: everything is shown for a while, to somebody who says why and who they are again.
+    ///
+    /// # Errors
+    /// When the password is wrong.
+    pub async fn break_glass(&self, actor: &Actor, password: Secret) -> Result<Timestamp, Denied> {
+        let (Some(hash), Some(name)) = (actor.session, actor.name.strip_prefix("user:")) else {
+            return Err(Denied::Unknown);
+        };
+        let mut user = self.store.user(name).await?.ok_or(Denied::Unknown)?;
+        let now = self.clock.now();
+        let known = user.password.clone().ok_or(Denied::Unknown)?;
+        if user.locked_until > now || !self.verified(password, known).await? {
+            self.failed(&mut user, now).await?;
+            return Err(Denied::Unknown);
+        }
+        let (mut session, _) = self.store.session(&hash).await?.ok_or(Denied::Unknown)?;
+        session.broken_until = now.after(self.options.emergency).min(session.ends_at);
+        session.seen_at = now;
+        self.store.touch_session(&session).await?;
+        Ok(session.broken_until)
+    }
+
+    /// Puts something on record.
+    ///
+    /// # Errors
+    /// When it cannot be written: then what was asked for must be refused.
+    pub async fn record(&self, entry: AuditEntry) -> Result<i64, StoreError> {
+        self.store.audit(&entry).await
+    }
+
+    /// The moment, for records.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+impl std::fmt::Debug for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What roles add up to.
+fn rights(roles: &[String]) -> (BTreeSet<Permission>, View) {
+    let roles = || roles.iter().filter_map(|name| Role::from_name(name));
+    let permissions = roles().flat_map(Role::permissions).copied().collect();
+    (permissions, roles().map(Role::view).max().unwrap_or(View::Counts))
+}
+
+fn actor_of(user: &UserRecord, session: Option<&SessionRecord>, now: Timestamp) -> Actor {
+    let (mut permissions, most) = rights(&user.roles);
+    let mut view = View::from_name(&user.view).unwrap_or(View::Counts).min(most);
+    let broken = session.map(|session| session.broken_until).filter(|until| *until > now);
+    if broken.is_some() {
+        permissions.insert(Permission::SeeMessages);
+        permissions.insert(Permission::SeeContent);
+        view = View::Full;
+    }
+    Actor {
+        name: format!("user:{}", user.name),
+        permissions,
+        view,
+        groups: user.groups.clone(),
+        session: session.map(|session| session.hash),
+        emergency_until: broken,
+    }
+}
+
+fn program(token: &TokenRecord) -> Actor {
+    let (mut permissions, most) = rights(&token.roles);
+    permissions.remove(&Permission::BreakGlass);
+    Actor {
+        name: format!("token:{}", token.name),
+        permissions,
+        view: View::from_name(&token.view).unwrap_or(View::Counts).min(most),
+        groups: token.groups.clone(),
+        session: None,
+        emergency_until: None,
+    }
+}

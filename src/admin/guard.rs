@@ -1,0 +1,211 @@
+//! In front of every route: who asks, may they, and on record with it. Nothing of a body is parsed before
+//! the caller is known; an act is on record before it is done, a look before it is shown (P15).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::error;
+
+use crate::access::door::{Actor, Door};
+use crate::access::token;
+use crate::admin::BODY_BYTES_MAX;
+use crate::admin::auth::Token;
+use crate::admin::problem::Problem;
+use crate::admin::route::{Needs, Recorded, Route, find};
+use crate::store::access::AuditEntry;
+
+/// The session's cookie. The prefix binds it to this host and to TLS; without TLS browsers would not
+/// send it, so there it has a plain name.
+pub const COOKIE_SECURE: &str = "__Host-medway";
+/// See [`COOKIE_SECURE`].
+pub const COOKIE_PLAIN: &str = "medway";
+/// What a page sends beside its cookie.
+const CSRF_HEADER: &str = "x-csrf-token";
+/// Longest reason kept on record, in characters.
+const REASON_CHARS_MAX: usize = 500;
+
+/// What the guard knows.
+#[derive(Clone)]
+pub struct Guard {
+    /// The engine's own token.
+    pub token: Token,
+    /// Users, sessions, tokens.
+    pub door: Arc<Door>,
+}
+
+/// The caller's address, for records.
+#[derive(Debug, Clone)]
+pub(crate) struct Address(pub(crate) String);
+
+/// The token of the caller's session, for handlers that end or describe it.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionToken(pub(crate) crate::message::secret::Secret);
+
+pub(crate) async fn check(
+    State(guard): State<Guard>,
+    matched: MatchedPath,
+    params: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Response {
+    match guarded(guard, &matched, &params, request, next).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn guarded(
+    guard: Guard,
+    matched: &MatchedPath,
+    params: &RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let path = matched.as_str().strip_prefix("/api/v1").unwrap_or_default();
+    let route = find(request.method().as_str(), path).ok_or_else(|| Problem::missing("route"))?;
+    let address = address(&request);
+    request.extensions_mut().insert(Address(address.clone()));
+    if route.needs == Needs::Nothing {
+        same_site(request.headers())?;
+        return Ok(next.run(request).await);
+    }
+    let actor = identify(&guard, &mut request).await?;
+    let mut entry = AuditEntry {
+        at: guard.door.now(),
+        actor: actor.name.clone(),
+        address,
+        action: route.action.to_owned(),
+        outcome: "granted".to_owned(),
+        object: object(params),
+        reason: String::new(),
+    };
+    if let Needs::May(permission) = route.needs
+        && !actor.may(permission)
+    {
+        "denied".clone_into(&mut entry.outcome);
+        record(&guard.door, entry).await?;
+        return Err(Problem::forbidden(permission.name()));
+    }
+    request.extensions_mut().insert(actor);
+    follow(&guard.door, route, entry, request, next).await
+}
+
+/// Runs the route with its record before or behind it.
+async fn follow(
+    door: &Door,
+    route: &Route,
+    mut entry: AuditEntry,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    match route.recorded {
+        Recorded::Never | Recorded::Itself => Ok(next.run(request).await),
+        Recorded::Shown => {
+            let response = next.run(request).await;
+            if !response.status().is_success() {
+                "failed".clone_into(&mut entry.outcome);
+            }
+            record(door, entry).await?;
+            Ok(response)
+        }
+        Recorded::Done => {
+            let (parts, body) = request.into_parts();
+            let body = to_bytes(body, BODY_BYTES_MAX)
+                .await
+                .map_err(|_| Problem::bad("bad_body", "the body is too large or ended early"))?;
+            entry.reason = reason(&body);
+            record(door, entry.clone()).await?;
+            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+            if !response.status().is_success() {
+                "failed".clone_into(&mut entry.outcome);
+                entry.at = door.now();
+                record(door, entry).await?;
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// What cannot go on record is refused.
+pub(crate) async fn record(door: &Door, entry: AuditEntry) -> Result<(), Problem> {
+    door.record(entry).await.map(drop).map_err(|error| {
+        error!(%error, "the audit trail cannot be written: what needs a record is refused");
+        Problem::unavailable(
+            "the audit trail cannot be written, so this is refused; check the disk",
+        )
+    })
+}
+
+async fn identify(guard: &Guard, request: &mut Request) -> Result<Actor, Problem> {
+    let headers = request.headers();
+    if let Some(value) = headers.get(AUTHORIZATION) {
+        let presented = value
+            .to_str()
+            .ok()
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim())
+            .ok_or_else(Problem::unauthorized)?;
+        if guard.token.admits(presented) {
+            return Ok(Actor::engine());
+        }
+        return guard.door.by_token(presented).await?.ok_or_else(Problem::unauthorized);
+    }
+    let session = session_of(headers).ok_or_else(Problem::unauthorized)?.to_owned();
+    let (actor, _) = guard.door.by_session(&session).await?.ok_or_else(Problem::unauthorized)?;
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        same_site(headers)?;
+        let given = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
+        if !given.is_some_and(|given| token::csrf_fits(&session, given)) {
+            return Err(Problem::forged());
+        }
+    }
+    let token = SessionToken(crate::message::secret::Secret::new(&session));
+    request.extensions_mut().insert(token);
+    Ok(actor)
+}
+
+/// The session's token in the cookies.
+pub(crate) fn session_of(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs =
+        cookies.flat_map(|text| text.split(';')).filter_map(|one| one.trim().split_once('='));
+    let mut found = pairs.filter(|(name, _)| matches!(*name, COOKIE_SECURE | COOKIE_PLAIN));
+    found.next().map(|(_, value)| value)
+}
+
+/// A browser says where a request comes from; another site's is refused.
+fn same_site(headers: &HeaderMap) -> Result<(), Problem> {
+    let text =
+        |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    let Some(origin) = text(ORIGIN) else { return Ok(()) };
+    let host = origin.split_once("://").map(|(_, host)| host);
+    if host.is_some() && host == text(HOST) { Ok(()) } else { Err(Problem::forged()) }
+}
+
+fn address(request: &Request) -> String {
+    let info = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    info.map_or_else(String::new, |ConnectInfo(peer)| canonical(peer.ip()))
+}
+
+fn canonical(address: IpAddr) -> String {
+    address.to_canonical().to_string()
+}
+
+/// What a route is about, by the parameters of its path.
+fn object(params: &RawPathParams) -> String {
+    let values: Vec<&str> = params.iter().map(|(_, value)| value).collect();
+    values.join("/").chars().take(REASON_CHARS_MAX).collect()
+}
+
+fn reason(body: &Bytes) -> String {
+    let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let text = value.as_ref().and_then(|value| value.get("reason")?.as_str());
+    text.unwrap_or_default().chars().take(REASON_CHARS_MAX).collect()
+}

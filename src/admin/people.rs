@@ -1,0 +1,227 @@
+//! Users and API tokens, for those who administer people.
+
+use std::sync::Arc;
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::access::door::{Actor, Door};
+use crate::access::role::{Role, View};
+use crate::access::token;
+use crate::admin::problem::Problem;
+use crate::admin::sessions::denied;
+use crate::message::secret::Secret;
+use crate::message::time::Timestamp;
+use crate::store::access::{TokenRecord, UserRecord};
+
+/// Longest life of an API token.
+const TOKEN_DAYS_MAX: u32 = 366;
+
+fn shown(user: &UserRecord, now: Timestamp) -> Value {
+    json!({
+        "name": user.name,
+        "display": user.display,
+        "roles": user.roles,
+        "view": user.view,
+        "second_factor": user.totp.is_some(),
+        "disabled": user.disabled,
+        "locked": user.locked_until > now,
+        "created_at": user.created_at.to_string(),
+    })
+}
+
+fn roles(names: &[String]) -> Result<Vec<Role>, Problem> {
+    let known = || Role::ALL.map(Role::name).join(", ");
+    names
+        .iter()
+        .map(|name| {
+            Role::from_name(name)
+                .ok_or_else(|| Problem::bad("bad_role", format!("a role is one of {}", known())))
+        })
+        .collect()
+}
+
+fn view(name: Option<&str>, roles: &[Role]) -> Result<View, Problem> {
+    let most = roles.iter().map(|role| role.view()).max().unwrap_or(View::Counts);
+    let Some(name) = name else { return Ok(most) };
+    let view = View::from_name(name).ok_or_else(|| {
+        Problem::bad("bad_view", "a view is one of counts, metadata, masked, full")
+    })?;
+    Ok(view.min(most))
+}
+
+/// Everybody.
+pub(crate) async fn users(Extension(door): Extension<Arc<Door>>) -> Result<Json<Value>, Problem> {
+    let now = door.now();
+    let users = door.store().users().await?;
+    let list: Vec<Value> = users.iter().map(|user| shown(user, now)).collect();
+    Ok(Json(json!({"users": list, "roles": Role::ALL.map(Role::name)})))
+}
+
+/// A user to be added.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewUser {
+    name: String,
+    display: Option<String>,
+    password: String,
+    roles: Vec<String>,
+    view: Option<String>,
+}
+
+/// Adds a user.
+pub(crate) async fn add_user(
+    Extension(door): Extension<Arc<Door>>,
+    Json(new): Json<NewUser>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let roles = roles(&new.roles)?;
+    let view = view(new.view.as_deref(), &roles)?;
+    let display = new.display.as_deref().unwrap_or(&new.name);
+    let password = Secret::new(&new.password);
+    let user =
+        door.new_user(&new.name, display, Some(password), &roles, view).await.map_err(denied)?;
+    if !door.store().add_user(&user).await? {
+        return Err(Problem::conflict("name_taken", "there is a user of this name already"));
+    }
+    Ok((StatusCode::CREATED, Json(shown(&user, door.now()))))
+}
+
+/// What is to change of a user; what is not named stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeUser {
+    display: Option<String>,
+    password: Option<String>,
+    roles: Option<Vec<String>>,
+    view: Option<String>,
+    disabled: Option<bool>,
+    /// `false` takes a lost second factor away.
+    second_factor: Option<bool>,
+    /// `false` unlocks.
+    locked: Option<bool>,
+}
+
+/// Changes a user; their sessions end.
+pub(crate) async fn change_user(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+    Path(name): Path<String>,
+    Json(change): Json<ChangeUser>,
+) -> Result<Json<Value>, Problem> {
+    let mut user = door.store().user(&name).await?.ok_or_else(|| Problem::missing("user"))?;
+    if actor.name == format!("user:{name}")
+        && (change.roles.is_some() || change.disabled == Some(true))
+    {
+        let detail =
+            "nobody changes their own roles or disables themselves: ask another administrator";
+        return Err(Problem::conflict("own_rights", detail));
+    }
+    if let Some(display) = change.display {
+        user.display = display;
+    }
+    if let Some(password) = change.password {
+        user.password = Some(door.hash(&name, Secret::new(&password)).await.map_err(denied)?);
+    }
+    let roles = match &change.roles {
+        Some(names) => roles(names)?,
+        None => user.roles.iter().filter_map(|name| Role::from_name(name)).collect(),
+    };
+    user.view = view(change.view.as_deref().or(Some(&user.view)), &roles)?.name().to_owned();
+    user.roles = roles.iter().map(|role| role.name().to_owned()).collect();
+    user.disabled = change.disabled.unwrap_or(user.disabled);
+    if change.second_factor == Some(false) {
+        user.totp = None;
+    }
+    if change.locked == Some(false) {
+        user.failures = 0;
+        user.locked_until = Timestamp::default();
+    }
+    door.store().put_user(&user).await?;
+    door.store().end_sessions(user.number, actor.session.as_ref()).await?;
+    Ok(Json(shown(&user, door.now())))
+}
+
+/// All API tokens; never the tokens themselves.
+pub(crate) async fn tokens(Extension(door): Extension<Arc<Door>>) -> Result<Json<Value>, Problem> {
+    let tokens = door.store().tokens().await?;
+    let list: Vec<Value> = tokens
+        .iter()
+        .map(|token| {
+            json!({
+                "name": token.name,
+                "roles": token.roles,
+                "view": token.view,
+                "created_by": token.created_by,
+                "created_at": token.created_at.to_string(),
+                "ends_at": token.ends_at.to_string(),
+                "revoked": token.revoked,
+            })
+        })
+        .collect();
+    Ok(Json(json!({"tokens": list})))
+}
+
+/// A token to be made.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewToken {
+    name: String,
+    roles: Vec<String>,
+    view: Option<String>,
+    /// Days until it ends.
+    days: u32,
+}
+
+/// Makes a token; it is shown this once.
+pub(crate) async fn add_token(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+    Json(new): Json<NewToken>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let roles = roles(&new.roles)?;
+    let view = view(new.view.as_deref(), &roles)?;
+    if !(1..=TOKEN_DAYS_MAX).contains(&new.days) {
+        return Err(Problem::bad("bad_days", format!("a token lives 1 to {TOKEN_DAYS_MAX} days")));
+    }
+    if new.name.is_empty() || new.name.len() > 64 || new.name.contains(char::is_control) {
+        return Err(Problem::bad("bad_name", "a token's name has 1 to 64 characters"));
+    }
+    let drawn = token::draw().map_err(|error| Problem::unavailable(error.to_string()))?;
+    let now = door.now();
+    let record = TokenRecord {
+        number: 0,
+        name: new.name,
+        hash: token::hash(drawn.expose()),
+        roles: roles.iter().map(|role| role.name().to_owned()).collect(),
+        groups: Vec::new(),
+        view: view.name().to_owned(),
+        created_by: actor.name,
+        created_at: now,
+        ends_at: now.after(std::time::Duration::from_hours(24 * u64::from(new.days))),
+        revoked: false,
+    };
+    if !door.store().add_token(&record).await? {
+        return Err(Problem::conflict("name_taken", "there is a token of this name already"));
+    }
+    let body = json!({
+        "name": record.name,
+        "token": drawn.expose(),
+        "ends_at": record.ends_at.to_string(),
+    });
+    Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// Takes a token back.
+pub(crate) async fn revoke_token(
+    Extension(door): Extension<Arc<Door>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    if door.store().revoke_token(&name).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::missing("token"))
+    }
+}

@@ -1,0 +1,147 @@
+//! Every route of the API: what it needs and what it is called on record. One table: the router is built
+//! from it, the guard asks it, the matrix test walks it. A route that is not in it does not exist.
+
+use crate::access::role::Permission;
+
+/// What a route asks of whoever calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: signing in, setting up.
+    Nothing,
+    /// To be known.
+    Anybody,
+    /// This permission.
+    May(Permission),
+}
+
+/// How a call goes on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Not at all: states and counts, which say nothing of a patient and change nothing.
+    Never,
+    /// Before the answer is shown: somebody looked at something.
+    Shown,
+    /// Before it is done, with its reason: somebody changes something.
+    Done,
+    /// By its handler, which knows who it turned out to be.
+    Itself,
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path below `/api/v1`.
+    pub path: &'static str,
+    /// What it needs.
+    pub needs: Needs,
+    /// What it is called on record.
+    pub action: &'static str,
+    /// How it goes on record.
+    pub recorded: Recorded,
+}
+
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+    action: &'static str,
+    recorded: Recorded,
+) -> Route {
+    Route { method, path, needs, action, recorded }
+}
+
+use Needs::{Anybody, May, Nothing};
+use Permission as P;
+use Recorded::{Done, Itself, Never, Shown};
+
+/// All of them.
+pub const ROUTES: &[Route] = &[
+    route("GET", "/session", Anybody, "session.see", Never),
+    route("POST", "/session", Nothing, "session.begin", Itself),
+    route("DELETE", "/session", Anybody, "session.end", Done),
+    route("POST", "/session/password", Anybody, "session.password", Done),
+    route("POST", "/session/second-factor", Anybody, "session.second_factor", Done),
+    route("POST", "/session/emergency", May(P::BreakGlass), "session.emergency", Done),
+    route("POST", "/setup", Nothing, "access.set_up", Itself),
+    route("GET", "/users", May(P::ManageAccess), "user.list", Shown),
+    route("POST", "/users", May(P::ManageAccess), "user.add", Done),
+    route("PUT", "/users/{name}", May(P::ManageAccess), "user.change", Done),
+    route("GET", "/tokens", May(P::ManageAccess), "token.list", Shown),
+    route("POST", "/tokens", May(P::ManageAccess), "token.add", Done),
+    route("DELETE", "/tokens/{name}", May(P::ManageAccess), "token.revoke", Done),
+    route("POST", "/audit/search", May(P::ReadAudit), "audit.read", Shown),
+    route("GET", "/audit/verify", May(P::ReadAudit), "audit.verify", Shown),
+    route("GET", "/audit/export", May(P::ReadAudit), "audit.export", Shown),
+    route("GET", "/status", May(P::SeeState), "status.see", Never),
+    route("GET", "/channels", May(P::SeeState), "channel.list", Never),
+    route("GET", "/destinations", May(P::SeeState), "destination.list", Never),
+    route(
+        "GET",
+        "/destinations/{channel}/{destination}",
+        May(P::SeeState),
+        "destination.see",
+        Never,
+    ),
+    route(
+        "POST",
+        "/destinations/{channel}/{destination}/{act}",
+        May(P::SwitchDestinations),
+        "destination.switch",
+        Done,
+    ),
+    route("POST", "/messages/search", May(P::SeeMessages), "message.search", Shown),
+    route("GET", "/messages/{id}", May(P::SeeMessages), "message.see", Shown),
+    route("GET", "/messages/{id}/body", May(P::SeeContent), "message.content", Shown),
+    route(
+        "GET",
+        "/messages/{id}/sent/{channel}/{destination}",
+        May(P::SeeContent),
+        "message.sent",
+        Shown,
+    ),
+    route("POST", "/messages/{id}/replay", May(P::Resend), "message.resend", Done),
+    route("POST", "/exceptions/search", May(P::SeeState), "exception.list", Never),
+    route(
+        "POST",
+        "/deliveries/{channel}/{destination}/{id}/{act}",
+        May(P::ActOnDeliveries),
+        "delivery.act",
+        Done,
+    ),
+    route("GET", "/conservation", May(P::SeeState), "conservation.see", Never),
+    route("POST", "/reload", May(P::ApplyConfig), "config.apply", Done),
+];
+
+/// The route of a method and a matched path below `/api/v1`.
+#[must_use]
+pub fn find(method: &str, path: &str) -> Option<&'static Route> {
+    // HEAD is answered by what answers GET, and asks for the same right.
+    let method = if method == "HEAD" { "GET" } else { method };
+    ROUTES.iter().find(|route| route.method == method && route.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shows_or_changes_something_of_a_patient_goes_on_record() {
+        for route in ROUTES {
+            let patient =
+                route.path.starts_with("/messages") || route.path.starts_with("/deliveries");
+            let silent = route.recorded == Never;
+            assert!(!(patient && silent), "{} {}", route.method, route.path);
+            let changes = route.method != "GET" && !route.path.ends_with("/search");
+            assert!(!(changes && silent), "{} {}", route.method, route.path);
+        }
+    }
+
+    #[test]
+    fn only_signing_in_needs_nothing() {
+        let open: Vec<_> =
+            ROUTES.iter().filter(|route| route.needs == Nothing).map(|route| route.path).collect();
+        assert_eq!(open, ["/session", "/setup"]);
+    }
+}

@@ -1,0 +1,279 @@
+//! Signing in and out, the second factor, emergency access, and the first set-up.
+
+use std::sync::Arc;
+
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::access::door::{Actor, Begun, Denied, Door};
+use crate::access::token::{csrf, draw};
+use crate::access::{password, totp};
+use crate::admin::guard::{Address, COOKIE_PLAIN, COOKIE_SECURE, SessionToken, record};
+use crate::admin::problem::Problem;
+use crate::message::secret::Secret;
+use crate::message::time::Timestamp;
+use crate::store::access::AuditEntry;
+
+/// Whether cookies are bound to TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookies {
+    /// The admin surface speaks TLS.
+    Secure,
+    /// It does not.
+    Plain,
+}
+
+/// A secret in a request. `Debug` shows nothing.
+fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(Secret::new(&text))
+}
+
+/// Name and password.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignIn {
+    user: String,
+    #[serde(deserialize_with = "secret")]
+    password: Secret,
+    code: Option<String>,
+}
+
+/// The first user.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetUp {
+    #[serde(deserialize_with = "secret")]
+    token: Secret,
+    user: String,
+    #[serde(deserialize_with = "secret")]
+    password: Secret,
+}
+
+fn shown(actor: &Actor, ends_at: Option<Timestamp>, csrf: &str) -> Value {
+    json!({
+        "user": actor.name.split_once(':').map_or(actor.name.as_str(), |(_, name)| name),
+        "view": actor.view.name(),
+        "groups": actor.groups,
+        "permissions": actor.permissions.iter().map(|one| one.name()).collect::<Vec<_>>(),
+        "csrf": csrf,
+        "expires_at": ends_at.map(|at| at.to_string()),
+        "emergency_until": actor.emergency_until.map(|at| at.to_string()),
+    })
+}
+
+fn cookie(cookies: Cookies, value: &str, seconds: u64) -> Result<HeaderValue, Problem> {
+    let text = match cookies {
+        Cookies::Secure => format!(
+            "{COOKIE_SECURE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict; Secure"
+        ),
+        Cookies::Plain => {
+            format!("{COOKIE_PLAIN}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict")
+        }
+    };
+    HeaderValue::from_str(&text).map_err(|_| Problem::fault("the session's cookie cannot be made"))
+}
+
+fn begun(door: &Door, cookies: Cookies, begun: &Begun) -> Result<Response, Problem> {
+    let cookie = cookie(cookies, begun.token.expose(), door.options().longest.as_secs())?;
+    let body = Json(shown(&begun.actor, Some(begun.ends_at), &csrf(begun.token.expose())));
+    let mut response = body.into_response();
+    response.headers_mut().insert(SET_COOKIE, cookie);
+    Ok(response)
+}
+
+/// Sign-ins go on record whatever comes of them, with the name that was tried.
+async fn noted(
+    door: &Door,
+    action: &str,
+    name: &str,
+    address: &Address,
+    outcome: &str,
+) -> Result<(), Problem> {
+    let name: String = name.chars().filter(|sign| !sign.is_control()).take(64).collect();
+    let entry = AuditEntry {
+        at: door.now(),
+        actor: format!("user:{name}"),
+        address: address.0.clone(),
+        action: action.to_owned(),
+        outcome: outcome.to_owned(),
+        object: String::new(),
+        reason: String::new(),
+    };
+    record(door, entry).await
+}
+
+pub(crate) fn denied(error: Denied) -> Problem {
+    match error {
+        Denied::Unknown => Problem::not_admitted("unknown", &Denied::Unknown.to_string()),
+        Denied::SecondFactor => {
+            Problem::not_admitted("second_factor_needed", &Denied::SecondFactor.to_string())
+        }
+        Denied::SetUp => Problem::not_admitted("set_up", &Denied::SetUp.to_string()),
+        Denied::Password(_) | Denied::Name(_) => Problem::bad("not_taken", error.to_string()),
+        Denied::Store(error) => error.into(),
+        Denied::Randomness(_) | Denied::Lost => Problem::unavailable(error.to_string()),
+    }
+}
+
+/// Signs in.
+pub(crate) async fn sign_in(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(cookies): Extension<Cookies>,
+    Extension(address): Extension<Address>,
+    Json(given): Json<SignIn>,
+) -> Result<Response, Problem> {
+    let came = door.sign_in(&given.user, given.password, given.code.as_deref(), &address.0).await;
+    let outcome = if came.is_ok() { "done" } else { "denied" };
+    noted(&door, "session.begin", &given.user, &address, outcome).await?;
+    begun(&door, cookies, &came.map_err(denied)?)
+}
+
+/// Makes the first user by the one-time link.
+pub(crate) async fn set_up(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(cookies): Extension<Cookies>,
+    Extension(address): Extension<Address>,
+    Json(given): Json<SetUp>,
+) -> Result<Response, Problem> {
+    let came = door.set_up(given.token.expose(), &given.user, given.password, &address.0).await;
+    let outcome = if came.is_ok() { "done" } else { "denied" };
+    noted(&door, "access.set_up", &given.user, &address, outcome).await?;
+    begun(&door, cookies, &came.map_err(denied)?)
+}
+
+/// Who is signed in.
+pub(crate) async fn see(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+    session: Option<Extension<SessionToken>>,
+) -> Result<Json<Value>, Problem> {
+    let Some(Extension(SessionToken(token))) = session else {
+        return Ok(Json(shown(&actor, None, "")));
+    };
+    let ends_at = door.by_session(token.expose()).await?.map(|(_, ends_at)| ends_at);
+    Ok(Json(shown(&actor, ends_at, &csrf(token.expose()))))
+}
+
+/// Signs out.
+pub(crate) async fn sign_out(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(cookies): Extension<Cookies>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Response, Problem> {
+    if let Some(hash) = &actor.session {
+        door.store().end_session(hash).await?;
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().insert(SET_COOKIE, cookie(cookies, "", 0)?);
+    Ok(response)
+}
+
+/// A new password.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPassword {
+    #[serde(deserialize_with = "secret")]
+    old: Secret,
+    #[serde(deserialize_with = "secret")]
+    new: Secret,
+}
+
+async fn own(door: &Door, actor: &Actor) -> Result<crate::store::access::UserRecord, Problem> {
+    let name = actor.name.strip_prefix("user:").filter(|_| actor.session.is_some());
+    let name = name.ok_or_else(|| Problem::bad("no_user", "only a signed-in person has that"))?;
+    door.store().user(name).await?.ok_or_else(|| Problem::missing("user"))
+}
+
+/// Changes one's own password; other sessions of the same person end.
+pub(crate) async fn change_password(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+    Json(given): Json<NewPassword>,
+) -> Result<StatusCode, Problem> {
+    let mut user = own(&door, &actor).await?;
+    let known = user.password.clone();
+    let old = given.old;
+    let right = tokio::task::spawn_blocking(move || {
+        known.is_some_and(|known| password::verify(&old, &known))
+    });
+    if !right.await.unwrap_or(false) {
+        return Err(denied(Denied::Unknown));
+    }
+    user.password = Some(door.hash(&user.name, given.new).await.map_err(denied)?);
+    door.store().put_user(&user).await?;
+    door.store().end_sessions(user.number, actor.session.as_ref()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Enrols a second factor: without a code it draws a secret and shows it once; with the code of that
+/// secret it is in force.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Factor {
+    /// The secret as drawn, base64.
+    #[serde(default)]
+    drawn: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
+}
+
+/// See [`Factor`].
+pub(crate) async fn second_factor(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+    Json(given): Json<Factor>,
+) -> Result<Json<Value>, Problem> {
+    let mut user = own(&door, &actor).await?;
+    let unusable = |error: totp::Unusable| Problem::bad("second_factor", error.to_string());
+    let (Some(drawn), Some(code)) = (&given.drawn, &given.code) else {
+        let drawn = draw().map_err(|error| Problem::unavailable(error.to_string()))?;
+        let link = totp::link(&user.name, drawn.expose().as_bytes()).map_err(unusable)?;
+        return Ok(Json(json!({"drawn": drawn.expose(), "link": link})));
+    };
+    if drawn.len() < 32 {
+        return Err(Problem::bad("second_factor", "the secret is not one that was drawn here"));
+    }
+    let seconds = u64::try_from(door.now().0 / 1_000_000).unwrap_or(0);
+    let step = totp::accept(&user.name, drawn.as_bytes(), code, seconds, 0).map_err(unusable)?;
+    let Some(step) = step else {
+        return Err(Problem::bad(
+            "second_factor",
+            "the code does not fit; check the device's clock",
+        ));
+    };
+    user.totp = Some(drawn.clone().into_bytes());
+    user.totp_step = step;
+    door.store().put_user(&user).await?;
+    Ok(Json(json!({"enrolled": true})))
+}
+
+/// Why, and who again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Emergency {
+    #[serde(deserialize_with = "secret")]
+    password: Secret,
+    reason: String,
+}
+
+/// Takes emergency access.
+pub(crate) async fn emergency(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+    Json(given): Json<Emergency>,
+) -> Result<Json<Value>, Problem> {
+    if given.reason.trim().is_empty() {
+        return Err(Problem::bad(
+            "no_reason",
+            "emergency access needs a reason: it goes on record",
+        ));
+    }
+    let until = door.break_glass(&actor, given.password).await.map_err(denied)?;
+    tracing::warn!(actor = %actor.name, until = %until, "emergency access was taken");
+    Ok(Json(json!({"emergency_until": until.to_string()})))
+}

@@ -1,0 +1,102 @@
+//! What was read of the messages under way: one reading serves the admission and every destination.
+//!
+//! A memory, no truth: a reading that is gone is made again from the bytes. It keeps the last few, within
+//! a limit of bytes; a large message is not kept.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::channel::input::Input;
+use crate::hl7::raw::ReadOptions;
+use crate::message::id::MessageId;
+use crate::message::kind::ContentType;
+
+/// Readings kept, at most.
+const KEPT_MAX: usize = 1024;
+/// Bytes of the messages whose readings are kept, all together.
+const BYTES_MAX: usize = 8 << 20;
+/// The reading of a larger message is not kept: it would drive out many.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// The last readings. The oldest goes first.
+#[derive(Debug, Default)]
+pub struct Readings {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    by_id: HashMap<MessageId, Arc<Input>>,
+    /// By age, with their sizes.
+    order: VecDeque<(MessageId, usize)>,
+    bytes: usize,
+}
+
+impl Readings {
+    /// Keeps what was read of the message with this id. HL7 v2 only: its index is small beside its bytes.
+    pub fn keep(&self, id: MessageId, input: &Arc<Input>) {
+        let size = input.payload().len();
+        if input.content_type() != ContentType::Hl7v2 || size > MESSAGE_BYTES_MAX {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.by_id.insert(id, Arc::clone(input)).is_none() {
+            kept.order.push_back((id, size));
+            kept.bytes += size;
+        }
+        while kept.order.len() > KEPT_MAX || kept.bytes > BYTES_MAX {
+            let Some((oldest, size)) = kept.order.pop_front() else { return };
+            kept.by_id.remove(&oldest);
+            kept.bytes = kept.bytes.saturating_sub(size);
+        }
+    }
+
+    /// The reading of a message, if it is kept and was made with these options.
+    #[must_use]
+    pub fn get(&self, id: MessageId, options: ReadOptions) -> Option<Arc<Input>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.by_id.get(&id).cloned();
+        drop(kept);
+        found.filter(|input| input.read_options() == options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hl7::raw::SegmentEnds;
+    use crate::message::payload::Payload;
+
+    fn input(size: usize) -> Arc<Input> {
+        let payload = Payload::new(vec![b'x'; size]);
+        Arc::new(Input::new(payload, ContentType::Hl7v2, ReadOptions::default()))
+    }
+
+    #[test]
+    fn a_reading_is_found_by_its_message_and_options() {
+        let (readings, id) = (Readings::default(), MessageId::new());
+        let kept = input(10);
+        readings.keep(id, &kept);
+        let found = readings.get(id, ReadOptions::default());
+        assert!(found.is_some_and(|found| Arc::ptr_eq(&found, &kept)));
+        let lenient = ReadOptions { ends: SegmentEnds::Lenient, ..ReadOptions::default() };
+        assert!(readings.get(id, lenient).is_none());
+        assert!(readings.get(MessageId::new(), ReadOptions::default()).is_none());
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_large_ones_are_not_kept() {
+        let readings = Readings::default();
+        let ids: Vec<MessageId> =
+            (0..=BYTES_MAX / MESSAGE_BYTES_MAX).map(|_| MessageId::new()).collect();
+        for id in &ids {
+            readings.keep(*id, &input(MESSAGE_BYTES_MAX));
+        }
+        let is_kept = |id: &MessageId| readings.get(*id, ReadOptions::default()).is_some();
+        assert!(!is_kept(&ids[0]));
+        assert!(ids[1..].iter().all(is_kept));
+        let large = MessageId::new();
+        readings.keep(large, &input(MESSAGE_BYTES_MAX + 1));
+        assert!(!is_kept(&large));
+    }
+}

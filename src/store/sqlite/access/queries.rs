@@ -1,0 +1,59 @@
+//! The SQL of users, sessions, tokens and the audit trail.
+
+/// Fields of a user, in the order `user_of` reads them.
+macro_rules! user_fields {
+    () => {
+        "user.no, user.name, user.display, user.password, user.roles, user.groups, user.view, \
+         user.totp, user.totp_step, user.subject, user.disabled, user.created_at, user.failures, \
+         user.locked_until"
+    };
+}
+
+pub(super) const USERS: &str = concat!("SELECT ", user_fields!(), " FROM user ORDER BY name");
+pub(super) const USER: &str = concat!("SELECT ", user_fields!(), " FROM user WHERE name = ?1");
+pub(super) const ADD_USER: &str = "INSERT OR IGNORE INTO user (name, display, password, roles, \
+    groups, view, totp, totp_step, subject, disabled, created_at, failures, locked_until) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+pub(super) const ADD_FIRST_USER: &str = "INSERT INTO user (name, display, password, roles, \
+    groups, view, totp, totp_step, subject, disabled, created_at, failures, locked_until) \
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 \
+    WHERE NOT EXISTS (SELECT 1 FROM user)";
+pub(super) const PUT_USER: &str = "UPDATE user SET display = ?2, password = ?3, roles = ?4, \
+    groups = ?5, view = ?6, totp = ?7, totp_step = ?8, subject = ?9, disabled = ?10, \
+    failures = ?11, locked_until = ?12 WHERE name = ?1";
+
+pub(super) const ADD_SESSION: &str = "INSERT INTO session (hash, user, created_at, seen_at, \
+    ends_at, address, broken_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(super) const SESSION: &str = concat!(
+    "SELECT ",
+    user_fields!(),
+    ", session.hash, session.user, session.created_at, session.seen_at, session.ends_at, \
+     session.address, session.broken_until FROM session JOIN user ON user.no = session.user \
+     WHERE session.hash = ?1"
+);
+pub(super) const TOUCH_SESSION: &str =
+    "UPDATE session SET seen_at = ?2, broken_until = ?3 WHERE hash = ?1";
+pub(super) const END_SESSION: &str = "DELETE FROM session WHERE hash = ?1";
+pub(super) const END_SESSIONS: &str =
+    "DELETE FROM session WHERE user = ?1 AND (?2 IS NULL OR hash <> ?2)";
+pub(super) const FORGET_SESSIONS: &str = "DELETE FROM session WHERE ends_at < ?1";
+
+pub(super) const TOKENS: &str = "SELECT no, name, hash, roles, groups, view, created_by, \
+    created_at, ends_at, revoked FROM token ORDER BY name";
+pub(super) const TOKEN: &str = "SELECT no, name, hash, roles, groups, view, created_by, \
+    created_at, ends_at, revoked FROM token WHERE hash = ?1";
+pub(super) const ADD_TOKEN: &str = "INSERT OR IGNORE INTO token (name, hash, roles, groups, \
+    view, created_by, created_at, ends_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(super) const REVOKE_TOKEN: &str =
+    "UPDATE token SET revoked = 1 WHERE name = ?1 AND revoked = 0";
+
+pub(super) const LAST_AUDIT: &str = "SELECT no, hash FROM audit ORDER BY no DESC LIMIT 1";
+pub(super) const ADD_AUDIT: &str = "INSERT INTO audit (no, at, actor, address, action, outcome, \
+    object, reason, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+pub(super) const AUDIT: &str = "SELECT no, at, actor, address, action, outcome, object, reason, \
+    previous, hash FROM audit WHERE no < ?1 AND (?2 IS NULL OR actor = ?2) \
+    AND (?3 IS NULL OR action = ?3 OR (?4 AND substr(action, 1, length(?3)) = ?3)) \
+    AND (?5 IS NULL OR object = ?5) AND (?6 IS NULL OR at >= ?6) AND (?7 IS NULL OR at < ?7) \
+    ORDER BY no DESC LIMIT ?8";
+pub(super) const AUDIT_FROM: &str = "SELECT no, at, actor, address, action, outcome, object, \
+    reason, previous, hash FROM audit WHERE no >= ?1 ORDER BY no LIMIT ?2";

@@ -1,0 +1,220 @@
+// The engine's API. The page knows nothing that this file does not ask for.
+
+/** A refusal of the engine (RFC 9457). */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    detail: string,
+  ) {
+    super(detail);
+  }
+}
+
+export interface Session {
+  user: string;
+  roles: string[];
+  view: 'counts' | 'metadata' | 'masked' | 'full';
+  permissions: string[];
+  csrf: string;
+  expires_at: string;
+  break_glass_until: string | null;
+}
+
+export interface Destination {
+  destination: string;
+  state: string;
+  delivered?: number;
+  pending?: number;
+  in_flight?: number;
+  retry?: number;
+  held?: number;
+  behind?: number;
+  dead?: number;
+  oldest_seconds?: number | null;
+  breaker?: string;
+  last_error?: string | null;
+  stalled?: string | null;
+  paused?: { by: string; reason: string; at: string } | null;
+  lagging?: boolean;
+  next_attempt?: string | null;
+}
+
+export interface Lane {
+  message: string | null;
+  seq: number;
+  state: string;
+  cause: string;
+  since: string;
+  behind: number;
+}
+
+export interface Endpoint {
+  endpoint: string;
+  healthy: boolean;
+  in_flight: number;
+  last_error: string | null;
+}
+
+export interface DestinationDetail extends Destination {
+  endpoints: Endpoint[];
+  lanes: Lane[];
+}
+
+export interface Source {
+  kind: string;
+  listens: string | null;
+  connections: number;
+  received: number;
+  refused: number;
+  last_message_at: string | null;
+  last_refusal: string | null;
+}
+
+export interface Channel {
+  channel: string;
+  version: number;
+  sources: Source[];
+  destinations: Destination[];
+}
+
+export interface Refused {
+  file: string;
+  findings: string[];
+}
+
+export interface Key {
+  name: string;
+  value: string;
+}
+
+export interface MessageSummary {
+  id: string;
+  seq: number;
+  received_at: string;
+  channel: string;
+  kind: string;
+  event: string;
+  control_id: string;
+  content_type: string;
+  keys: Key[];
+}
+
+export interface Attempt {
+  number: number;
+  at: string;
+  milliseconds: number;
+  outcome: string;
+  code: string;
+  text: string;
+}
+
+export interface Delivery {
+  destination: string;
+  version: number;
+  state: string;
+  attempts: Attempt[];
+  at?: string;
+  attempts_made?: number;
+  milliseconds?: number;
+  code?: string;
+  text?: string;
+  cause?: string;
+  since?: string;
+  due?: string;
+}
+
+export interface Message extends MessageSummary {
+  size_bytes: number;
+  origin: { parent: string; by: string; reason: string } | null;
+  deliveries: Delivery[];
+}
+
+export interface Exception {
+  destination: string;
+  message: string | null;
+  seq: number;
+  state: string;
+  cause: string;
+  attempts_made: number;
+  since: string;
+  due: string;
+  code: string;
+  text: string;
+}
+
+export interface MessageSearch {
+  name?: string;
+  value?: string;
+  channel?: string;
+  since?: string;
+  until?: string;
+  before?: number;
+  limit?: number;
+}
+
+let csrf = '';
+let onSignedOut: () => void = () => {};
+
+/** Tells the page when the session has ended. */
+export function whenSignedOut(act: () => void): void {
+  onSignedOut = act;
+}
+
+/** Keeps the session's own token against forged requests; it lives in memory alone. */
+export function remember(session: Session): void {
+  csrf = session.csrf;
+}
+
+async function call(method: string, path: string, body?: unknown): Promise<Response> {
+  const headers: Record<string, string> = { accept: 'application/json' };
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  if (method !== 'GET') headers['x-csrf-token'] = csrf;
+  const request: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
+  if (body !== undefined) request.body = JSON.stringify(body);
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, request);
+  } catch {
+    throw new Problem(0, 'unreachable', 'The engine does not answer.');
+  }
+  if (response.ok) return response;
+  const said = await response.json().catch(() => ({}));
+  const problem = new Problem(response.status, said.code ?? 'fault', said.detail ?? response.statusText);
+  if (response.status === 401 && path !== '/session') onSignedOut();
+  throw problem;
+}
+
+async function json<T>(method: string, path: string, body?: unknown): Promise<T> {
+  return (await call(method, path, body)).json() as Promise<T>;
+}
+
+const part = encodeURIComponent;
+/** `channel/destination` as two segments of a path. */
+const place = (destination: string) => destination.split('/').map(part).join('/');
+
+export const api = {
+  session: () => json<Session>('GET', '/session'),
+  signIn: (user: string, password: string, code?: string) =>
+    json<Session>('POST', '/session', { user, password, ...(code ? { code } : {}) }),
+  signOut: () => call('DELETE', '/session'),
+  setup: (token: string, user: string, password: string) =>
+    json<Session>('POST', '/setup', { token, user, password }),
+  status: () => json<{ version: string; ready: boolean; not_ready: string[]; store: Record<string, unknown> }>('GET', '/status'),
+  channels: () => json<{ channels: Channel[]; refused: Refused[] }>('GET', '/channels'),
+  destination: (name: string) => json<DestinationDetail>('GET', `/destinations/${place(name)}`),
+  destinationAct: (name: string, act: 'pause' | 'resume', reason: string) =>
+    call('POST', `/destinations/${place(name)}/${act}`, { reason }),
+  search: (query: MessageSearch) =>
+    json<{ messages: MessageSummary[]; next: number | null }>('POST', '/messages/search', query),
+  message: (id: string) => json<Message>('GET', `/messages/${part(id)}`),
+  body: async (id: string) => (await call('GET', `/messages/${part(id)}/body`)).arrayBuffer(),
+  sent: async (id: string, destination: string) =>
+    (await call('GET', `/messages/${part(id)}/sent/${place(destination)}`)).arrayBuffer(),
+  replay: (id: string, destinations: string[], reason: string) =>
+    json<{ message: string; destinations: string[] }>('POST', `/messages/${part(id)}/replay`, { destinations, reason }),
+  exceptions: (query: { state?: string; destination?: string; after?: [number, number]; limit?: number }) =>
+    json<{ exceptions: Exception[]; next: [number, number] | null }>('POST', '/exceptions/search', query),
+  deliveryAct: (destination: string, message: string, act: string, reason: string) =>
+    call('POST', `/deliveries/${place(destination)}/${part(message)}/${act}`, { reason }),
+};

@@ -1,0 +1,35 @@
+// Something the engine is asked for again and again while the page is looked at.
+
+import { Problem } from './api';
+
+export class Poll<T> {
+  value = $state.raw<T | undefined>(undefined);
+  problem = $state.raw<Problem | undefined>(undefined);
+  /** When the engine answered last. */
+  answeredAt = $state<number | undefined>(undefined);
+  paused = $state(false);
+  #ask: () => Promise<T>;
+
+  constructor(ask: () => Promise<T>) {
+    this.#ask = ask;
+  }
+
+  async now(): Promise<void> {
+    try {
+      this.value = await this.#ask();
+      this.problem = undefined;
+      this.answeredAt = Date.now();
+    } catch (error) {
+      this.problem = error instanceof Problem ? error : new Problem(0, 'fault', String(error));
+    }
+  }
+
+  /** Asks now and every so often; answers how to stop. */
+  every(milliseconds: number): () => void {
+    void this.now();
+    const timer = setInterval(() => {
+      if (!this.paused && document.visibilityState === 'visible') void this.now();
+    }, milliseconds);
+    return () => clearInterval(timer);
+  }
+}

@@ -1,0 +1,8 @@
+// What was searched for last, so that going back from a message finds the list again. In memory alone:
+// a record number is patient data and belongs into no URL and no storage of the browser.
+class Searched {
+  name = $state('');
+  value = $state('');
+}
+
+export const searched = new Searched();

@@ -1,0 +1,39 @@
+// Who looks at the page.
+
+import { api, Problem, remember, type Session, whenSignedOut } from './api';
+
+type State = { is: 'asking' } | { is: 'out'; expired: boolean } | { is: 'unreachable' } | { is: 'in'; session: Session };
+
+class Who {
+  state = $state.raw<State>({ is: 'asking' });
+
+  constructor() {
+    whenSignedOut(() => (this.state = { is: 'out', expired: true }));
+  }
+
+  async ask(): Promise<void> {
+    try {
+      this.enter(await api.session());
+    } catch (error) {
+      const answered = error instanceof Problem && error.status > 0;
+      this.state = answered ? { is: 'out', expired: false } : { is: 'unreachable' };
+    }
+  }
+
+  enter(session: Session): void {
+    remember(session);
+    this.state = { is: 'in', session };
+  }
+
+  async leave(): Promise<void> {
+    await api.signOut().catch(() => undefined);
+    this.state = { is: 'out', expired: false };
+  }
+
+  /** Whether the person may do that; the engine checks it again. */
+  may(permission: string): boolean {
+    return this.state.is === 'in' && this.state.session.permissions.includes(permission);
+  }
+}
+
+export const who = new Who();
