@@ -67,7 +67,7 @@ impl Desk {
         answer
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the columns of the audit log")]
+    /// One line of the audit log, by its columns.
     pub(super) fn note(
         &self,
         request: &str,
