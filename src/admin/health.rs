@@ -1,10 +1,12 @@
-//! `/livez`, `/readyz`, `/metrics`: for supervisors and Prometheus, without a token and without patient data.
+//! `/livez`, `/readyz`, `/metrics`, public keys: for supervisors, Prometheus and FHIR servers, without a token and without patient data.
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::telemetry::setup;
@@ -22,6 +24,11 @@ pub(crate) async fn readyz(State(engine): State<Arc<Engine>>) -> Response {
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", reasons.join("; ")))
         .into_response()
+}
+
+/// The public keys FHIR servers check our SMART assertions with (RFC 7517).
+pub(crate) async fn key_set(State(engine): State<Arc<Engine>>) -> Json<Value> {
+    Json(json!({"keys": engine.public_keys()}))
 }
 
 /// Prometheus' text format.

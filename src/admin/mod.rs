@@ -93,6 +93,7 @@ pub fn router(engine: Arc<Engine>, token: Token, door: Arc<Door>, cookies: Cooki
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/.well-known/jwks.json", get(health::key_set))
         .fallback(web::page)
         .layer(from_fn(web::headers))
         .with_state(engine)

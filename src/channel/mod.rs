@@ -15,6 +15,7 @@ pub mod compile;
 pub mod expr;
 pub mod fhir_path;
 mod fields;
+pub mod from_fhir;
 pub mod input;
 pub mod iso;
 pub mod json;

@@ -10,6 +10,7 @@ use crate::channel::build::Build;
 use crate::channel::expr::parse::condition;
 use crate::channel::expr::{Condition, Value, template};
 use crate::channel::fields::Fields;
+use crate::channel::from_fhir::FromFhir;
 use crate::channel::json;
 use crate::channel::new_message::NewMessage;
 use crate::channel::reference;
@@ -30,6 +31,8 @@ pub enum Produce {
     Hl7(Box<NewMessage>),
     /// The application acknowledgement of the message, as a message of its own.
     Acknowledgement,
+    /// HL7 made of FHIR, by the maps.
+    FromFhir(Box<FromFhir>),
     /// The whole message as JSON.
     WholeJson,
     /// JSON made after a template.
@@ -84,6 +87,8 @@ impl Produce {
             );
         }
         match forms {
+            [Some(hl7), ..] if hl7.get("from_fhir").is_some() => FromFhir::compile(hl7, build)
+                .map_or(Self::Same, |from| Self::FromFhir(Box::new(from))),
             [Some(hl7), ..] => NewMessage::compile(hl7, build)
                 .map_or(Self::Same, |message| Self::Hl7(Box::new(message))),
             [_, Some(json), ..] if json.text() == Some("hl7") => Self::WholeJson,
@@ -127,7 +132,7 @@ impl Produce {
     pub const fn content_type(&self) -> Option<ContentType> {
         match self {
             Self::Same => None,
-            Self::Hl7(_) | Self::Acknowledgement => Some(ContentType::Hl7v2),
+            Self::Hl7(_) | Self::FromFhir(_) | Self::Acknowledgement => Some(ContentType::Hl7v2),
             Self::WholeJson => Some(ContentType::Json),
             Self::Json(_, content_type) => Some(*content_type),
             Self::Text(_) => Some(ContentType::Text),
@@ -139,7 +144,7 @@ impl Produce {
     #[must_use]
     pub fn make(&self, scope: &Scope<'_>) -> Option<Bytes> {
         match self {
-            Self::Same | Self::Hl7(_) | Self::Fhir(_) | Self::Acknowledgement => None,
+            Self::Same | Self::Hl7(_) | Self::FromFhir(_) | Self::Fhir(_) | Self::Acknowledgement => None,
             Self::WholeJson => match scope.message {
                 Message::Hl7(message) => {
                     Some(json::whole(message, &scope.facts.event).to_string().into())

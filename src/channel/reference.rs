@@ -23,7 +23,7 @@ pub enum Reference {
     /// `$.patient.id`.
     Json(JsonPath),
     /// `Patient.name.family`, `identifier.where(system = 'urn:x').value`.
-    Fhir(FhirPath),
+    Fhir(Box<FhirPath>),
     /// `patient.mrn`: the same whatever the format was.
     View(&'static str),
 }
@@ -35,7 +35,7 @@ impl Reference {
     /// When it names none: where and why.
     pub fn parse(text: &str, at: Range<usize>, resources: &[TypeId]) -> Result<Self, Fault> {
         if looks_like(text) {
-            return FhirPath::parse(text, at, resources).map(Self::Fhir);
+            return FhirPath::parse(text, at, resources).map(|path| Self::Fhir(Box::new(path)));
         }
         if text.starts_with('$') {
             return JsonPath::parse(text, at).map(Self::Json);
@@ -44,7 +44,7 @@ impl Reference {
             return view_name(text, at).map(Self::View);
         }
         if !reads_like_path(text) && is_relative(text, resources) {
-            return FhirPath::parse(text, at, resources).map(Self::Fhir);
+            return FhirPath::parse(text, at, resources).map(|path| Self::Fhir(Box::new(path)));
         }
         path(text, at).map(Self::Hl7)
     }

@@ -17,7 +17,7 @@ use crate::channel::to_fhir::NO_MAP;
 use crate::channel::{Channel, Destination};
 use crate::hl7::ack::{self, AckCode, Answer};
 use crate::hl7::header::Header;
-use crate::hl7::raw::RawMessage;
+use crate::hl7::raw::{RawMessage, SegmentEnds};
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
 use crate::message::outcome::Outbound;
@@ -141,6 +141,12 @@ impl Destination {
         context: &Context,
         made_of: &str,
     ) -> Result<Changed, RenderProblem> {
+        if let Produce::FromFhir(from) = &self.produce {
+            let bytes = from.make(scope, &control_id(context.id, made_of))?;
+            let started = made_of_fhir(bytes)?;
+            let read = |bytes| made_of_fhir(bytes);
+            return run(&self.steps, started, scope, &read).map(Changed::Hl7);
+        }
         let is_new = matches!(self.produce, Produce::Hl7(_) | Produce::Acknowledgement);
         if !is_new && self.steps.is_empty() {
             return Ok(Changed::Nothing);
@@ -190,6 +196,12 @@ fn acknowledgement(
         charset: input.read_options().charset,
     };
     Ok(ack::build_message(&header, &answer))
+}
+
+/// Read as it was made: strictly, in the charset that its MSH-18 names.
+fn made_of_fhir(bytes: Bytes) -> Result<RawMessage, RenderProblem> {
+    RawMessage::parse(bytes, SegmentEnds::CrOnly)
+        .map_err(|error| problem("type", format!("the message made: {error}")))
 }
 
 /// Read as the message was when it came in, whichever channel sends it.

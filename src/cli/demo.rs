@@ -128,6 +128,10 @@ async fn start_sinks(
                 let authority = options.url.split('/').nth(2).unwrap_or_default();
                 addresses.insert((authority.to_owned(), Protocol::Http));
             }
+            TransportOptions::Fhir(options) => {
+                let authority = options.base.split('/').nth(2).unwrap_or_default();
+                addresses.insert((authority.to_owned(), Protocol::Http));
+            }
             TransportOptions::File(_) | TransportOptions::Topic(_) => {}
         }
     }

@@ -187,7 +187,9 @@ fn tls(
         }
         for (_, node) in root.get("to").map(Node::entries).unwrap_or_default() {
             let listens = node.get("mllp").is_some_and(|mllp| mllp.get("listen").is_some());
-            for node in ["mllp", "webhook"].iter().filter_map(|key| node.get(key)?.get("tls")) {
+            for node in
+                ["mllp", "webhook", "fhir"].iter().filter_map(|key| node.get(key)?.get("tls"))
+            {
                 named(engine, node, if listens { &mut listen } else { &mut send }, &mut found);
             }
         }

@@ -141,14 +141,17 @@ fn collect(engine: EngineConfig, files: Vec<File>, mut findings: Vec<Finding>) -
     Loaded { engine, channels, refused, findings }
 }
 
-/// A webhook without a list of its own may reach what the engine may.
+/// A webhook or FHIR server without a list of its own may reach what the engine may.
 fn inherit_allow(engine: &EngineConfig, config: &mut ChannelConfig) {
     let Some(allow) = &engine.outbound_allow else { return };
     for destination in &mut config.destinations {
-        if let TransportOptions::Webhook(webhook) = &mut destination.transport
-            && webhook.allow.is_empty()
-        {
-            webhook.allow.clone_from(allow);
+        let own = match &mut destination.transport {
+            TransportOptions::Webhook(webhook) => &mut webhook.allow,
+            TransportOptions::Fhir(fhir) => &mut fhir.allow,
+            _ => continue,
+        };
+        if own.is_empty() {
+            own.clone_from(allow);
         }
     }
 }

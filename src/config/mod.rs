@@ -17,6 +17,7 @@ pub mod schema;
 pub mod secrets;
 pub mod shapes;
 pub mod to;
+mod to_fhir;
 
 #[cfg(test)]
 mod tests;

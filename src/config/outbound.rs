@@ -96,7 +96,8 @@ pub(super) fn check(
         let Some(root) = &file.parsed.root else { continue };
         let mut found = Vec::new();
         for (_, node) in root.get("to").map(Node::entries).unwrap_or_default() {
-            let own = node.get("webhook").and_then(|webhook| webhook.get("allow"));
+            let http = node.get("webhook").or_else(|| node.get("fhir"));
+            let own = http.and_then(|http| http.get("allow"));
             let own = own.map(|node| rules(node, &mut found));
             for (place, host, port) in targets(node) {
                 let reachable = |rules: &[Rule]| rules.iter().any(|rule| rule.allows(&host, port));
@@ -131,10 +132,18 @@ fn targets(node: &Node) -> Vec<(&Node, String, u16)> {
             }
         }
     }
-    if let Some(place) = node.get("webhook").and_then(|webhook| webhook.get("url"))
-        && let Some((host, port)) = place.text().and_then(host_of_url)
-    {
-        targets.push((place, host, port));
+    for path in [
+        &["webhook", "url"][..],
+        &["fhir", "base"],
+        &["fhir", "oauth", "token_url"],
+        &["fhir", "smart", "token_url"],
+    ] {
+        let place = path.iter().try_fold(node, |node, key| node.get(key));
+        if let Some(place) = place
+            && let Some((host, port)) = place.text().and_then(host_of_url)
+        {
+            targets.push((place, host, port));
+        }
     }
     targets
 }

@@ -4,10 +4,12 @@ use std::path::Path;
 
 use crate::config::read::Fields;
 use crate::config::secrets::Secrets;
+use crate::config::to_fhir;
 use crate::delivery::breaker::BreakerOptions;
 use crate::delivery::options::DeliveryOptions;
 use crate::delivery::policy::{AckPolicy, CODES, Reaction};
 use crate::delivery::retry::{Exhausted, RetryPolicy};
+use crate::destination::fhir::options::FhirOptions;
 use crate::destination::file::{FileDestinationOptions, IfExists};
 use crate::destination::mllp::options::{
     AnswerForm, CommitAck, ControlIdCheck, KeepOpen, Listening, MllpDestinationOptions,
@@ -32,6 +34,8 @@ pub enum TransportOptions {
     File(Box<FileDestinationOptions>),
     /// A topic of this engine.
     Topic(TopicOptions),
+    /// A FHIR server.
+    Fhir(Box<FhirOptions>),
 }
 
 /// One destination of a channel.
@@ -59,6 +63,8 @@ pub(super) fn read(
         TransportOptions::Mllp(Box::new(mllp(node, findings)))
     } else if let Some(node) = fields.node("webhook") {
         TransportOptions::Webhook(Box::new(webhook(node, secrets, findings)))
+    } else if let Some(node) = fields.node("fhir") {
+        TransportOptions::Fhir(Box::new(to_fhir::read(node, secrets, findings)))
     } else if let Some(node) = fields.node("file") {
         TransportOptions::File(Box::new(file(node, folder)))
     } else {
@@ -366,7 +372,7 @@ fn webhook(node: &Node, secrets: &Secrets, findings: &mut Vec<Finding>) -> Webho
     }
 }
 
-fn authorization(
+pub(super) fn authorization(
     fields: Fields<'_>,
     secrets: &Secrets,
     findings: &mut Vec<Finding>,

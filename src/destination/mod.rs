@@ -1,5 +1,6 @@
 //! Sends once and tells the outcome. One file per protocol. Knows no store and never retries.
 
+pub mod fhir;
 pub mod file;
 pub mod mllp;
 pub mod pool;

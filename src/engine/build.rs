@@ -14,6 +14,7 @@ use crate::config::from::SourceOptions;
 use crate::config::to::{DestinationConfig, TransportOptions};
 use crate::destination::Destination;
 use crate::destination::DestinationName;
+use crate::destination::fhir::FhirDestination;
 use crate::destination::file::FileDestination;
 use crate::destination::mllp::MllpDestination;
 use crate::destination::mllp::door::Doors;
@@ -189,6 +190,11 @@ impl Parts {
                 }
                 let webhook = WebhookDestination::new(options, tls, self.clock.clone());
                 Arc::new(webhook.map_err(|error| error.to_string())?)
+            }
+            TransportOptions::Fhir(options) => {
+                let tls = options.tls.as_deref().map(|name| self.client(name)).transpose()?;
+                let fhir = FhirDestination::new((**options).clone(), tls, self.clock.clone());
+                Arc::new(fhir.map_err(|error| error.to_string())?)
             }
             TransportOptions::File(options) => {
                 Arc::new(FileDestination::new(&name, (**options).clone()))

@@ -4,7 +4,9 @@ use std::sync::PoisonError;
 
 use serde_json::{Value, json};
 
+use crate::config::to::TransportOptions;
 use crate::delivery::queue::{RunnerStatus, state_name};
+use crate::destination::fhir::token::public_key;
 use crate::engine::Engine;
 use crate::message::id::DestinationId;
 use crate::store::StoreError;
@@ -60,6 +62,24 @@ impl Engine {
             })
         });
         Value::Array(list.collect())
+    }
+
+    /// The public keys that FHIR destinations sign their assertions with, as JSON Web Keys.
+    #[must_use]
+    pub fn public_keys(&self) -> Vec<Value> {
+        let applied = self.applied.read().unwrap_or_else(PoisonError::into_inner);
+        let destinations = applied.values().flat_map(|channel| &channel.destinations);
+        let mut keys = Vec::new();
+        for destination in destinations {
+            let TransportOptions::Fhir(options) = &destination.transport else { continue };
+            // A key that cannot be used kept its channel from starting.
+            if let Ok(Some(key)) = public_key(&options.access)
+                && !keys.contains(&key)
+            {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     /// The lanes of a destination that wait, with the message at each head.

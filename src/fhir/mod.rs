@@ -7,4 +7,5 @@ pub mod json;
 pub mod path;
 pub mod reference;
 pub mod search;
+pub mod subscription;
 pub mod view;

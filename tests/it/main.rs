@@ -10,6 +10,7 @@
 mod access;
 mod channels;
 mod delivery;
+mod destination_fhir;
 mod destination_file;
 mod destination_mllp;
 mod destination_mllp_reverse;

@@ -399,7 +399,7 @@ fn place_kind(
         }
         _ if word.is_some() => return word,
         Produce::WholeJson | Produce::Fhir(_) => return Some(PlaceKind::Json),
-        Produce::Same | Produce::Hl7(_) | Produce::Acknowledgement
+        Produce::Same | Produce::Hl7(_) | Produce::FromFhir(_) | Produce::Acknowledgement
             if reads_like_path(&key.text) =>
         {
             return path(&node, build).map(PlaceKind::Hl7);
@@ -409,7 +409,7 @@ fn place_kind(
             let path = FhirPath::parse(&key.text, 0..key.text.len(), &build.resources);
             return build.noted(&node, path).map(PlaceKind::Fhir);
         }
-        Produce::Same | Produce::Hl7(_) | Produce::Acknowledgement => {
+        Produce::Same | Produce::Hl7(_) | Produce::FromFhir(_) | Produce::Acknowledgement => {
             "an HL7 message is asked by paths"
         }
         Produce::Text(_) => "a text is asked by its body",

@@ -20,7 +20,7 @@ pub enum Target {
     /// `$.patient.id`.
     Json(JsonPath),
     /// `Patient.name.family`.
-    Fhir(FhirPath),
+    Fhir(Box<FhirPath>),
 }
 
 /// What a step does to a document.

@@ -1,17 +1,18 @@
 //! `to.NAME:`: one destination: when, transport, what is sent, and how its delivery is made.
 
+use crate::config::shapes::to_fhir::FHIR;
 use crate::config::shapes::{COUNT, destination_mllp, language};
 use crate::yaml::shape::{Field, MapShape, Shape};
 
 /// Transports of this version.
-pub const TRANSPORTS: &[&str] = &["mllp", "webhook", "file", "channel"];
+pub const TRANSPORTS: &[&str] = &["mllp", "webhook", "fhir", "file", "channel"];
 
 /// One destination.
 pub static DESTINATION: MapShape = MapShape {
     one_of: &[TRANSPORTS],
     planned: &[
-        "rabbitmq", "kafka", "fhir", "nats", "alert", "stream", "sql", "sftp", "email", "dicom",
-        "on", "escalate", "expire",
+        "rabbitmq", "kafka", "nats", "alert", "stream", "sql", "sftp", "email", "dicom", "on",
+        "escalate", "expire",
     ],
     ..MapShape::new(
         "destination",
@@ -34,6 +35,12 @@ pub static DESTINATION: MapShape = MapShape {
                 Shape::Map(&WEBHOOK),
                 "{url: https://emr.hospital.example/hooks/adt}",
                 "HTTP POST; delivered means 2xx.",
+            ),
+            Field::optional(
+                "fhir",
+                Shape::Map(&FHIR),
+                "{base: https://fhir.hospital.example/r4}",
+                "A FHIR server; delivered means that it took the resource, transaction or message.",
             ),
             Field::optional(
                 "file",
@@ -339,7 +346,7 @@ static WEBHOOK: MapShape = MapShape::new(
     ],
 );
 
-static BASIC: MapShape = MapShape::new(
+pub(super) static BASIC: MapShape = MapShape::new(
     "basic",
     "User and password.",
     &[

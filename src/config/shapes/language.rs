@@ -366,7 +366,12 @@ static PRODUCE_MAP: MapShape = MapShape {
         "produce",
         "Makes something else of the message: a new HL7 message, FHIR, JSON, text, or its acknowledgement.",
         &[
-            Field::optional("hl7", Shape::Any, "ORU^R01", "A new HL7 message."),
+            Field::optional(
+                "hl7",
+                Shape::Any,
+                "ORU^R01",
+                "A new HL7 message: a type, `{type, version, segments}`, or made of FHIR resources: `{from_fhir: ADT}` (auto, ADT, ORU, ORM, OML, SIU; with version, charset, identifiers, events).",
+            ),
             Field::optional(
                 "json",
                 Shape::Any,
@@ -514,6 +519,17 @@ static SAMPLE: MapShape = MapShape::new(
             "Values put into it, as written.",
         ),
         Field::optional("without", PATHS, "PID-3", "Fields or segments taken out of it."),
+        Field::optional(
+            "interaction",
+            Shape::Choice(&[
+                ("create", "It is the first version of a resource."),
+                ("update", "It is a new version."),
+                ("patch", "It is a new version made by a patch."),
+                ("delete", "The resource is gone."),
+            ]),
+            "update",
+            "How a FHIR client wrote the resource: it is then read with its id and version.",
+        ),
         Field::optional(
             "at",
             Shape::Duration,

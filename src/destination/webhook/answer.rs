@@ -106,7 +106,11 @@ fn answered(status: u16, text: &str, body: Body, retry_after: Option<Duration>) 
 }
 
 /// The wait a `Retry-After` header asks for: seconds, or a date (RFC 9110 §10.2.3); cut to `longest`.
-pub(super) fn retry_after(header: &str, clock: &Clock, longest: Duration) -> Option<Duration> {
+pub(in crate::destination) fn retry_after(
+    header: &str,
+    clock: &Clock,
+    longest: Duration,
+) -> Option<Duration> {
     let header = header.trim();
     let wait = if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {
         Duration::from_secs(header.parse().unwrap_or(u64::MAX))

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::Client;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Response};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{Instant, timeout_at};
 
-use crate::destination::webhook::answer::Ending;
+use crate::destination::webhook::answer::{Body, Ending};
 use crate::destination::webhook::egress::{EgressRules, Origin};
-use crate::destination::webhook::options::WebhookOptions;
 use crate::tls::ClientTls;
 
 /// Most clients kept: one for each host and port that a URL template led to.
@@ -63,23 +63,32 @@ struct Known {
     pinned: Arc<Pinned>,
 }
 
-/// The clients of one destination.
-pub(super) struct Clients {
+/// What a connection may take, and how many are kept.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::destination) struct ClientLimits {
+    /// Longest wait for name lookup, and again for connection and TLS handshake together.
+    pub(in crate::destination) connect_within: Duration,
+    /// An open connection that carried nothing for so long is closed.
+    pub(in crate::destination) idle_max: Duration,
+    /// Open connections kept for each origin.
+    pub(in crate::destination) in_flight: usize,
+}
+
+/// The clients of one destination, or of several that may reach the same places.
+pub(in crate::destination) struct Clients {
     rules: EgressRules,
     lookup: Arc<dyn Lookup>,
     tls: Option<Arc<ClientTls>>,
     without_tls: Arc<ClientConfig>,
-    connect_within: Duration,
-    idle_max: Duration,
-    in_flight: usize,
+    limits: ClientLimits,
     known: Mutex<Vec<Known>>,
 }
 
 impl Clients {
     /// Clients that secure connections with `tls`; without, `https` is refused by an empty list of
     /// roots.
-    pub(super) fn new(
-        options: &WebhookOptions,
+    pub(in crate::destination) fn new(
+        limits: ClientLimits,
         rules: EgressRules,
         tls: Option<Arc<ClientTls>>,
         lookup: Arc<dyn Lookup>,
@@ -94,16 +103,13 @@ impl Clients {
             lookup,
             tls,
             without_tls: Arc::new(without_tls),
-            // So that a time limit that strikes while connecting is known to have done so.
-            connect_within: options.connect_within.min(options.reply_within / 2),
-            idle_max: options.idle_max,
-            in_flight: usize::try_from(options.in_flight).unwrap_or(usize::MAX),
+            limits,
             known: Mutex::default(),
         })
     }
 
     /// A client for this origin, after every address of it was looked up anew and checked.
-    pub(super) async fn checked(&self, origin: &Origin) -> Result<Client, Ending> {
+    pub(in crate::destination) async fn checked(&self, origin: &Origin) -> Result<Client, Ending> {
         let refused = |text: String| Ending::Unsendable { code: "egress", text };
         self.rules.check_host(origin).map_err(|error| refused(error.to_string()))?;
         let addresses = match origin.address {
@@ -119,7 +125,8 @@ impl Clients {
     async fn addresses(&self, origin: &Origin) -> Result<Vec<IpAddr>, Ending> {
         let host = &origin.host;
         let unreachable = |text: String| Ending::NotSent { code: "unreachable", text };
-        let found = tokio::time::timeout(self.connect_within, self.lookup.lookup(host)).await;
+        let found =
+            tokio::time::timeout(self.limits.connect_within, self.lookup.lookup(host)).await;
         let addresses = found
             .map_err(|_| unreachable(format!("{host}: the name service did not answer in time")))?
             .map_err(|error| unreachable(format!("{host}: {error}")))?;
@@ -167,9 +174,9 @@ impl Clients {
             .retry(reqwest::retry::never())
             .no_proxy()
             .referer(false)
-            .connect_timeout(self.connect_within)
-            .pool_idle_timeout(self.idle_max)
-            .pool_max_idle_per_host(self.in_flight)
+            .connect_timeout(self.limits.connect_within)
+            .pool_idle_timeout(self.limits.idle_max)
+            .pool_max_idle_per_host(self.limits.in_flight)
             .tcp_nodelay(true)
             .http2_max_header_list_size(64 * 1024)
             .user_agent(concat!("medway/", env!("CARGO_PKG_VERSION")))
@@ -177,8 +184,32 @@ impl Clients {
     }
 }
 
+/// The beginning of an answer's body, at most `limit` bytes, and how reading it ended. A longer body is
+/// left where it is: its connection is dropped.
+pub(in crate::destination) async fn beginning(
+    response: &mut Response,
+    deadline: Instant,
+    limit: usize,
+) -> (Vec<u8>, Body) {
+    let mut kept: Vec<u8> = Vec::new();
+    loop {
+        match timeout_at(deadline, response.chunk()).await {
+            Err(_) => return (kept, Body::Slow),
+            Ok(Err(_)) => return (kept, Body::Broken),
+            Ok(Ok(None)) => return (kept, Body::Read),
+            Ok(Ok(Some(chunk))) => {
+                let room = limit.saturating_sub(kept.len());
+                kept.extend(chunk.iter().take(room));
+                if chunk.len() > room {
+                    return (kept, Body::Read);
+                }
+            }
+        }
+    }
+}
+
 /// How a request ended that has no answer.
-pub(super) fn ending_of(error: &reqwest::Error) -> Ending {
+pub(in crate::destination) fn ending_of(error: &reqwest::Error) -> Ending {
     let text = words(error);
     if error.is_builder() {
         return Ending::Unsendable { code: "unsendable", text };

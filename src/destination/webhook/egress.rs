@@ -124,6 +124,13 @@ impl EgressRules {
         })
     }
 
+    /// Both lists as one.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// Whether the host may be reached at all, before its name is looked up.
     ///
     /// # Errors

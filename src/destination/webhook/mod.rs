@@ -8,7 +8,7 @@ pub mod answer;
 pub mod client;
 pub mod egress;
 pub mod options;
-mod sign;
+pub mod sign;
 
 use std::sync::Arc;
 
@@ -26,8 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::destination::pool::{Pool, PoolOptions};
-use crate::destination::webhook::answer::{Body, Ending, outcome_of, retry_after};
-use crate::destination::webhook::client::{Clients, Lookup, SystemLookup, ending_of};
+use crate::destination::webhook::answer::{Ending, outcome_of, retry_after};
+use crate::destination::webhook::client::{
+    ClientLimits, Clients, Lookup, SystemLookup, beginning, ending_of,
+};
 use crate::destination::webhook::egress::{EgressError, EgressRules, Origin};
 use crate::destination::webhook::options::Authorization;
 use crate::destination::webhook::sign::Signer;
@@ -125,7 +127,7 @@ impl WebhookDestination {
         Ok(Self {
             headers: headers(&options)?,
             signer: Signer::new(&options.sign).map_err(WebhookError::Secret)?,
-            clients: Clients::new(&options, rules, tls, lookup)?,
+            clients: Clients::new(limits(&options), rules, tls, lookup)?,
             clock,
             places: Semaphore::new(in_flight.min(Semaphore::MAX_PERMITS)),
             pool: Pool::new([shown(&options.url)], PoolOptions::default()),
@@ -208,23 +210,9 @@ impl WebhookDestination {
         let wish = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let wish =
             wish.and_then(|value| retry_after(value, &self.clock, self.options.retry_after_max));
-        let mut kept: Vec<u8> = Vec::new();
-        let mut size = 0usize;
-        let body = loop {
-            match timeout_at(deadline, response.chunk()).await {
-                Err(_) => break Body::Slow,
-                Ok(Err(_)) => break Body::Broken,
-                Ok(Ok(None)) => break Body::Read,
-                Ok(Ok(Some(chunk))) => {
-                    let room = Answer::TEXT_BYTES_MAX.saturating_sub(kept.len());
-                    kept.extend(chunk.iter().take(room));
-                    size = size.saturating_add(chunk.len());
-                }
-            }
-            if size > self.options.answer_bytes_max {
-                break Body::Read;
-            }
-        };
+        let limit = self.options.answer_bytes_max;
+        let (mut kept, body) = beginning(&mut response, deadline, limit).await;
+        kept.truncate(Answer::TEXT_BYTES_MAX);
         let text = String::from_utf8_lossy(&kept).into_owned();
         Ending::Answered { status, text, body, retry_after: wish }
     }
@@ -253,6 +241,15 @@ impl Destination for WebhookDestination {
 
     fn endpoints(&self) -> Vec<EndpointView> {
         self.pool.endpoints()
+    }
+}
+
+fn limits(options: &WebhookOptions) -> ClientLimits {
+    ClientLimits {
+        // So that a time limit that strikes while connecting is known to have done so.
+        connect_within: options.connect_within.min(options.reply_within / 2),
+        idle_max: options.idle_max,
+        in_flight: usize::try_from(options.in_flight).unwrap_or(usize::MAX),
     }
 }
 
@@ -303,7 +300,7 @@ fn headers(options: &WebhookOptions) -> Result<HeaderMap, WebhookError> {
 }
 
 /// A value that is not shown in traces and not kept in HTTP/2 tables.
-fn hidden(value: &str) -> Option<HeaderValue> {
+pub(in crate::destination) fn hidden(value: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(value).ok()?;
     value.set_sensitive(true);
     Some(value)

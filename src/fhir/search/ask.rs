@@ -149,8 +149,7 @@ fn typed_identifier(value: &str) -> Result<Test, String> {
     let parts: Vec<String> = parts.iter().map(|part| unescaped(part)).collect();
     match parts.as_slice() {
         [system, code, value] if !code.is_empty() && !value.is_empty() => {
-            let system =
-                Some(system.as_str().into()).filter(|system: &Box<str>| !system.is_empty());
+            let system = (!system.is_empty()).then(|| system.as_str().into());
             Ok(Test::Token { system, code: Some(of_type_value(code, value).into()) })
         }
         _ => Err("it has the form [system]|[code]|[value]".to_owned()),

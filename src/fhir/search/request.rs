@@ -237,8 +237,8 @@ fn result_parameter(
             Err(_) => no("it is no number of resources"),
         },
         "_sort" => sort(&mut request.query, value),
-        "_include" => include(value).map(|one| Ok(request.include.push(one))),
-        "_revinclude" => include(value).map(|one| Ok(request.revinclude.push(one))),
+        "_include" => add(&mut request.include, include(value)),
+        "_revinclude" => add(&mut request.revinclude, include(value)),
         "_summary" => {
             let known = match value {
                 "true" => Some(Summary::True),
@@ -276,6 +276,11 @@ fn result_parameter(
         name if is_result_parameter(name) => no("this modifier is not supported here"),
         _ => return None,
     })
+}
+
+fn add<T>(list: &mut Vec<T>, one: Result<T, String>) -> Understood {
+    list.push(one?);
+    Ok(Ok(()))
 }
 
 fn set<T>(place: &mut T, value: Option<T>, known: &str) -> Understood {

@@ -96,9 +96,8 @@ fn every_supported_expression_of_r4_is_compiled() {
     assert_eq!(missing, Vec::<String>::new());
 }
 
-#[test]
-fn a_patient_is_found_by_its_values() {
-    let patient = json!({
+fn patient() -> Value {
+    json!({
         "resourceType": "Patient", "id": "p1", "active": true,
         "meta": {"lastUpdated": "2026-03-04T05:06:07.089Z", "source": "urn:his#1",
                  "profile": ["http://example.org/p"], "tag": [{"system": "urn:t", "code": "x"}]},
@@ -111,7 +110,12 @@ fn a_patient_is_found_by_its_values() {
         "generalPractitioner": [{"reference": "https://medway.test/fhir/Practitioner/7/_history/2"}],
         "managingOrganization": {"identifier": {"system": "urn:org", "value": "O1"}},
         "link": [{"other": {"reference": "Patient/p0"}, "type": "replaces"}]
-    });
+    })
+}
+
+#[test]
+fn a_patient_is_found_by_its_values() {
+    let patient = patient();
     check(
         &patient,
         &[

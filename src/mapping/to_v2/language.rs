@@ -59,7 +59,7 @@ impl Row {
 /// What cannot be read of it.
 pub(super) fn row(text: &str) -> Result<Row, String> {
     let (from, to) = text.split_once(" -> ").ok_or("` -> ` is missing")?;
-    let sources: Result<Vec<Source>, String> = from.split(" or ").map(source).collect();
+    let sources: Result<Vec<Source>, String> = alternatives(from).into_iter().map(source).collect();
     let (to, otherwise) = match to.split_once(" otherwise ") {
         Some((to, text)) => (to, Some(text.trim().into())),
         None => (to, None),
@@ -93,6 +93,27 @@ pub(super) fn row(text: &str) -> Result<Row, String> {
         required,
         otherwise,
     })
+}
+
+/// The sources, divided by ` or ` outside brackets: inside, FHIRPath has its own.
+fn alternatives(text: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut parts) = (0usize, 0, Vec::new());
+    for (at, sign) in text.char_indices() {
+        match sign {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ' ' if depth == 0 && at >= from => {
+                let rest = text.get(at..).unwrap_or_default();
+                if rest.starts_with(" or ") {
+                    parts.push(text.get(from..at).unwrap_or_default());
+                    from = at + " or ".len();
+                }
+            }
+            _ => {}
+        }
+    }
+    parts.push(text.get(from..).unwrap_or_default());
+    parts
 }
 
 fn source(text: &str) -> Result<Source, String> {

@@ -76,12 +76,14 @@ impl Maps {
         self.tables.get(table)?.get(code).map(|found| &**found)
     }
 
-    /// Every row, for the reference and for tests.
+    /// Every row.
+    #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Row)> {
         self.segments.iter().flat_map(|(name, rows)| rows.iter().map(move |row| (&**name, row)))
     }
 
     /// Whether there is a table of this name.
+    #[cfg(test)]
     pub(super) fn has_table(&self, name: &str) -> bool {
         self.tables.contains_key(name)
     }

@@ -136,12 +136,6 @@ impl Segment {
     pub(super) fn says_something(&self) -> bool {
         (2..=self.fields.len()).any(|field| self.has(field))
     }
-
-    /// The first text of a field.
-    pub(super) fn text(&self, field: usize) -> &str {
-        let pieces = field.checked_sub(1).and_then(|at| self.fields.get(at));
-        pieces.and_then(|pieces| pieces.first()).map_or("", |piece| piece.text(1))
-    }
 }
 
 /// The bytes of the message.

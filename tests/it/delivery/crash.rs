@@ -131,7 +131,8 @@ async fn a_delivery_that_crashes_starts_again_and_nothing_is_lost() {
     let bodies =
         (0..60).map(|n| if n == 20 { "L0 bomb 20".into() } else { format!("L{} {n}", n % 4) });
     let bodies: Vec<String> = bodies.collect();
-    let keyed: Vec<(&str, &str)> = bodies.iter().map(|body| (&body[..2], body.as_str())).collect();
+    let keyed: Vec<(&str, &str)> =
+        bodies.iter().map(|body| (body.get(..2).unwrap(), body.as_str())).collect();
     engine.receive(id, &keyed).await;
     let status = engine
         .until(id, |status| status.stalled.as_deref().is_some_and(|why| why.contains("crashed")))
@@ -155,7 +156,7 @@ async fn a_delivery_that_crashes_starts_again_and_nothing_is_lost() {
     let mut seen = BTreeSet::new();
     for body in accepted.iter().filter(|body| seen.insert((*body).clone())) {
         let number = body.split(' ').next_back().unwrap().parse().unwrap();
-        lanes.entry(&body[..2]).or_default().push(number);
+        lanes.entry(body.get(..2).unwrap()).or_default().push(number);
     }
     assert!(lanes.values().all(|lane| lane.is_sorted()), "each lane in its order: {lanes:?}");
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
