@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust: HL7 libraries nobody here wrote, as peers, under target/peers, and
-# tools that make disks fail.
+# Installs what the tests need beside Rust: HL7 and FHIR libraries nobody here wrote, as peers, under target/peers,
+# and tools that make disks fail.
 # Uses the package registries by name; does nothing where everything is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,12 +30,14 @@ wish() {
 wish strace strace
 wish mkfs.ext4 e2fsprogs
 
-if ! "$peers/venv/bin/python" -c 'import hl7' 2>/dev/null; then
+if ! "$peers/venv/bin/python" -c 'import hl7, fhirpy, fhirclient' 2>/dev/null; then
   python3 -m venv "$peers/venv" || { install_packages python3-venv; python3 -m venv "$peers/venv"; }
-  "$peers/venv/bin/pip" install --quiet --disable-pip-version-check 'hl7==0.4.5'
+  "$peers/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'hl7==0.4.5' 'fhirpy==2.3.1' \
+    'fhirclient==4.4.0'
 fi
-if [ ! -d "$peers/node_modules/node-hl7-server" ]; then
+if ! cmp -s tests/peers/package.json "$peers/package.json" || [ ! -d "$peers/node_modules" ]; then
   cp tests/peers/package.json "$peers/package.json"
-  (cd "$peers" && npm install --silent --no-audit --no-fund --no-package-lock 2>/dev/null)
+  (cd "$peers" && npm install --silent --no-audit --no-fund --no-package-lock --legacy-peer-deps \
+    --omit=optional --omit=peer 2>/dev/null)
 fi
 echo "setup: peers are ready in $peers"

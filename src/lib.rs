@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A module imports only modules further down this list (`tests/tidy.rs` holds that): `cli`, `admin`,
-//! `access`, `engine`, `config`, `delivery`, `source`, `destination`, `store`, `channel`, `mapping`, `yaml`, `fhir`,
-//! `hl7`, `telemetry`, `tls`, `clock`, `network`, `message`.
+//! `access`, `engine`, `config`, `delivery`, `source`, `destination`, `resources`, `store`, `channel`, `mapping`,
+//! `yaml`, `fhir`, `hl7`, `telemetry`, `tls`, `clock`, `network`, `message`.
 
 pub mod access;
 pub mod admin;
@@ -25,6 +25,7 @@ pub mod hl7;
 pub mod mapping;
 pub mod message;
 pub mod network;
+pub mod resources;
 pub mod source;
 pub mod store;
 pub mod telemetry;

@@ -96,7 +96,7 @@ fn ports(engine: &EngineConfig, engine_root: Option<&Node>, files: &mut [File]) 
 /// Where a channel's file says `listen`: its source, and destinations whose receivers connect to us.
 fn listeners(root: &Node) -> Vec<&Node> {
     let from = root.get("from");
-    let source = ["mllp", "http"].iter().find_map(|key| from?.get(key)?.get("listen"));
+    let source = ["mllp", "http", "fhir"].iter().find_map(|key| from?.get(key)?.get("listen"));
     let destinations = root.get("to").map(Node::entries).unwrap_or_default();
     let reverse = destinations.iter().filter_map(|(_, node)| {
         let listen = node.get("mllp")?.get("listen")?;
@@ -181,7 +181,7 @@ fn tls(
         let Some(root) = &file.parsed.root else { continue };
         let mut found = Vec::new();
         let from = root.get("from");
-        for node in ["mllp", "http"].iter().filter_map(|key| from?.get(key)?.get("tls")) {
+        for node in ["mllp", "http", "fhir"].iter().filter_map(|key| from?.get(key)?.get("tls")) {
             let connects = from.and_then(|from| from.get("mllp")?.get("connect")).is_some();
             named(engine, node, if connects { &mut send } else { &mut listen }, &mut found);
         }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::config::fhir;
 use crate::config::read::Fields;
 use crate::config::secrets::Secrets;
 use crate::hl7::charset::{Charset, CharsetRule};
 use crate::message::kind::ContentType;
+use crate::source::fhir::options::FhirSourceOptions;
 use crate::source::file::options::{Done, FileOrder, FileSourceOptions};
 use crate::source::http::options::{BearerToken, HttpSourceOptions, HttpTimeouts};
 use crate::source::mllp::options::{
@@ -24,6 +26,8 @@ pub enum SourceOptions {
     Mllp(Box<MllpSourceOptions>),
     /// HTTP POST.
     Http(Box<HttpSourceOptions>),
+    /// A FHIR R4 endpoint.
+    Fhir(Box<FhirSourceOptions>),
     /// Files of a directory.
     File(Box<FileSourceOptions>),
     /// Topics of this engine.
@@ -54,6 +58,10 @@ pub(super) fn read(
             secrets,
             findings,
         ))));
+    }
+    if let Some(node) = fields.node("fhir") {
+        let options = fhir::read(Fields::of(Some(node)), folder, secrets, findings);
+        return Some(SourceOptions::Fhir(Box::new(options)));
     }
     if let Some(node) = fields.node("file") {
         return Some(SourceOptions::File(Box::new(file(Fields::of(Some(node)), folder))));

@@ -7,6 +7,7 @@
 pub mod channel_file;
 mod cross;
 pub mod engine;
+mod fhir;
 pub mod from;
 pub mod load;
 mod outbound;

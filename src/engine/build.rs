@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,10 @@ use crate::destination::webhook::WebhookDestination;
 
 use crate::engine::publish::TopicPublisher;
 use crate::engine::registry::Registry;
+use crate::source::fhir::audit::{Audit, AuditFile};
+use crate::source::fhir::extension::{Extension, NoExtension};
+use crate::source::fhir::options::FhirSourceOptions;
+use crate::source::fhir::{BoundFhirSource, FhirParts, FhirSource};
 use crate::source::file::{BoundFileSource, FileSource};
 use crate::source::http::{BoundHttpSource, HttpSource};
 use crate::source::intake::Intake;
@@ -31,7 +36,11 @@ use crate::source::mllp::options::Side;
 use crate::source::mllp::{BoundMllpSource, MllpSource, MllpTls};
 use crate::source::status::SourceStatus;
 use crate::store::Store;
+use crate::store::resources::ResourceStore;
 use crate::tls::{ClientTls, ServerTls, TlsProfile};
+
+/// The audit log, in the data directory.
+const AUDIT_FILE: &str = "audit.jsonl";
 
 /// What parts are built with.
 pub(crate) struct Parts {
@@ -39,6 +48,9 @@ pub(crate) struct Parts {
     servers: Mutex<BTreeMap<String, Arc<ServerTls>>>,
     clients: Mutex<BTreeMap<String, Arc<ClientTls>>>,
     outbound_allow: Option<Vec<String>>,
+    audit_file: PathBuf,
+    audit: Mutex<Option<Arc<dyn Audit>>>,
+    fhir: Arc<dyn Extension>,
     doors: Doors,
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
@@ -49,6 +61,7 @@ pub(crate) struct Parts {
 pub(crate) enum BoundSource {
     Mllp(BoundMllpSource),
     Http(BoundHttpSource),
+    Fhir(BoundFhirSource),
     File(BoundFileSource),
 }
 
@@ -57,6 +70,7 @@ impl BoundSource {
         match self {
             Self::Mllp(_) => "mllp",
             Self::Http(_) => "http",
+            Self::Fhir(_) => "fhir",
             Self::File(_) => "file",
         }
     }
@@ -65,6 +79,7 @@ impl BoundSource {
         match self {
             Self::Mllp(source) => source.status(),
             Self::Http(source) => source.status(),
+            Self::Fhir(source) => source.status(),
             Self::File(source) => source.status(),
         }
     }
@@ -73,6 +88,7 @@ impl BoundSource {
         match self {
             Self::Mllp(source) => source.local_addr(),
             Self::Http(source) => Some(source.local_addr()),
+            Self::Fhir(source) => Some(source.local_addr()),
             Self::File(_) => None,
         }
     }
@@ -81,6 +97,7 @@ impl BoundSource {
         match self {
             Self::Mllp(source) => source.run(intake, stop, tracker).await,
             Self::Http(source) => source.run(intake, stop, tracker).await,
+            Self::Fhir(source) => source.run(intake, stop, tracker).await,
             Self::File(source) => source.run(intake, stop, tracker).await,
         }
     }
@@ -98,6 +115,9 @@ impl Parts {
             servers: Mutex::default(),
             clients: Mutex::default(),
             outbound_allow: engine.outbound_allow.clone(),
+            audit_file: engine.data.join(AUDIT_FILE),
+            audit: Mutex::default(),
+            fhir: Arc::new(NoExtension),
             doors: Doors::default(),
             store: Arc::clone(store),
             registry: Arc::clone(registry),
@@ -187,6 +207,37 @@ impl Parts {
         })
     }
 
+    fn resources(&self) -> Arc<dyn ResourceStore> {
+        Arc::<dyn Store>::clone(&self.store)
+    }
+
+    /// What a FHIR endpoint stands on.
+    fn fhir(&self, options: &FhirSourceOptions) -> Result<FhirParts, String> {
+        let tls = options.tls.as_deref().map(|name| self.server(name)).transpose()?;
+        Ok(FhirParts {
+            store: self.resources(),
+            audit: self.audit()?,
+            extension: Arc::clone(&self.fhir),
+            tls,
+            clock: self.clock.clone(),
+        })
+    }
+
+    /// The audit log of all endpoints; opened when the first one needs it.
+    fn audit(&self) -> Result<Arc<dyn Audit>, String> {
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(audit) = &*audit {
+            return Ok(Arc::clone(audit));
+        }
+        let path = &self.audit_file;
+        let file = AuditFile::open(path).map_err(|error| {
+            format!("the audit log {} cannot be written: {error}", path.display())
+        })?;
+        let opened: Arc<dyn Audit> = Arc::new(file);
+        *audit = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
     /// A destination whose receiver connects to us.
     fn reverse_mllp(
         &self,
@@ -227,6 +278,10 @@ impl Parts {
                 let tls = options.tls.as_deref().map(|name| self.server(name)).transpose()?;
                 let source = HttpSource::new(channel, (**options).clone(), tls, clock);
                 BoundSource::Http(source.bind().await?)
+            }
+            SourceOptions::Fhir(options) => {
+                let source = FhirSource::new(channel, (**options).clone(), self.fhir(options)?);
+                BoundSource::Fhir(source.bind().await?)
             }
             SourceOptions::File(options) => {
                 let source = FileSource::new(channel, (**options).clone(), clock);

@@ -150,6 +150,15 @@ pub(crate) enum Unit {
     Whole,
 }
 
+/// Whom a message is shown to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To its own channel, which may refuse it.
+    Admit,
+    /// To its own channel only when that asks for its type by name.
+    Keep,
+}
+
 /// The door every source uses. Cheap to clone.
 #[derive(Clone)]
 pub struct Intake {
@@ -244,16 +253,23 @@ impl Intake {
     /// Takes several messages in one transaction: all that are taken are durable before the first reply.
     /// Each is taken or refused on its own; replies stand in the order of the messages.
     pub async fn receive_batch(&self, batch: Vec<Received>) -> Vec<Reply> {
-        self.take(batch, Unit::Messages).await
+        self.take(batch, Unit::Messages, Way::Admit).await
     }
 
     /// Takes all or none: one refused message refuses the others. A known id with other content is
     /// held here even where the channel would refuse it, because the rest is stored by then.
     pub async fn receive_whole(&self, batch: Vec<Received>) -> Vec<Reply> {
-        self.take(batch, Unit::Whole).await
+        self.take(batch, Unit::Whole, Way::Admit).await
     }
 
-    async fn take(&self, batch: Vec<Received>, unit: Unit) -> Vec<Reply> {
+    /// Takes one message that goes to the channels that ask for its type by name, and is stored when
+    /// none does.
+    pub async fn receive_kept(&self, received: Received) -> Reply {
+        let mut replies = self.take(vec![received], Unit::Messages, Way::Keep).await;
+        replies.pop().unwrap_or_else(|| unavailable("the store did not answer"))
+    }
+
+    async fn take(&self, batch: Vec<Received>, unit: Unit, way: Way) -> Vec<Reply> {
         let _room = match self.enter(&batch) {
             Ok(room) => room,
             Err(reason) => {
@@ -262,7 +278,7 @@ impl Intake {
                 return replies;
             }
         };
-        let mut judged: Vec<_> = batch.iter().map(|received| self.judge(received)).collect();
+        let mut judged: Vec<_> = batch.iter().map(|received| self.judge(received, way)).collect();
         if unit == Unit::Whole {
             refuse_whole(&mut judged);
         }
@@ -308,8 +324,11 @@ impl Intake {
         if full { Err("too many messages wait for the store; send it again") } else { Ok(room) }
     }
 
-    fn judge(&self, received: &Received) -> Result<NewMessage, Problem> {
-        let mut message = self.guarded(|admit| admit.admit(received))?;
+    fn judge(&self, received: &Received, way: Way) -> Result<NewMessage, Problem> {
+        let mut message = self.guarded(|admit| match way {
+            Way::Admit => admit.admit(received),
+            Way::Keep => admit.keep(received),
+        })?;
         if message.duplicate.is_none() {
             message.duplicate.clone_from(&received.duplicate);
         }

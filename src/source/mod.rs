@@ -1,6 +1,7 @@
 //! Receives, hands to [`intake`], answers the sender. One file per protocol.
 
 mod batch;
+pub mod fhir;
 pub mod file;
 mod gate;
 pub mod http;

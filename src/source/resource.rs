@@ -185,8 +185,8 @@ impl Intake {
             return Ok((self.guarded(|admit| admit.keep(received))?, Vec::new()));
         };
         let mut new = self.guarded(|admit| admit.admit(received))?;
-        // A version is written once: what it expects to find recognises a repeat.
-        new.duplicate = None;
+        // What it expects to find recognises a repeat; the channel's rule is for what has no version.
+        new.duplicate.clone_from(&received.duplicate);
         let channel = &received.channel;
         let events = self.guarded(|admit| Ok(admit.subscribed(channel, &prepared.change())))?;
         new.plan.entries.extend(events.iter().copied());

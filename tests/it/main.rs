@@ -23,6 +23,7 @@ mod hl7_corpus;
 mod mutation;
 mod receiver;
 mod resources;
+mod source_fhir;
 mod source_file;
 mod source_http;
 mod source_mllp;

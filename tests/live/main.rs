@@ -14,6 +14,7 @@ mod crash;
 mod disk;
 mod engine;
 mod faults;
+mod fhir_clients;
 mod https;
 mod journal;
 mod peers;

@@ -18,7 +18,7 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(name)
 }
 
-fn stranger(name: &str) -> Command {
+pub(crate) fn stranger(name: &str) -> Command {
     let mut command = if name.ends_with(".py") {
         Command::new(peers().join("venv/bin/python"))
     } else {

@@ -5,6 +5,7 @@ pub mod channel;
 pub mod destination;
 pub mod destination_mllp;
 pub mod engine;
+pub mod fhir;
 pub mod language;
 pub mod source;
 mod to_fhir;

@@ -1,15 +1,16 @@
 //! `from:`: where a channel's messages come from.
 
+use crate::config::shapes::fhir::FHIR;
 use crate::config::shapes::{CONTENT, COUNT};
 use crate::yaml::shape::{Field, MapShape, Shape};
 
 /// `from:`.
 pub static FROM: MapShape = MapShape {
-    one_of: &[&["mllp", "http", "file", "topic"]],
-    planned: &["rabbitmq", "kafka", "fhir", "nats", "sftp", "sql", "dicom"],
+    one_of: &[&["mllp", "http", "fhir", "file", "topic"]],
+    planned: &["rabbitmq", "kafka", "nats", "sftp", "sql", "dicom"],
     ..MapShape::new(
         "from",
-        "Where the channel's messages come from: exactly one of mllp, http, file and topic.",
+        "Where the channel's messages come from: exactly one of mllp, http, fhir, file and topic.",
         &[
             Field::optional(
                 "mllp",
@@ -22,6 +23,12 @@ pub static FROM: MapShape = MapShape {
                 Shape::Map(&HTTP),
                 "{listen: 0.0.0.0:8081, path: /adt}",
                 "HTTP POST, one message (or one HL7 batch) a request.",
+            ),
+            Field::optional(
+                "fhir",
+                Shape::Map(&FHIR),
+                "{listen: 0.0.0.0:8443, access: none}",
+                "A FHIR R4 endpoint: REST, transactions, messages.",
             ),
             Field::optional(
                 "file",
@@ -423,7 +430,7 @@ static HTTP: MapShape = MapShape::new(
     ],
 );
 
-static HTTP_TIMEOUTS: MapShape = MapShape::new(
+pub(super) static HTTP_TIMEOUTS: MapShape = MapShape::new(
     "from_http_timeouts",
     "How long each step of a request may take.",
     &[

@@ -151,4 +151,27 @@ pub(super) const CODES: &[Explanation] = &[
         wrong: "to: {lis: {mllp: {host: lis, port: 2575}}}\nfrom: {mllp: {listen: 0.0.0.0:6661}}",
         right: "from: {mllp: {listen: 0.0.0.0:6661}}\nto: {lis: {mllp: {host: lis, port: 2575}}}",
     },
+    Explanation {
+        code: "E0441",
+        title: "no resource type of FHIR R4",
+        text: "`types` names resource types as FHIR R4 writes them: Patient, ServiceRequest, ….",
+        wrong: "types: [Pateint]",
+        right: "types: [Patient]",
+    },
+    Explanation {
+        code: "E0442",
+        title: "an endpoint that nobody could use",
+        text: "`access` names at least one way to be known: jwt, tokens, basic or certificates. Where nobody \
+               is to be asked, that is said in so many words.",
+        wrong: "access: {}",
+        right: "access: none",
+    },
+    Explanation {
+        code: "E0443",
+        title: "a scope that grants nothing",
+        text: "Scopes are SMART scopes for systems: system/TYPE.LETTERS with the letters c r u d s in this \
+               order (v2), or system/TYPE.read, .write, .* (v1). TYPE is a resource type or *.",
+        wrong: "scopes: patient/Patient.rs",
+        right: "scopes: system/Patient.rs",
+    },
 ];

@@ -4,7 +4,7 @@ mod batches;
 mod corpus;
 mod limits;
 mod modes;
-mod tls;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -14,13 +14,13 @@ use tokio::net::TcpStream;
 use super::{Running, adt, framed, soon, start_with, told};
 
 /// A small certificate authority in a directory.
-struct Authority {
+pub(crate) struct Authority {
     directory: TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         install_provider();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,7 +46,7 @@ impl Authority {
         paths
     }
 
-    fn server(&self, client_auth: ClientAuth) -> Arc<ServerTls> {
+    pub(crate) fn server(&self, client_auth: ClientAuth) -> Arc<ServerTls> {
         let (certificate, key) = self.issue("localhost");
         let client_ca = (client_auth != ClientAuth::None).then(|| self.path("ca.pem"));
         let profile = TlsProfile {
@@ -59,7 +59,7 @@ impl Authority {
         Arc::new(ServerTls::load(&profile).unwrap())
     }
 
-    fn client(&self, name: Option<&str>) -> ClientTls {
+    pub(crate) fn client(&self, name: Option<&str>) -> ClientTls {
         let issued = name.map(|name| self.issue(name));
         let (certificate, private_key) = issued.unzip();
         let ca = Some(self.path("ca.pem"));

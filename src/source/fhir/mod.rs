@@ -1,0 +1,236 @@
+//! A FHIR R4 endpoint (http.html): what is written is a message of the channel and a version of a
+//! resource, both durable before 200 or 201 leaves.
+//!
+//! ```text
+//! connection ─ request ─→ ask ─→ desk ─┬─ read, search, history ─→ resource store
+//!     answer ←─────────────────────────┼─ write, transaction ─→ resources::plan ─→ intake (one commit)
+//!                                      └─ $process-message ─→ intake
+//! ```
+//! An accept loop of our own, for the reasons of [`crate::source::http`].
+
+pub mod access;
+pub mod answer;
+pub mod audit;
+pub mod extension;
+pub mod options;
+
+mod ask;
+mod bundle;
+mod capability;
+mod desk;
+mod history;
+mod negotiate;
+mod page;
+mod process;
+mod read;
+mod request;
+mod route;
+mod search;
+mod validate;
+mod write;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::source::fhir::access::Access;
+use crate::source::fhir::audit::Audit;
+use crate::source::fhir::desk::Desk;
+use crate::source::fhir::extension::Extension;
+use crate::source::fhir::options::FhirSourceOptions;
+use crate::source::fhir::page::PageSeal;
+use crate::source::fhir::request::Clerk;
+use crate::source::gate::{Gate, GateRules, Ticket};
+use crate::source::intake::Intake;
+use crate::source::listener::{SourceError, bind};
+use crate::source::mllp::options::PeerFull;
+use crate::source::status::SourceStatus;
+use crate::store::resources::ResourceStore;
+use crate::tls::{ServerTls, client_names};
+
+/// Largest request header, in bytes: searches may be long.
+const HEADER_BYTES_MAX: usize = 32 << 10;
+const KEEPALIVE: Duration = Duration::from_mins(1);
+
+/// What an endpoint stands on.
+#[derive(Clone)]
+pub struct FhirParts {
+    /// Where resources are.
+    pub store: Arc<dyn ResourceStore>,
+    /// Who did what.
+    pub audit: Arc<dyn Audit>,
+    /// What the engine adds: subscriptions.
+    pub extension: Arc<dyn Extension>,
+    /// The TLS profile that the options name.
+    pub tls: Option<Arc<ServerTls>>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// A FHIR source that does not listen yet.
+pub struct FhirSource {
+    channel: Arc<str>,
+    options: FhirSourceOptions,
+    parts: FhirParts,
+}
+
+/// A FHIR source that holds its port.
+pub struct BoundFhirSource {
+    listener: TcpListener,
+    address: SocketAddr,
+    gate: Arc<Gate>,
+    status: Arc<SourceStatus>,
+    source: FhirSource,
+}
+
+impl FhirSource {
+    /// A source of `channel`.
+    #[must_use]
+    pub const fn new(channel: Arc<str>, options: FhirSourceOptions, parts: FhirParts) -> Self {
+        Self { channel, options, parts }
+    }
+
+    /// Takes the port.
+    ///
+    /// # Errors
+    /// When the port cannot be had.
+    pub async fn bind(self) -> Result<BoundFhirSource, SourceError> {
+        let (listener, address) = bind(self.options.listen).await?;
+        let status = Arc::new(SourceStatus::default());
+        status.listens(address);
+        let rules = GateRules {
+            allow: self.options.allow.clone(),
+            connections_max: self.options.connections_max,
+            connections_per_peer_max: self.options.connections_per_peer_max,
+            peer_full: PeerFull::RefuseNew,
+            keepalive: KEEPALIVE,
+            user_timeout: self.options.timeouts.answer,
+        };
+        let channel = Arc::clone(&self.channel);
+        let gate = Gate::new(channel, rules, self.parts.clock.clone(), Arc::clone(&status));
+        Ok(BoundFhirSource { listener, address, gate, status, source: self })
+    }
+}
+
+impl BoundFhirSource {
+    /// The address it listens on, with the port it really got.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its live counters.
+    #[must_use]
+    pub fn status(&self) -> Arc<SourceStatus> {
+        Arc::clone(&self.status)
+    }
+
+    /// Serves until `stop`; connections end on `tracker`, after the request they are in.
+    pub async fn run(self, intake: Intake, stop: CancellationToken, tracker: TaskTracker) {
+        let Self { listener, address, gate, status, source } = self;
+        let FhirSource { channel, options, parts } = source;
+        let tls = parts.tls.clone();
+        let clerk = Arc::new(Clerk {
+            access: Access::new(&options.access, &parts.clock),
+            scheme: if tls.is_some() { "https" } else { "http" },
+            address,
+            in_flight: std::sync::Mutex::default(),
+            desk: Desk {
+                channel,
+                rules: options.write_rules(),
+                options,
+                seal: PageSeal::new(),
+                started: parts.clock.now(),
+                parts,
+                intake,
+                status,
+            },
+        });
+        while let Some((stream, peer, ticket)) = gate.accept(&listener, &stop).await {
+            let connection = Connection {
+                clerk: Arc::clone(&clerk),
+                gate: Arc::clone(&gate),
+                tls: tls.clone(),
+                peer,
+                ticket,
+            };
+            tracker.spawn(connection.serve(stream));
+        }
+    }
+}
+
+struct Connection {
+    clerk: Arc<Clerk>,
+    gate: Arc<Gate>,
+    tls: Option<Arc<ServerTls>>,
+    peer: SocketAddr,
+    ticket: Ticket,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        let Some(tls) = self.tls.clone() else {
+            return Box::pin(self.talk(stream, Vec::new())).await;
+        };
+        let shake = tls.accept(stream, self.clerk.desk.options.timeouts.handshake);
+        let stopped = self.ticket.stop.clone();
+        let shaken = tokio::select! {
+            () = stopped.cancelled() => return,
+            shaken = shake => shaken,
+        };
+        match shaken {
+            Ok(stream) => {
+                let names = client_names(&stream);
+                Box::pin(self.talk(stream, names)).await;
+            }
+            Err(_) => self.gate.refused(self.peer, "tls"),
+        }
+    }
+
+    async fn talk(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        names: Vec<String>,
+    ) {
+        let timeouts = self.clerk.desk.options.timeouts;
+        let (clerk, peer, names) = (Arc::clone(&self.clerk), self.peer, Arc::new(names));
+        let service = service_fn(move |request| {
+            let (clerk, names) = (Arc::clone(&clerk), Arc::clone(&names));
+            async move {
+                let answer = Box::pin(clerk.answer(request, peer, &names)).await;
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        });
+        let mut connection = std::pin::pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(timeouts.header)
+                .max_buf_size(HEADER_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), service)
+        );
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if ended.is_err_and(|error| error.is_timeout()) {
+                    self.gate.refused(self.peer, "timeout");
+                }
+                return;
+            }
+            () = self.ticket.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        // The request in work may still end; each of its steps has its own limit.
+        let rest = timeouts.header + timeouts.body + timeouts.answer;
+        if timeout(rest, connection).await.is_err() {
+            self.gate.refused(self.peer, "timeout");
+        }
+    }
+}
