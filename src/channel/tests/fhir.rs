@@ -1,13 +1,19 @@
 //! FHIR resources in channels: taken, routed, changed, tested.
 
+use std::sync::Arc;
+
 use super::{ADT, channel, context, input, read};
 use crate::channel::Channel;
+use crate::channel::build::NoFiles;
+use crate::channel::cases::check;
 use crate::channel::input::Input;
 use crate::hl7::raw::ReadOptions;
 use crate::message::kind::{ContentType, Kind};
 use crate::message::payload::Payload;
 use crate::message::plan::Lane;
 use crate::message::verdict::{Rendered, Route, Taken, Verdict};
+use crate::yaml::node::Source;
+use crate::yaml::parse::parse;
 
 const PATIENT: &str = r#"{"resourceType": "Patient", "id": "mine",
     "identifier": [{"system": "urn:mrn", "value": "100234"}, {"system": "urn:ssn", "value": "7"}],
