@@ -4,5 +4,7 @@
 
 pub mod definitions;
 pub mod json;
+pub mod outcome;
 pub mod path;
 pub mod reference;
+pub mod validate;
