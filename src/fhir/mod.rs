@@ -5,6 +5,7 @@
 pub mod definitions;
 pub mod json;
 pub mod outcome;
+pub mod patch;
 pub mod path;
 pub mod reference;
 pub mod validate;
