@@ -201,7 +201,7 @@ impl Sound {
                 let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
                 let (start, end) = (text("start"), text("end"));
                 let shortest = start.len().min(end.len()).min(10);
-                let (start, end) = (start.get(..shortest).unwrap(), end.get(..shortest).unwrap());
+                let (start, end) = (start.get(..shortest), end.get(..shortest));
                 (start > end).then_some("per-1")
             }
             _ => None,
