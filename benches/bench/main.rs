@@ -10,6 +10,7 @@
 )]
 
 mod ends;
+mod keep;
 mod load;
 mod mllp;
 mod nowhere;
@@ -47,6 +48,8 @@ const CASES: &[(&str, Case)] = &[
     ("fanout_n", ends::fanout),
     ("slow_destination", trouble::slow_destination),
     ("backlog_drain", trouble::backlog_drain),
+    ("prune_under_load", keep::prune_under_load),
+    ("crash_recovery", keep::crash_recovery),
 ];
 
 fn main() {
