@@ -144,7 +144,11 @@ impl Produce {
     #[must_use]
     pub fn make(&self, scope: &Scope<'_>) -> Option<Bytes> {
         match self {
-            Self::Same | Self::Hl7(_) | Self::FromFhir(_) | Self::Fhir(_) | Self::Acknowledgement => None,
+            Self::Same
+            | Self::Hl7(_)
+            | Self::FromFhir(_)
+            | Self::Fhir(_)
+            | Self::Acknowledgement => None,
             Self::WholeJson => match scope.message {
                 Message::Hl7(message) => {
                     Some(json::whole(message, &scope.facts.event).to_string().into())

@@ -28,5 +28,6 @@ mod source_file;
 mod source_http;
 mod source_mllp;
 mod store;
+mod subscriptions;
 mod tls;
 mod views;
