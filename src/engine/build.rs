@@ -219,10 +219,11 @@ impl Parts {
     /// What a FHIR endpoint stands on.
     fn fhir(&self, options: &FhirSourceOptions) -> Result<FhirParts, String> {
         let tls = options.tls.as_deref().map(|name| self.server(name)).transpose()?;
+        let none = || -> Arc<dyn Extension> { Arc::new(NoExtension) };
         Ok(FhirParts {
             store: self.resources(),
             audit: self.audit()?,
-            extension: self.fhir.get().map_or_else(|| Arc::new(NoExtension) as _, Arc::clone),
+            extension: self.fhir.get().map_or_else(none, Arc::clone),
             tls,
             clock: self.clock.clone(),
         })

@@ -8,7 +8,6 @@ use tracing::warn;
 
 use crate::delivery::CommandError;
 use crate::delivery::meters::DestinationName;
-use crate::delivery::queue::Act;
 use crate::destination::Destination;
 use crate::engine::subscriptions::{Live, PREFIX, Subscriptions, options};
 use crate::fhir::subscription::Status;
@@ -220,33 +219,37 @@ impl Subscriptions {
         }
     }
 
-    /// After a receiver came back: what waits is tried now, and what was given up goes first.
-    pub(super) async fn hurry(&self, live: &Arc<Live>, why: &str) -> Result<(), StoreError> {
-        self.start(live).await?;
-        let Some(deliveries) = self.deliveries.get() else { return Ok(()) };
-        let rows = |state| ExceptionQuery {
-            destination: Some(live.destination),
-            state: Some(state),
-            limit: PAGE,
-            ..ExceptionQuery::default()
-        };
-        let dead = self.ground.store.exceptions(rows(ExceptionState::Dead)).await?;
-        for row in dead.iter().filter(|row| matches!(&*row.cause, "exhausted" | "rejected")) {
-            if let Err(error) =
-                deliveries.retry_dead(live.destination, row.seq, "subscription", why).await
-            {
-                warn!(subscription = %live.id, %error, "a dead letter is not tried again");
+    /// After a receiver came back: what waits is tried now, and what was given up too, at its old place. The
+    /// runner is stopped for it, so that nothing later of a lane overtakes what is brought back.
+    pub(super) async fn hurry(&self, live: &Arc<Live>) -> Result<(), StoreError> {
+        self.stop(live).await;
+        let now = self.ground.clock.now();
+        for state in [ExceptionState::Dead, ExceptionState::Retry] {
+            let mut after = None;
+            loop {
+                let query = ExceptionQuery {
+                    destination: Some(live.destination),
+                    state: Some(state),
+                    after,
+                    limit: PAGE,
+                    ..ExceptionQuery::default()
+                };
+                let rows = self.ground.store.exceptions(query).await?;
+                let Some(last) = rows.last() else { break };
+                after = Some((live.destination, last.seq));
+                // What could not be rendered, or is gone, stays where it is.
+                let given_up = |row: &Exception| matches!(&*row.cause, "exhausted" | "rejected");
+                let back = rows
+                    .into_iter()
+                    .filter(|row| state == ExceptionState::Retry || given_up(row))
+                    .map(|row| {
+                        let state = ExceptionState::Retry;
+                        Change::Except(Exception { state, attempts: 0, due: now, ..row })
+                    });
+                self.ground.store.record(back.collect()).await?;
             }
         }
-        let waiting = self.ground.store.exceptions(rows(ExceptionState::Retry)).await?;
-        for row in waiting {
-            // It may have gone meanwhile.
-            let _gone =
-                deliveries.act(live.destination, Act::RetryNow, row.seq, "subscription", why).await;
-        }
-        let dead = deliveries.status(live.destination).map_or(0, |status| status.dead);
-        live.dead.store(dead, Ordering::Release);
-        Ok(())
+        self.start(live).await
     }
 }
 

@@ -237,12 +237,9 @@ impl Subscriptions {
         let came_back = old.is_some_and(|old| old.status() == Status::Requested);
         if came_back {
             live.subscriber.health().clear();
+            return self.hurry(live).await;
         }
-        self.start_if_waiting(live).await?;
-        if came_back {
-            return self.hurry(live, "the subscriber asked for it again").await;
-        }
-        Ok(())
+        self.start_if_waiting(live).await
     }
 
     /// It is off or gone: no event is counted any more, and what waits is cancelled, on record.

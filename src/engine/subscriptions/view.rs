@@ -179,7 +179,8 @@ impl Subscriptions {
             self.set_status(&live, Status::Active, None).await?;
         }
         let live = self.known(id)?;
-        self.hurry(&live, reason).await?;
+        self.hurry(&live).await?;
+        info!(subscription = %id, reason, "everything that waits is tried now");
         Ok(self.shown(&live).await?)
     }
 

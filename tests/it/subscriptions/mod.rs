@@ -197,6 +197,7 @@ impl Site {
     }
 
     async fn start(folder: tempfile::TempDir) -> Self {
+        medway::tls::install_provider();
         let loaded = load(folder.path(), &LoadOptions::default());
         assert!(loaded.starts(), "{:?}", loaded.findings);
         let data: &Path = &loaded.engine.data;

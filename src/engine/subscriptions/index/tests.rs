@@ -1,4 +1,4 @@
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::fhir::subscription::topic::{Allowed, Conditions};
@@ -6,6 +6,9 @@ use crate::fhir::subscription::{Content, Status};
 use crate::message::plan::{Disposition, Lane};
 use crate::message::resource::{Interaction, ResourceKey};
 use crate::message::time::Timestamp;
+
+/// Nobody hears of it.
+const NOBODY: [u32; 0] = [];
 
 fn token(param: &str, code: &str) -> Criterion {
     let any = vec![Test::Token { system: None, code: Some(code.into()) }];
@@ -51,8 +54,8 @@ fn heard(index: &Index, before: Option<&[IndexValue]>, after: Option<&[IndexValu
         interaction: if after.is_some() { Interaction::Update } else { Interaction::Delete },
         version: 2,
         at: Timestamp(0),
-        previous: before.map(|_| &resource as &Value),
-        current: after.map(|_| &resource as &Value),
+        previous: before.map(|_| &resource),
+        current: after.map(|_| &resource),
         index: after.unwrap_or_default(),
     };
     let entries = index.matching(&change, &|| before.unwrap_or_default().to_vec());
@@ -79,10 +82,10 @@ fn those_whose_criteria_hold_hear_of_it_once() {
     assert_eq!(heard(&index, None, Some(&inpatient)), [1, 2, 4]);
     assert_eq!(heard(&index, None, Some(&[has("status", "finished")])), [2, 5]);
     // A search subscription does not hear of deletes.
-    assert_eq!(heard(&index, Some(&planned), None), [] as [u32; 0]);
+    assert_eq!(heard(&index, Some(&planned), None), NOBODY);
     index.remove(DestinationId(1));
     insert(&mut index, 2, &search("Patient", vec![]), &[]);
-    assert_eq!(heard(&index, None, Some(&planned)), [] as [u32; 0]);
+    assert_eq!(heard(&index, None, Some(&planned)), NOBODY);
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn a_topic_looks_at_the_versions_before_and_after() {
     let other = [has("status", "in-progress"), has("class", "AMB")];
     assert_eq!(heard(&index, Some(&planned), Some(&running)), [1, 2]);
     assert_eq!(heard(&index, Some(&planned), Some(&other)), [1]);
-    assert_eq!(heard(&index, Some(&running), Some(&running)), [] as [u32; 0]);
+    assert_eq!(heard(&index, Some(&running), Some(&running)), NOBODY);
     assert_eq!(heard(&index, None, Some(&running)), [1, 2]);
     // A delete is tested by what was there.
     assert_eq!(heard(&index, Some(&planned), None), [1, 2]);
