@@ -144,8 +144,7 @@ impl Destination {
         if let Produce::FromFhir(from) = &self.produce {
             let bytes = from.make(scope, &control_id(context.id, made_of))?;
             let started = made_of_fhir(bytes)?;
-            let read = |bytes| made_of_fhir(bytes);
-            return run(&self.steps, started, scope, &read).map(Changed::Hl7);
+            return run(&self.steps, started, scope, &made_of_fhir).map(Changed::Hl7);
         }
         let is_new = matches!(self.produce, Produce::Hl7(_) | Produce::Acknowledgement);
         if !is_new && self.steps.is_empty() {

@@ -192,3 +192,120 @@ fn is_uri(text: &str) -> bool {
             && !rest.contains(char::is_whitespace)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::Channel;
+    use crate::channel::bundle::Bundle;
+    use crate::channel::cases::check;
+    use crate::channel::input::Input;
+    use crate::hl7::raw::ReadOptions;
+    use crate::message::payload::Payload;
+    use crate::message::time::Timestamp;
+    use crate::message::verdict::{Context, Rendered};
+
+    const ADT: &str = "MSH|^~\\&|HIS|HOSP|X|Y|20260105||ADT^A01|C1|P|2.5.1\r\
+PID|1||P1^^^MAIN^MR||Zhang^Wei||19800102|M||2106-3\rPV1|1|I|ICU|||||||||||||||||V1^^^MAIN\r";
+
+    fn read(fhir: &str) -> (Option<Channel>, Vec<String>) {
+        let files = [
+            ("t/systems.csv", "authority,system\nMAIN,https://h.example/mrn\n"),
+            ("t/bad.csv", "authority,system\nMAIN,main hospital\n"),
+            (
+                "lib/maps.yaml",
+                "maps:\n  PID[Patient]:\n    - PID-3 -> identifier[] as CX[Identifier]\n    \
+                 - PID-10 -> extension[] as Race\n  Race:\n    - =https://h.example/race -> url\n    \
+                 - . -> valueString\n",
+            ),
+            ("lib/bad.yaml", "maps:\n  PID[Patient]:\n    - PID-3 => identifier\n"),
+        ];
+        let files = files.map(|(name, text)| (name.to_owned(), Bytes::from(text)));
+        let files = Bundle::new(Bytes::new(), files.into());
+        let text = format!("channel: c\nto:\n  d: {{produce: {{fhir: {fhir}}}}}\n");
+        let source = Source { name: "c.yaml".into(), text };
+        let (node, findings) = parse::parse(Arc::new(source));
+        assert!(findings.is_empty(), "{fhir}");
+        let (channel, _, findings) = check(&node.unwrap(), &files);
+        (
+            channel,
+            findings.iter().map(|found| format!("{} {}", found.code, found.message)).collect(),
+        )
+    }
+
+    fn rendered(fhir: &str, message: &str) -> Rendered {
+        let (channel, findings) = read(fhir);
+        let channel = channel.unwrap_or_else(|| panic!("{findings:?}"));
+        let input = Input::guess(Payload::new(message.to_owned()), ReadOptions::default());
+        let context = Context {
+            id: MessageId::from_bytes([7; 16]),
+            received_at: Timestamp(1_767_225_600_000_000),
+            channel: "c".into(),
+        };
+        channel.render("d", &input, &context)
+    }
+
+    fn sent(fhir: &str, pointer: &str) -> String {
+        match rendered(fhir, ADT) {
+            Rendered::Send(outbound) => {
+                let body: serde_json::Value = serde_json::from_slice(&outbound.body).unwrap();
+                let found = body.pointer(pointer).cloned().unwrap_or_default();
+                found.as_str().map_or_else(|| found.to_string(), str::to_owned)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_say_what_is_sent() {
+        let system = "/entry/0/resource/identifier/0/system";
+        assert_eq!(sent("r4", system), "null");
+        assert_eq!(sent("{identifiers: t/systems.csv}", system), "https://h.example/mrn");
+        assert_eq!(sent("{namespace: \"urn:h:\"}", system), "urn:h:MAIN");
+        assert_eq!(sent("{only: Patient, bundle: resources}", "/name/0/family"), "Zhang");
+        let subject = "/subject/identifier/value";
+        assert_eq!(sent("{only: [Encounter], bundle: resources}", subject), "P1");
+        let url = "/entry/0/request/url";
+        assert_eq!(sent("{bundle: upsert}", url), "Patient?identifier=%7CP1");
+        let race = "{map: lib/maps.yaml, bundle: resources, only: Patient}";
+        assert_eq!(sent(race, "/extension/0/valueString"), "2106-3");
+        assert_eq!(sent(race, "/name"), "null");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (fhir, expected) in [
+            ("r5", "E0106 fhir cannot be r5"),
+            ("{bundle: upserts}", "E0106 bundle cannot be upserts"),
+            ("{zone: Mars/Base}", "E0104 `Mars/Base` is no time zone"),
+            ("{namespace: hospital}", "E0361 `hospital` is no absolute URI"),
+            ("{identifiers: t/none.csv}", "E0340 there is no table t/none.csv"),
+            (
+                "{identifiers: t/bad.csv}",
+                "E0361 the system of MAIN in t/bad.csv is no absolute URI",
+            ),
+            ("{only: [Patent]}", "E0106 no map makes a Patent"),
+            ("{map: lib/none.yaml}", "E0360 there is no file lib/none.yaml"),
+            ("{map: lib/bad.yaml}", "E0360 a row is written `source -> target`"),
+            ("{zones: UTC}", "E0101 fhir has no key zones"),
+        ] {
+            let (channel, said) = read(fhir);
+            assert!(said.iter().any(|said| said == expected), "{fhir}: {said:?}");
+            assert!(channel.is_none(), "{fhir}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_mapped_is_as_the_policy_says() {
+        let odd = ADT.replace("|M||", "|W||");
+        let Rendered::Hold(problem) = rendered("r4", &odd) else { panic!("it is held") };
+        assert_eq!(problem.cause, "unmapped_code");
+        assert_eq!(problem.text, "PID-8 has no row in the table sex");
+        let unknown = ADT.replace("ADT^A01", "ADT^A60");
+        let Rendered::Hold(problem) = rendered("r4", &unknown) else { panic!("it is held") };
+        let said = (problem.cause, problem.text.as_str());
+        assert_eq!(said, ("no_map", "there is no map to FHIR for ADT^A60"));
+        let Rendered::Fail(problem) = rendered("r4", "{}") else { panic!("it is no HL7") };
+        assert_eq!(problem.cause, "type");
+    }
+}

@@ -9,7 +9,9 @@ pub fn fold(text: &str) -> String {
         return text.to_ascii_lowercase();
     }
     let decomposed = DecomposingNormalizerBorrowed::new_nfkd().normalize(text);
-    decomposed.chars().filter(|c| !is_mark(*c)).flat_map(char::to_lowercase).collect()
+    let letters = decomposed.chars().filter(|c| !is_mark(*c)).flat_map(char::to_lowercase);
+    // A sigma has two small forms, by its place in the word.
+    letters.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }
 
 /// Marks that combine with the letter before them.
@@ -31,6 +33,7 @@ mod tests {
         check("Łukasz Žižek", "łukasz zizek");
         check("王芳", "王芳");
         check("Σίσυφος", "σισυφοσ");
+        check("ΣΊΣΥΦΟΣ", "σισυφοσ");
         check("ﬁne", "fine");
     }
 }

@@ -46,7 +46,7 @@ fn a_full_disk_refuses_and_recovers_by_itself() {
     let mut engine =
         Engine::new(disk.path(), &format!("  out:\n    mllp: {{host: 127.0.0.1, port: {port}}}\n"));
     // Nothing is kept in reserve: the disk is full to its last byte.
-    engine.append("engine.yaml", "limits: {disk_free: 0}\n");
+    engine.append("engine.yaml", "limits: {disk_free: 0B}\n");
     engine.start("");
     engine.ready().expect("the engine starts");
     let mut link = Link::open(engine.port);
@@ -105,7 +105,7 @@ fn a_nearly_full_disk_stops_intake_while_outcomes_still_fit() {
     let mut link = Link::open(engine.port);
     assert_eq!(link.send(&update("BEFORE", "P1")).0, "AA");
     let ballast = disk.path().join("ballast");
-    std::fs::write(&ballast, vec![0_u8; 60 << 20]).unwrap();
+    std::fs::write(&ballast, vec![0_u8; 72 << 20]).unwrap();
     until("it is not ready", || http_status(engine.admin, "/readyz") == Some(503));
     let answer = link.exchange(update("LOW", "P1").as_bytes()).expect("an answer comes");
     let answer = String::from_utf8(answer).unwrap();

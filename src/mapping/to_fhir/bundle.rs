@@ -42,45 +42,54 @@ pub(super) fn make(filler: &mut Filler<'_>, facts: Facts) -> Option<Json> {
         // Two resources of one type with one identifier cannot both be found by it.
         let criterion =
             criterion.filter(|criterion| used.insert(format!("{}?{criterion}", made.kind)));
-        let (kind, id) = (made.kind.clone(), made.id);
+        let (kind, id, context) = (made.kind.clone(), made.id, made.context);
         let resource = finish(made, criterion.is_none(), &source, &named);
-        let url = match criterion {
-            Some(criterion) => format!("{kind}?{criterion}"),
-            None => format!("{kind}/{id}"),
+        let request = match criterion {
+            // Only when there is none yet: what is known of it elsewhere is known better.
+            Some(criterion) if context => {
+                json!({ "method": "POST", "url": kind, "ifNoneExist": criterion })
+            }
+            Some(criterion) => json!({ "method": "PUT", "url": format!("{kind}?{criterion}") }),
+            None => json!({ "method": "PUT", "url": format!("{kind}/{id}") }),
         };
-        entries.push((format!("urn:uuid:{id}"), resource, url));
+        entries.push((format!("urn:uuid:{id}"), resource, request));
     }
     Some(match options.form {
         Form::Resources => alone(entries),
-        Form::Transaction | Form::Upsert => json!({
-            "resourceType": "Bundle",
-            "type": "transaction",
-            "timestamp": time::of_timestamp(facts.received_at),
-            "entry": entries
-                .into_iter()
-                .map(|(full, resource, url)| json!({
-                    "fullUrl": full,
-                    "resource": resource,
-                    "request": { "method": "PUT", "url": url },
-                }))
-                .collect::<Vec<_>>(),
-        }),
+        Form::Transaction | Form::Upsert => {
+            let entries = entries.into_iter().map(|(full, resource, request)| {
+                object([("fullUrl", full.into()), ("resource", resource), ("request", request)])
+            });
+            object([
+                ("resourceType", "Bundle".into()),
+                ("type", "transaction".into()),
+                ("timestamp", time::of_timestamp(facts.received_at).into()),
+                ("entry", entries.collect()),
+            ])
+        }
     })
 }
 
 /// One resource as it is; several in a collection.
-fn alone(entries: Vec<(String, Json, String)>) -> Json {
+fn alone(entries: Vec<(String, Json, Json)>) -> Json {
     match <[_; 1]>::try_from(entries) {
         Ok([(_, resource, _)]) => resource,
-        Err(entries) => json!({
-            "resourceType": "Bundle",
-            "type": "collection",
-            "entry": entries
-                .into_iter()
-                .map(|(full, resource, _)| json!({ "fullUrl": full, "resource": resource }))
-                .collect::<Vec<_>>(),
-        }),
+        Err(entries) => {
+            let entries = entries.into_iter().map(|(full, resource, _)| {
+                object([("fullUrl", full.into()), ("resource", resource)])
+            });
+            object([
+                ("resourceType", "Bundle".into()),
+                ("type", "collection".into()),
+                ("entry", entries.collect()),
+            ])
+        }
     }
+}
+
+/// An object of values that are moved into it; `json!` would copy them.
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// How others may refer to a resource.
@@ -246,6 +255,7 @@ fn provenance(filler: &Filler<'_>, targets: &[String], facts: Facts) -> Made {
         kind: "Provenance".into(),
         id: identity::id("Provenance", &identity),
         body: body.as_object().cloned().unwrap_or_default(),
+        context: false,
         removed: Vec::new(),
     }
 }

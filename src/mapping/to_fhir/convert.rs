@@ -22,12 +22,15 @@ pub(super) const BUILT_IN: &[(&str, &str)] = &[
     ("data-absent", "CodeableConcept of a data-absent-reason"),
     ("date", "date"),
     ("dateTime", "dateTime, with the zone rules"),
+    ("documents", "`content` of a DocumentReference: texts as one, documents each by itself"),
     ("decimal", "decimal, its digits as sent"),
+    ("ends", "`start` and `end` of an appointment, or `requestedPeriod` when only one is known"),
     ("instant", "instant; nothing without a time of day and a zone"),
     ("integer", "integer"),
+    ("known-boolean", "boolean by a table"),
     ("known", "code by a table; one without a row is left out"),
     ("lines", "all texts, each on a line of its own"),
-    ("noNumber", "text that is no number"),
+    ("noTime", "text that is no time"),
     ("placeName", "name of a location out of point of care, room and bed"),
     ("phone", "number of a telephone out of its parts"),
     ("positive", "positiveInt"),
@@ -64,6 +67,10 @@ impl<'m> Filler<'m> {
                 let lines: Vec<String> = things.iter().filter_map(whole_text).collect();
                 Some((!lines.is_empty()).then(|| Json::String(lines.join("\n"))))
             }
+            "documents" => {
+                self.put_documents(things, frame, base);
+                Some(None)
+            }
             "any" => {
                 self.put_value(things, frame, base);
                 Some(None)
@@ -91,6 +98,7 @@ impl<'m> Filler<'m> {
                 let found = self.authority(piece.part(2), piece.part(3), piece.part(4));
                 found.system.map(Json::String)
             }
+            ("ends", Thing::Piece(piece)) => self.ends(*piece, frame),
             ("placeName", Thing::Piece(piece)) => place_name(*piece).map(Json::String),
             ("referenceRange", Thing::Piece(piece)) => {
                 self.reference_range(*piece, argument, frame)
@@ -135,6 +143,9 @@ impl<'m> Filler<'m> {
                     self.cannot(NoticeKind::Unmapped, thing, &what, text)
                 }
             },
+            "known-boolean" => {
+                self.row(argument, text).and_then(|(value, _)| value.parse().ok()).map(Json::Bool)
+            }
             "coding" => Some(self.coding(argument, text)),
             "date" | "dateTime" | "instant" => self.of_time(name, text, thing),
             "time" => of_site(time::time_of_day(text)),
@@ -150,7 +161,7 @@ impl<'m> Filler<'m> {
                     None => self.cannot(NoticeKind::Unreadable, thing, "is no such number", text),
                 }
             }
-            "noNumber" => number(text).is_none().then(|| Json::String(text.to_owned())),
+            "noTime" => Hl7Time::parse(text).is_err().then(|| Json::String(text.to_owned())),
             "absent" => Some(json!({ "extension": [{
                 "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
                 "valueCode": text,
@@ -160,7 +171,7 @@ impl<'m> Filler<'m> {
                 "code": text,
             }]})),
             "token" => Some(Json::String(text.split_whitespace().collect::<Vec<_>>().join(" "))),
-            "base64" => Some(Json::String(super::value::base64(text.as_bytes()))),
+            "base64" => Some(Json::String(super::attachment::base64(text.as_bytes()))),
             "terminology" => Some(Json::String(terminology(text))),
             "systemOfCodes" => of_site(self.system_of_codes(text)),
             _ => None,
@@ -257,7 +268,6 @@ impl<'m> Filler<'m> {
             "UUID" | "GUID" => uuid::Uuid::try_parse(universal)
                 .ok()
                 .map(|uuid| format!("urn:uuid:{}", uuid.hyphenated())),
-            "EUI-64" => Some("urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680".to_owned()),
             "URI" | "URL" => universal.contains(':').then(|| universal.replace(' ', "%20")),
             _ => is_oid(universal).then(|| format!("urn:oid:{universal}")),
         });

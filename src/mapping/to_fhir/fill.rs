@@ -10,10 +10,10 @@ use crate::hl7::raw::RawMessage;
 use crate::hl7::time::Zone;
 use crate::mapping::to_fhir::groups::Groups;
 use crate::mapping::to_fhir::identity;
-use crate::mapping::to_fhir::insert::{Labels, insert};
+use crate::mapping::to_fhir::insert::{Labels, ends_too_early, insert};
 use crate::mapping::to_fhir::language::{Convert, Item, Row, Source};
 use crate::mapping::to_fhir::maps::{Each, Maps, MessageMap, RowMap, Rule};
-use crate::mapping::to_fhir::piece::{Piece, Place, repetitions};
+use crate::mapping::to_fhir::piece::{Fields, Piece, Place};
 use crate::mapping::to_fhir::{Notice, NoticeKind, Options};
 
 /// Most maps within maps.
@@ -24,6 +24,8 @@ pub(super) struct Made {
     pub(super) kind: Box<str>,
     pub(super) id: Uuid,
     pub(super) body: Map<String, Json>,
+    /// Made in passing: the message is about something else.
+    pub(super) context: bool,
     /// Elements that the message says are to be removed.
     pub(super) removed: Vec<String>,
 }
@@ -68,6 +70,7 @@ pub(super) struct Filler<'m> {
     /// The zone that MSH-7 carries: that of every time without one (HL7 v2.5.1 §2.A.22).
     pub(super) zone: Zone,
     pub(super) groups: Groups,
+    pub(super) fields: Fields<'m>,
     by_id: HashMap<Uuid, usize>,
     pub(super) named: HashMap<(Known, Box<str>), Vec<usize>>,
 }
@@ -89,6 +92,7 @@ impl<'m> Filler<'m> {
             notices: Vec::new(),
             zone: super::time::zone_of_header(message),
             groups: Groups::read(&map.groups, message),
+            fields: Fields::read(message),
             by_id: HashMap::new(),
             named: HashMap::new(),
         }
@@ -182,6 +186,9 @@ impl<'m> Filler<'m> {
             id = identity::id(&rule.resource, &format!("{identity}\u{1f}#{repeated}"));
         }
         let number = self.allocate(&rule.resource, id);
+        if let Some(made) = self.made.get_mut(number).filter(|_| !rule.context) {
+            made.context = false;
+        }
         let known = [Some(Known::Group(frame.group)), frame.segment.map(Known::Segment)];
         for known in known.into_iter().flatten() {
             self.named.entry((known, rule.name.clone())).or_default().push(number);
@@ -196,7 +203,7 @@ impl<'m> Filler<'m> {
         let number = self.made.len();
         let mut body = Map::new();
         body.insert("resourceType".to_owned(), kind.into());
-        self.made.push(Made { kind: kind.into(), id, body, removed: Vec::new() });
+        self.made.push(Made { kind: kind.into(), id, body, context: true, removed: Vec::new() });
         self.by_id.insert(id, number);
         number
     }
@@ -210,7 +217,7 @@ impl<'m> Filler<'m> {
     /// A component of the header.
     pub(super) fn header(&self, field: usize, component: usize) -> Option<String> {
         let header = self.message.segments().find(|segment| segment.id == b"MSH")?;
-        let first = repetitions(&header, field, self.message.charset()).into_iter().next()?;
+        let first = self.fields.repetitions(header.index, field).into_iter().next()?;
         if field <= 2 { first.text() } else { first.part(component).text() }
     }
 
@@ -220,7 +227,7 @@ impl<'m> Filler<'m> {
     }
 
     pub(super) fn is_segment(&self, index: usize, id: [u8; 3]) -> bool {
-        self.message.segment(index).is_some_and(|segment| segment.id == id)
+        self.fields.is_segment(index, id)
     }
 
     /// Applies rows. Answers whether anything of the message came in, not only texts of the map.
@@ -275,6 +282,10 @@ impl<'m> Filler<'m> {
                     value.is_some_and(|value| insert(base, &row.target, value, labels))
                 }
             };
+            if wrote && ends_too_early(base, &row.target) {
+                let what = "is before the beginning of its period";
+                self.cannot(NoticeKind::Unreadable, thing, what, "");
+            }
             says |= wrote && of_message;
             if wrote && !each {
                 break;
@@ -299,7 +310,7 @@ impl<'m> Filler<'m> {
             let path: Vec<&str> = row.target.iter().map(|step| &*step.name).collect();
             let within_list = row.target.iter().any(|step| step.item != Item::Only);
             let path = if within_list { step.name.to_string() } else { path.join(".") };
-            if !made.removed.contains(&path) {
+            if !path.starts_with('_') && !made.removed.contains(&path) {
                 made.removed.push(path);
             }
         }

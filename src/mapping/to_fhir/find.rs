@@ -3,7 +3,6 @@
 
 use crate::mapping::to_fhir::fill::{Filler, Frame, Known, Thing, with_arguments};
 use crate::mapping::to_fhir::language::{Source, Test};
-use crate::mapping::to_fhir::piece::repetitions;
 
 impl<'m> Filler<'m> {
     /// What the first source that says something says.
@@ -40,8 +39,7 @@ impl<'m> Filler<'m> {
             }
             Source::Field { segment, field, parts } => {
                 let Some(index) = self.nearest_segment(*segment, frame) else { return Vec::new() };
-                let Some(segment) = self.message.segment(index) else { return Vec::new() };
-                let all = repetitions(&segment, *field, self.message.charset()).into_iter();
+                let all = self.fields.repetitions(index, *field).into_iter();
                 all.map(|piece| piece.at(parts))
                     .filter(|piece| !piece.is_blank())
                     .map(Thing::Piece)
@@ -122,15 +120,15 @@ impl<'m> Filler<'m> {
             }
         };
         let Some(code) = text(*b"OBX", 3, &[1], frame) else { return Vec::new() };
-        let own = text(*b"OBX", 4, &[], frame);
+        // An OBX without a sub-id would be the parent of its own like.
+        let Some(own) = text(*b"OBX", 4, &[], frame) else { return Vec::new() };
         let mut found = Vec::new();
         for segment in self.message.segments().filter(|segment| segment.id == b"OBR") {
             let Some(group) = self.group_of(segment.index) else { continue };
             let of = Frame { group, segment: Some(segment.index), ..Self::root() };
             let is_child = text(*b"OBR", 26, &[1, 1], &of).is_some_and(|parent| parent == code)
-                && text(*b"OBR", 26, &[2], &of) == own;
-            // An OBX without a sub-id would be the parent of its own like.
-            if is_child && own.is_some() {
+                && text(*b"OBR", 26, &[2], &of).is_some_and(|parent| parent == own);
+            if is_child {
                 found.extend(self.named_below("observation", &of));
             }
         }

@@ -63,3 +63,37 @@ fn insert_at(
     let item = list.get_mut(index).and_then(Json::as_object_mut);
     item.is_some_and(|item| insert_at(item, rest, value, labels, &path))
 }
+
+/// Whether what was put at `…end` lies before the `start` beside it; it is taken out then (per-1).
+pub(super) fn ends_too_early(base: &mut Map<String, Json>, target: &[Step]) -> bool {
+    let Some((last, path)) = target.split_last() else { return false };
+    if &*last.name != "end" || path.iter().any(|step| step.item != Item::Only) {
+        return false;
+    }
+    let mut period = Some(base);
+    for step in path {
+        period =
+            period.and_then(|period| period.get_mut(&*step.name)).and_then(Json::as_object_mut);
+    }
+    let Some(period) = period else { return false };
+    let text = |name: &str| period.get(name).and_then(Json::as_str);
+    let early = match (text("start"), text("end")) {
+        (Some(start), Some(end)) => is_before(end, start),
+        _ => false,
+    };
+    if early {
+        period.shift_remove("end");
+    }
+    early
+}
+
+/// As moments when both are, else by the part that both have.
+fn is_before(one: &str, other: &str) -> bool {
+    match (one.parse::<jiff::Timestamp>(), other.parse::<jiff::Timestamp>()) {
+        (Ok(one), Ok(other)) => one < other,
+        _ => {
+            let both = one.len().min(other.len()).min("2026-01-14".len());
+            one.get(..both) < other.get(..both)
+        }
+    }
+}

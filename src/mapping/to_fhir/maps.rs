@@ -13,11 +13,16 @@ use crate::yaml::node::{Node, Source as File, Value};
 use crate::yaml::parse;
 
 /// The engine's own maps.
-const OWN: [(&str, &str); 7] = [
+const OWN: [(&str, &str); 12] = [
     ("types.yaml", include_str!("maps/types.yaml")),
     ("people.yaml", include_str!("maps/people.yaml")),
     ("visits.yaml", include_str!("maps/visits.yaml")),
     ("results.yaml", include_str!("maps/results.yaml")),
+    ("orders.yaml", include_str!("maps/orders.yaml")),
+    ("schedules.yaml", include_str!("maps/schedules.yaml")),
+    ("documents.yaml", include_str!("maps/documents.yaml")),
+    ("pharmacy.yaml", include_str!("maps/pharmacy.yaml")),
+    ("devices.yaml", include_str!("maps/devices.yaml")),
     ("tables.yaml", include_str!("maps/tables.yaml")),
     ("systems.yaml", include_str!("maps/systems.yaml")),
     ("units.yaml", include_str!("maps/units.yaml")),
@@ -56,6 +61,9 @@ pub(super) struct Rule {
     pub(super) when: Vec<Test>,
     /// The same identity is the same resource; otherwise a second one of the same identity is numbered.
     pub(super) shared: bool,
+    /// The message is about something else and says of it what it happens to know: an update must not
+    /// replace what is known better.
+    pub(super) context: bool,
     /// Without an identity: made for this message alone, or not at all.
     pub(super) of_message: bool,
     pub(super) identity: Vec<Vec<IdentityPart>>,
@@ -303,7 +311,10 @@ impl Maps {
                 if !known {
                     miss(format!("{name}: `{}` names nothing: {}", row.written, convert.name));
                 }
-                let is_table = matches!(&*convert.name, "code" | "known" | "concept" | "coding");
+                let is_table = matches!(
+                    &*convert.name,
+                    "code" | "known" | "known-boolean" | "concept" | "coding"
+                );
                 let table = convert.arguments.first().map(|name| &**name).unwrap_or_default();
                 if is_table && !self.tables.contains_key(table) {
                     miss(format!("{name}: `{}` names no table", row.written));
@@ -347,8 +358,17 @@ fn message_map(name: &str, node: &Node, findings: &mut Vec<Finding>) -> Option<M
 }
 
 fn rule(node: &Node, groups: &[GroupKind], findings: &mut Vec<Finding>) -> Option<Rule> {
-    const KEYS: [&str; 8] =
-        ["resource", "name", "each", "when", "shared", "without_identity", "identity", "maps"];
+    const KEYS: [&str; 9] = [
+        "resource",
+        "name",
+        "each",
+        "when",
+        "shared",
+        "context",
+        "without_identity",
+        "identity",
+        "maps",
+    ];
     keys(node, &KEYS, findings);
     let text = |key| node.get(key).and_then(Node::text);
     let Some(resource) = text("resource") else {
@@ -381,6 +401,7 @@ fn rule(node: &Node, groups: &[GroupKind], findings: &mut Vec<Finding>) -> Optio
         each,
         when: conditions(node.get("when"), findings),
         shared: text("shared") == Some("true"),
+        context: text("context") == Some("true"),
         of_message,
         identity: identities(node.get("identity"), findings),
         maps: texts(node.get("maps")),

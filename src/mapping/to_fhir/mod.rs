@@ -8,6 +8,7 @@
 //! Nothing is guessed: a code without a row, a time that is none and an identifier's unknown authority
 //! are left out and noted with their place; what becomes of the message then is the channel's policy.
 
+mod attachment;
 pub mod bundle;
 mod convert;
 mod device;
@@ -20,6 +21,7 @@ mod insert;
 mod language;
 pub mod maps;
 mod piece;
+mod schedule;
 pub mod time;
 mod value;
 

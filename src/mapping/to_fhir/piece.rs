@@ -63,31 +63,55 @@ impl Place {
     }
 }
 
-/// The repetitions of a field, empty ones left out.
-pub(super) fn repetitions<'m>(
-    segment: &SegmentRef<'m>,
-    field: usize,
+/// A message divided into segments and fields once, since maps ask for many more fields than there are.
+pub(super) struct Fields<'m> {
+    segments: Vec<(SegmentRef<'m>, Vec<&'m [u8]>)>,
     charset: Charset,
-) -> Vec<Piece<'m>> {
-    let Some(raw) = segment.field_bytes(field) else { return Vec::new() };
-    let separators = segment.separators;
-    // MSH-1 and MSH-2 are the delimiters themselves.
-    let divider = if segment.is_header() && field <= 2 { None } else { separators.repetition };
-    let piece = |(n, raw)| Piece {
-        raw,
-        separators,
-        charset,
-        level: Level::Repetition,
-        at: Place {
-            segment: segment.index,
-            field,
-            repetition: usize::saturating_add(n, 1),
-            component: 0,
-            subcomponent: 0,
-        },
-    };
-    let all = separators.split(raw, divider).enumerate().map(piece);
-    all.filter(|piece| !piece.is_blank()).take(REPETITIONS_MAX).collect()
+}
+
+impl<'m> Fields<'m> {
+    pub(super) fn read(message: &'m RawMessage) -> Self {
+        let divided = message.segments().map(|segment| {
+            let separators = segment.separators;
+            let fields = separators.split(segment.bytes, Some(separators.field)).collect();
+            (segment, fields)
+        });
+        Self { segments: divided.collect(), charset: message.charset() }
+    }
+
+    /// Whether the segment with this index has this name.
+    pub(super) fn is_segment(&self, index: usize, id: [u8; 3]) -> bool {
+        self.segments.get(index).is_some_and(|(segment, _)| segment.id == id)
+    }
+
+    /// The repetitions of a field, empty ones left out.
+    pub(super) fn repetitions(&self, index: usize, field: usize) -> Vec<Piece<'m>> {
+        let Some((segment, fields)) = self.segments.get(index) else { return Vec::new() };
+        // MSH-1 is the delimiter itself, which stands before the first field.
+        let number = if segment.is_header() { field.saturating_sub(1) } else { field };
+        let Some(raw) = fields.get(number).copied().filter(|raw| !raw.is_empty() && number > 0)
+        else {
+            return Vec::new();
+        };
+        let separators = segment.separators;
+        // MSH-2 is the other delimiters.
+        let divider = if segment.is_header() && field <= 2 { None } else { separators.repetition };
+        let piece = |(n, raw)| Piece {
+            raw,
+            separators,
+            charset: self.charset,
+            level: Level::Repetition,
+            at: Place {
+                segment: index,
+                field,
+                repetition: usize::saturating_add(n, 1),
+                component: 0,
+                subcomponent: 0,
+            },
+        };
+        let all = separators.split(raw, divider).enumerate().map(piece);
+        all.filter(|piece| !piece.is_blank()).take(REPETITIONS_MAX).collect()
+    }
 }
 
 impl<'m> Piece<'m> {

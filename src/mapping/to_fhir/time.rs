@@ -85,6 +85,19 @@ fn with_zone(time: Hl7Time, of_header: Zone, site: Option<&SiteZone>) -> Option<
     site.map(|site| time.in_zone(&site.0))
 }
 
+/// The instant so many seconds later, shown in the same zone.
+pub(super) fn later(
+    time: Hl7Time,
+    of_header: Zone,
+    site: Option<&SiteZone>,
+    seconds: u64,
+) -> Option<String> {
+    let time = with_zone(time, of_header, site)?;
+    let Zone::Offset(offset) = time.zone() else { return None };
+    let end = time.moment()?.after(std::time::Duration::from_secs(seconds));
+    Hl7Time::of(end, offset, Precision::Second).map(|end| end.iso8601())
+}
+
 /// `HHMM[SS[.S…]]` as FHIR writes a time; nothing when it is none.
 pub(super) fn time_of_day(text: &str) -> Option<String> {
     let digits = text.split(['+', '-']).next().unwrap_or_default();

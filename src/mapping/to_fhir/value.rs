@@ -1,8 +1,5 @@
-//! What was observed: OBX-5 by the type that OBX-2 names, with the unit of OBX-6; and documents that are
-//! sent as values.
+//! What was observed: OBX-5 by the type that OBX-2 names, with the unit of OBX-6.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Map, Value as Json, json};
 
 use crate::hl7::time::Hl7Time;
@@ -45,6 +42,11 @@ impl<'m> Filler<'m> {
         match <[_; 1]>::try_from(values) {
             Ok([(name, value)]) => {
                 base.insert(name.to_owned(), value);
+            }
+            Err(values) if base.contains_key("component") || !base.contains_key("resourceType") => {
+                if let Some((name, value)) = values.into_iter().next() {
+                    base.insert(name.to_owned(), value);
+                }
             }
             Err(values) => {
                 let code = base.get("code").cloned();
@@ -228,43 +230,6 @@ impl<'m> Filler<'m> {
             _ => None,
         }
     }
-
-    /// A document that was sent as a value (ED: HL7 v2.5.1 §2.A.24), or where it can be fetched (RP).
-    pub(super) fn attachment(&mut self, piece: Piece<'m>, kind: &str) -> Option<Json> {
-        let text = |number| piece.part(number).text();
-        let mut made = Map::new();
-        if kind == "RP" {
-            let url = text(1).filter(|url| !url.contains(char::is_whitespace))?;
-            if let Some(media) = media_type(text(3), text(4)) {
-                made.insert("contentType".to_owned(), media.into());
-            }
-            made.insert("url".to_owned(), url.into());
-            return Some(Json::Object(made));
-        }
-        if let Some(media) = media_type(text(2), text(3)) {
-            made.insert("contentType".to_owned(), media.into());
-        }
-        let sent = piece.part(5);
-        let data = sent.whole_text()?;
-        let encoding = text(4).unwrap_or_default().to_uppercase();
-        let data = match encoding.as_str() {
-            "A" | "" if !looks_like_base64(&data) => Some(base64(data.as_bytes())),
-            "HEX" => hex(&data).map(|bytes| base64(&bytes)),
-            _ => {
-                let dense: String = data.chars().filter(|c| !c.is_whitespace()).collect();
-                let decoded = STANDARD
-                    .decode(&dense)
-                    .or_else(|_| STANDARD_NO_PAD.decode(dense.trim_end_matches('=')));
-                decoded.ok().map(|bytes| base64(&bytes))
-            }
-        };
-        let Some(data) = data else {
-            let what = "is not encoded as its type says";
-            return self.cannot(NoticeKind::Unreadable, &Thing::Piece(sent), what, "");
-        };
-        made.insert("data".to_owned(), data.into());
-        Some(Json::Object(made))
-    }
 }
 
 /// Types whose values are text, and those that have no other form in FHIR.
@@ -325,76 +290,4 @@ fn range(low: Piece<'_>, high: Piece<'_>, unit: &Map<String, Json>) -> Option<Js
         }
     }
     (!made.is_empty()).then_some(Json::Object(made))
-}
-
-/// MIME type out of HL7's type and subtype (tables 0191 and 0291).
-fn media_type(kind: Option<String>, subtype: Option<String>) -> Option<String> {
-    let is_token = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-+._".contains(c))
-    };
-    let kind = kind.unwrap_or_default().to_lowercase();
-    let subtype = subtype.unwrap_or_default().to_lowercase();
-    for whole in [&subtype, &kind] {
-        if let Some((kind, subtype)) = whole.split_once('/')
-            && is_token(kind)
-            && is_token(subtype)
-        {
-            return Some(whole.clone());
-        }
-    }
-    let known = match subtype.as_str() {
-        "pdf" => "application/pdf",
-        "rtf" => "text/rtf",
-        "html" | "htm" => "text/html",
-        "xml" | "x-hl7-cda-level-one" => "text/xml",
-        "txt" | "text" | "plain" => "text/plain",
-        "jpeg" | "jpg" => "image/jpeg",
-        "png" => "image/png",
-        "gif" => "image/gif",
-        "tiff" | "tif" => "image/tiff",
-        "dicom" => "application/dicom",
-        _ => "",
-    };
-    if !known.is_empty() {
-        return Some(known.to_owned());
-    }
-    let kind = match kind.as_str() {
-        "ap" => "application",
-        "im" => "image",
-        "tx" | "ft" => "text",
-        "au" => "audio",
-        other => other,
-    };
-    if is_token(kind) && is_token(&subtype) && subtype != "octet-stream" {
-        return Some(format!("{kind}/{subtype}"));
-    }
-    match (kind, subtype.as_str()) {
-        ("text", _) => Some("text/plain".to_owned()),
-        (_, "") => None,
-        _ => Some("application/octet-stream".to_owned()),
-    }
-}
-
-/// Text of some length in base64's letters alone, which some senders call `A`.
-fn looks_like_base64(data: &str) -> bool {
-    let dense: String = data.chars().filter(|c| !c.is_whitespace()).collect();
-    dense.len() >= 64 && dense.len().is_multiple_of(4) && STANDARD.decode(&dense).is_ok()
-}
-
-pub(super) fn base64(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let pairs = digits.chunks_exact(2);
-    pairs.remainder().is_empty().then(|| {
-        pairs
-            .map(|pair| pair.iter().fold(0, |byte: u8, digit| byte.wrapping_mul(16) | digit))
-            .collect()
-    })
 }

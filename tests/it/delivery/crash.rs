@@ -120,6 +120,10 @@ async fn a_stop_lets_end_what_is_being_sent_and_forgets_the_rest() {
     assert_eq!(receiver.journal().len(), 4, "nothing is repeated after a clean stop");
 }
 
+fn lane_of(body: &str) -> &str {
+    body.split(' ').next().unwrap()
+}
+
 #[tokio::test]
 async fn a_delivery_that_crashes_starts_again_and_nothing_is_lost() {
     let rig = Rig::new();
@@ -132,7 +136,7 @@ async fn a_delivery_that_crashes_starts_again_and_nothing_is_lost() {
         (0..60).map(|n| if n == 20 { "L0 bomb 20".into() } else { format!("L{} {n}", n % 4) });
     let bodies: Vec<String> = bodies.collect();
     let keyed: Vec<(&str, &str)> =
-        bodies.iter().map(|body| (body.get(..2).unwrap(), body.as_str())).collect();
+        bodies.iter().map(|body| (lane_of(body), body.as_str())).collect();
     engine.receive(id, &keyed).await;
     let status = engine
         .until(id, |status| status.stalled.as_deref().is_some_and(|why| why.contains("crashed")))
@@ -156,7 +160,7 @@ async fn a_delivery_that_crashes_starts_again_and_nothing_is_lost() {
     let mut seen = BTreeSet::new();
     for body in accepted.iter().filter(|body| seen.insert((*body).clone())) {
         let number = body.split(' ').next_back().unwrap().parse().unwrap();
-        lanes.entry(body.get(..2).unwrap()).or_default().push(number);
+        lanes.entry(lane_of(body)).or_default().push(number);
     }
     assert!(lanes.values().all(|lane| lane.is_sorted()), "each lane in its order: {lanes:?}");
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

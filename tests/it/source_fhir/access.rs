@@ -1,11 +1,13 @@
 //! Who may do what, and what the audit log says of it.
 
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use medway::clock::Clock;
 use medway::source::fhir::access::options::{
     AccessOptions, HashedSecret, JwtOptions, KeySource, Known, SecretHolder,
 };
@@ -110,8 +112,21 @@ fn ed25519() -> (EncodingKey, String) {
     (EncodingKey::from_ed_der(&der), URL_SAFE_NO_PAD.encode(public))
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+/// An authorization server whose keys are in a file.
+fn login(keys: PathBuf) -> Known {
+    let jwt = JwtOptions {
+        issuer: "https://login.example".into(),
+        audience: "https://fhir.example/fhir".into(),
+        keys: KeySource::File(keys),
+        keys_for: Duration::from_secs(60),
+        token_endpoint: Some("https://login.example/token".into()),
+    };
+    Known { jwt: Some(jwt), ..Known::default() }
+}
+
+/// In seconds since 1970.
+fn now() -> i64 {
+    Clock::System.now().0 / 1_000_000
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,17 +153,7 @@ async fn bearer_tokens_of_an_authorization_server_are_checked_in_every_part() {
         set.push(serde_json::to_value(jwk).unwrap());
     }
     std::fs::write(&keys, json!({"keys": set}).to_string()).unwrap();
-    let server = Server::with(options(Known {
-        jwt: Some(JwtOptions {
-            issuer: "https://login.example".into(),
-            audience: "https://fhir.example/fhir".into(),
-            keys: KeySource::File(keys),
-            keys_for: Duration::from_secs(60),
-            token_endpoint: Some("https://login.example/token".into()),
-        }),
-        ..Known::default()
-    }))
-    .await;
+    let server = Server::with(options(login(keys))).await;
     let good = json!({"iss": "https://login.example", "aud": "https://fhir.example/fhir",
         "exp": now() + 300, "client_id": "emr", "scope": "system/Patient.rs"});
     let with = |name: &str, value: Value| {

@@ -1,0 +1,237 @@
+//! HL7 v2 as FHIR: every message of the corpus becomes a sound bundle or a finding that names the field,
+//! the same each time; and what becomes of chosen messages, as a person has read it.
+
+mod sound;
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use medway::hl7::batch::Batch;
+use medway::hl7::header::Header;
+use medway::hl7::raw::{RawMessage, SegmentEnds};
+use medway::mapping::to_fhir::time::SiteZone;
+use medway::mapping::to_fhir::{Facts, Form, Mapped, NoMap, Options, convert, maps};
+use medway::message::id::MessageId;
+use medway::message::time::Timestamp;
+use serde_json::Value as Json;
+
+use crate::hl7_corpus::corpus;
+
+fn facts() -> Facts {
+    Facts { id: MessageId::from_bytes([7; 16]), received_at: Timestamp(1_770_000_000_000_000) }
+}
+
+fn options(form: Form) -> Options {
+    let systems = [
+        ("HOSP", "https://hospital.example/mrn"),
+        ("1.2.3.4", "https://hospital.example/mrn"),
+        ("LIS", "https://hospital.example/lab"),
+        ("HIS", "https://hospital.example/orders"),
+    ];
+    Options {
+        form,
+        provenance: true,
+        zone: SiteZone::parse("+08:00"),
+        systems: systems.into_iter().map(|(name, uri)| (name.into(), uri.into())).collect(),
+        ..Options::default()
+    }
+}
+
+fn event_of(bytes: &Bytes) -> String {
+    Header::read(bytes).map(|header| header.event_name()).unwrap_or_default()
+}
+
+fn mapped(bytes: &Bytes, options: &Options) -> Result<Mapped, NoMap> {
+    let message = RawMessage::parse(bytes.clone(), SegmentEnds::Lenient).expect("a message");
+    convert(maps::own(), &message, &event_of(bytes), options, facts())
+}
+
+/// Every message of a folder, those of batches one by one.
+fn messages(folder: &Path) -> Vec<(String, Bytes)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder can be read") {
+        let path = entry.expect("its entries too").path();
+        if path.extension().is_none_or(|ending| ending != "hl7") {
+            continue;
+        }
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let bytes = Bytes::from(fs::read(&path).expect("a file"));
+        let batch = Batch::split(&bytes, SegmentEnds::Lenient).expect("messages");
+        for (number, member) in batch.messages.into_iter().enumerate() {
+            found.push((format!("{name}#{number}"), member.bytes));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn own() -> Vec<(String, Bytes)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages");
+    ["to_fhir", "views", "hl7"].into_iter().flat_map(|name| messages(&folder.join(name))).collect()
+}
+
+/// The events that are promised.
+const PROMISED: [&str; 30] = [
+    "ADT^A01", "ADT^A02", "ADT^A03", "ADT^A04", "ADT^A05", "ADT^A08", "ADT^A11", "ADT^A13",
+    "ADT^A28", "ADT^A31", "ADT^A34", "ADT^A40", "ORU^R01", "ORM^O01", "OML^O21", "OMG^O19",
+    "SIU^S12", "SIU^S13", "SIU^S14", "SIU^S15", "SIU^S26", "MDM^T02", "VXU^V04", "RDE^O11",
+    "DFT^P03", "ORU^R32", "OML^O33", "RDE^O25", "DFT^P11", "MDM^T01",
+];
+
+#[test]
+fn there_is_a_map_for_every_event_that_is_promised() {
+    let events = maps::own().events();
+    for event in PROMISED {
+        assert!(events.contains(&event), "{event}");
+    }
+}
+
+#[test]
+fn every_message_becomes_a_sound_bundle_or_a_finding_that_names_the_field() {
+    let forms = [Form::Transaction, Form::Upsert];
+    let own = own().into_iter().flat_map(|one| forms.map(|form| (form, one.clone())));
+    let corpus = corpus("hl7v2").map(|folder| messages(&folder)).unwrap_or_default();
+    let all = own.chain(corpus.into_iter().map(|one| (Form::Transaction, one)));
+    let place =
+        regex::Regex::new(r"^[A-Z][A-Z0-9]{2}(\[\d+\])?-\d+(\[\d+\])?(\.\d+){0,2}$").unwrap();
+    let mut bundles = 0_usize;
+    let mut problems = Vec::new();
+    for (form, (name, bytes)) in all {
+        let mapped = match mapped(&bytes, &options(form)) {
+            Ok(mapped) => mapped,
+            Err(NoMap::Event { event }) => {
+                assert!(!PROMISED.contains(&event.as_str()), "{name}: {event}");
+                continue;
+            }
+            // A message of a header alone, or of segments that speak of nobody.
+            Err(NoMap::Nothing { .. }) => continue,
+        };
+        for notice in &mapped.notices {
+            assert!(place.is_match(&notice.place), "{name}: {}", notice.place);
+        }
+        let found = sound::problems(&mapped.body);
+        problems.extend(found.into_iter().map(|problem| format!("{name}: {problem}")));
+        bundles += 1;
+    }
+    assert_eq!(problems, Vec::<String>::new());
+    assert!(bundles > 30, "{bundles} bundles were checked");
+}
+
+#[test]
+fn the_same_message_gives_the_same_bytes_and_ids() {
+    for (name, bytes) in own() {
+        let made = |facts: Facts| {
+            let message = RawMessage::parse(bytes.clone(), SegmentEnds::Lenient).unwrap();
+            let options = options(Form::Transaction);
+            convert(maps::own(), &message, &event_of(&bytes), &options, facts).ok()
+        };
+        let Some(first) = made(facts()) else { continue };
+        assert_eq!(first.body.to_string(), made(facts()).unwrap().body.to_string(), "{name}");
+        let later = Facts { id: MessageId::from_bytes([8; 16]), received_at: Timestamp(1) };
+        let ids = |mapped: &Mapped| -> Vec<String> {
+            let entries = mapped.body["entry"].as_array().unwrap();
+            entries.iter().map(|entry| entry["fullUrl"].to_string()).collect()
+        };
+        assert_eq!(ids(&first), ids(&made(later).unwrap()), "{name}: sent twice");
+    }
+}
+
+fn entries(bytes: &Bytes, options: &Options) -> Vec<Json> {
+    let body = mapped(bytes, options).unwrap().body;
+    body["entry"].as_array().unwrap().clone()
+}
+
+fn own_message(folder: &str, name: &str) -> Bytes {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages");
+    Bytes::from(fs::read(root.join(folder).join(name)).unwrap())
+}
+
+#[test]
+fn a_result_does_not_replace_the_patient_it_is_about() {
+    let of = |name: &str| -> Vec<String> {
+        let entries = entries(&own_message("to_fhir", name), &options(Form::Upsert));
+        let shown = entries.iter().map(|entry| {
+            let text = |key: &str| entry["request"][key].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {}", text("method"), text("url"), text("ifNoneExist"))
+        });
+        shown.filter(|shown| shown.contains("Patient")).collect()
+    };
+    let criterion = "identifier=https%3A%2F%2Fhospital%2Eexample%2Fmrn%7C100234";
+    assert_eq!(of("oru-lab.hl7"), [format!("POST Patient {criterion}")]);
+    assert_eq!(of("adt-a01.hl7"), [format!("PUT Patient?{criterion} ")]);
+}
+
+#[test]
+fn a_monitor_that_knows_no_patient_makes_no_patient() {
+    let bytes = own_message("views", "pcd01-nobody.hl7");
+    let entries = entries(&bytes, &options(Form::Transaction));
+    let kinds: Vec<&str> =
+        entries.iter().map(|entry| entry["resource"]["resourceType"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"Observation") && !kinds.contains(&"Patient"), "{kinds:?}");
+    assert!(entries.iter().all(|entry| entry["resource"].get("subject").is_none()));
+}
+
+#[test]
+fn one_patient_has_one_id_whoever_speaks_of_them() {
+    let id = |name: &str| {
+        let entries = entries(&own_message("to_fhir", name), &options(Form::Transaction));
+        entries[0]["fullUrl"].as_str().unwrap().to_owned()
+    };
+    let expected = id("adt-a01.hl7");
+    for name in ["adt-a40.hl7", "oru-lab.hl7", "orm-o01.hl7", "siu-s12.hl7", "pcd-01.hl7"] {
+        assert_eq!(id(name), expected, "{name}");
+    }
+    let mut known = options(Form::Transaction);
+    known.systems.clear();
+    let elsewhere = entries(&own_message("to_fhir", "adt-a01.hl7"), &known);
+    assert_ne!(elsewhere[0]["fullUrl"], expected.as_str(), "the system is part of the identity");
+}
+
+/// A bundle as lines that a person can read: each value with its place; ids by their order.
+fn readable(body: &Json) -> String {
+    let mut text = String::new();
+    let entries = body["entry"].as_array().unwrap();
+    for entry in entries {
+        text.push_str(&format!("{}\n", entry["request"]["url"].as_str().unwrap()));
+        for (name, value) in entry["resource"].as_object().unwrap() {
+            if !matches!(name.as_str(), "resourceType" | "id") {
+                lines(value, name, &mut text);
+            }
+        }
+    }
+    for (number, entry) in entries.iter().enumerate() {
+        let id = entry["fullUrl"].as_str().unwrap().trim_start_matches("urn:uuid:");
+        text = text.replace(&format!("urn:uuid:{id}"), &format!("#{number}"));
+        text = text.replace(&format!("/{id}"), &format!(" #{number}"));
+    }
+    text
+}
+
+fn lines(value: &Json, path: &str, text: &mut String) {
+    match value {
+        Json::Object(members) => {
+            members.iter().for_each(|(name, value)| lines(value, &format!("{path}.{name}"), text));
+        }
+        Json::Array(items) => {
+            let numbered = items.iter().enumerate();
+            numbered.for_each(|(n, value)| lines(value, &format!("{path}[{n}]"), text));
+        }
+        Json::String(value) => text.push_str(&format!("  {path} = {value}\n")),
+        other => text.push_str(&format!("  {path} = {other}\n")),
+    }
+}
+
+#[test]
+fn chosen_messages_become_what_was_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages/to_fhir");
+    for (name, bytes) in messages(&folder) {
+        let mapped = mapped(&bytes, &options(Form::Transaction)).unwrap();
+        let mut text = readable(&mapped.body);
+        for notice in &mapped.notices {
+            text.push_str(&format!("notice: {} {}\n", notice.place, notice.what));
+        }
+        let name = name.trim_end_matches("#0").trim_end_matches(".hl7").to_owned();
+        insta::assert_snapshot!(name, text);
+    }
+}
