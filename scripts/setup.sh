@@ -30,10 +30,10 @@ wish() {
 wish strace strace
 wish mkfs.ext4 e2fsprogs
 
-if ! "$peers/venv/bin/python" -c 'import hl7, fhirpy, fhirclient' 2>/dev/null; then
+if ! "$peers/venv/bin/python" -c 'import hl7, fhirpy, fhirclient, standardwebhooks' 2>/dev/null; then
   python3 -m venv "$peers/venv" || { install_packages python3-venv; python3 -m venv "$peers/venv"; }
   "$peers/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'hl7==0.4.5' 'fhirpy==2.3.1' \
-    'fhirclient==4.4.0'
+    'fhirclient==4.4.0' 'standardwebhooks==1.1.0'
 fi
 if ! cmp -s tests/peers/package.json "$peers/package.json" || [ ! -d "$peers/node_modules" ]; then
   cp tests/peers/package.json "$peers/package.json"

@@ -15,6 +15,7 @@ pub mod route;
 pub mod serve;
 pub mod sessions;
 pub mod status;
+pub mod subscriptions;
 mod trail;
 mod web;
 
@@ -72,6 +73,10 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
             post(deliveries::delivery_act)
         }
         ("GET", "/conservation") => get(status::conservation),
+        ("GET", "/subscriptions") => get(subscriptions::list),
+        ("GET", "/subscriptions/{id}") => get(subscriptions::one),
+        ("POST", "/subscriptions/{id}/secret") => post(subscriptions::secret),
+        ("POST", "/subscriptions/{id}/{act}") => post(subscriptions::act),
         ("POST", "/reload") => post(status::reload),
         _ => return None,
     })

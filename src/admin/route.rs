@@ -111,6 +111,16 @@ pub const ROUTES: &[Route] = &[
         Done,
     ),
     route("GET", "/conservation", May(P::SeeState), "conservation.see", Never),
+    route("GET", "/subscriptions", May(P::SeeState), "subscription.list", Never),
+    route("GET", "/subscriptions/{id}", May(P::SeeState), "subscription.see", Never),
+    route(
+        "POST",
+        "/subscriptions/{id}/secret",
+        May(P::SwitchDestinations),
+        "subscription.secret",
+        Done,
+    ),
+    route("POST", "/subscriptions/{id}/{act}", May(P::ActOnDeliveries), "subscription.act", Done),
     route("POST", "/reload", May(P::ApplyConfig), "config.apply", Done),
 ];
 

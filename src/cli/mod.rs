@@ -17,6 +17,7 @@ pub mod messages;
 pub mod send;
 pub mod serve;
 pub mod simulate;
+pub mod subscriptions;
 pub mod terminal;
 pub mod test;
 
@@ -58,6 +59,8 @@ enum Command {
     Replay(dead::ReplayArguments),
     /// Shows what waits where and why; pauses and resumes.
     Destinations(destinations::DestinationsArguments),
+    /// Shows FHIR subscriptions; pauses, recovers, tests, changes secrets.
+    Subscriptions(subscriptions::SubscriptionsArguments),
     /// Has a running engine read its channel files again.
     Reload(destinations::ReloadArguments),
     /// Verifies the audit trail.
@@ -103,6 +106,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Dead(arguments) => block_on(dead::run(arguments, terminal)),
         Command::Replay(arguments) => block_on(dead::replay(arguments, terminal)),
         Command::Destinations(arguments) => block_on(destinations::run(arguments, terminal)),
+        Command::Subscriptions(arguments) => block_on(subscriptions::run(arguments, terminal)),
         Command::Reload(arguments) => block_on(destinations::reload(arguments, terminal)),
         Command::Audit(arguments) => block_on(audit::run(arguments, terminal)),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, terminal)),

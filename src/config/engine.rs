@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::config::read::Fields;
 use crate::config::secrets::{MissingSecrets, Secrets};
 use crate::config::shapes;
+use crate::config::subscriptions::{self, SubscriptionsConfig};
 use crate::message::secret::Secret;
 use crate::source::intake::IntakeLimits;
 use crate::store::Retention;
@@ -31,6 +32,8 @@ pub struct EngineConfig {
     pub tls: BTreeMap<String, TlsProfile>,
     /// Hosts and networks the engine may send to; `None`: wherever channels say.
     pub outbound_allow: Option<Vec<String>>,
+    /// What holds for all FHIR subscriptions.
+    pub subscriptions: SubscriptionsConfig,
     /// What may wait in the intake.
     pub intake: IntakeLimits,
     /// What the store may hold.
@@ -113,6 +116,7 @@ pub(super) fn read(
         admin: admin(fields.below("admin"), &secrets, findings),
         tls: tls_profiles(fields.node("tls"), folder),
         outbound_allow: outbound.node("allow").map(|_| outbound.texts("allow")),
+        subscriptions: subscriptions::read(fields.below("subscriptions"), findings),
         intake: intake(fields.below("limits")),
         store: store(fields.below("limits")),
         disk_free_min: u64::try_from(fields.below("limits").size("disk_free", 64 << 20))

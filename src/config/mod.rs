@@ -16,6 +16,7 @@ pub mod reference;
 pub mod schema;
 pub mod secrets;
 pub mod shapes;
+pub mod subscriptions;
 pub mod to;
 mod to_fhir;
 

@@ -153,6 +153,7 @@ fn retry(fields: Fields<'_>, findings: &mut Vec<Finding>) -> RetryPolicy {
         first,
         factor: fields.factor("factor", usual.factor),
         max,
+        steps: usual.steps,
         jitter: fields.share("jitter", usual.jitter),
         age_max,
         attempts_max: fields.node("attempts").map(|_| fields.integer("attempts", u32::MAX)),

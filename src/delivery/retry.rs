@@ -26,6 +26,8 @@ pub struct RetryPolicy {
     pub factor: f64,
     /// The longest wait.
     pub max: Duration,
+    /// Waits named one by one, instead of `first`, `factor` and `max`; the last one repeats. Empty: none.
+    pub steps: Vec<Duration>,
     /// Waits are spread by this share to both sides, 0 to 1.
     pub jitter: f64,
     /// How long after the first failure it is tried (`for`); without it, for ever.
@@ -44,6 +46,7 @@ impl Default for RetryPolicy {
             first: Duration::from_secs(2),
             factor: 2.0,
             max: Duration::from_secs(300),
+            steps: Vec::new(),
             jitter: 0.1,
             age_max: Some(Duration::from_secs(24 * 3600)),
             attempts_max: None,
@@ -110,7 +113,11 @@ impl RetryPolicy {
     pub fn wait(&self, failures: u32, retry_after: Option<Duration>, seed: u64) -> Duration {
         let power = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let grown = self.first.as_secs_f64() * self.factor.max(1.0).powi(power);
-        let seconds = grown.min(self.max.as_secs_f64());
+        let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
+        let seconds = match self.steps.get(place).or(self.steps.last()) {
+            Some(step) => step.as_secs_f64(),
+            None => grown.min(self.max.as_secs_f64()),
+        };
         let high = u32::try_from(seed >> 32).unwrap_or(0);
         let share = f64::from(high) / f64::from(u32::MAX);
         let jitter = self.jitter.clamp(0.0, 1.0);
@@ -139,6 +146,15 @@ mod tests {
             (1..=10).map(|failures| policy().wait(failures, None, 0).as_secs()).collect();
         assert_eq!(waits, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(policy().wait(u32::MAX, None, 0).as_secs(), 300);
+    }
+
+    #[test]
+    fn named_waits_come_one_after_the_other() {
+        let steps = [5, 300, 1800].map(Duration::from_secs).to_vec();
+        let policy = RetryPolicy { steps, ..policy() };
+        let waits: Vec<u64> =
+            (1..=4).map(|failures| policy.wait(failures, None, 0).as_secs()).collect();
+        assert_eq!(waits, [5, 300, 1800, 1800]);
     }
 
     #[test]

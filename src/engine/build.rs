@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,7 +50,7 @@ pub(crate) struct Parts {
     outbound_allow: Option<Vec<String>>,
     audit_file: PathBuf,
     audit: Mutex<Option<Arc<dyn Audit>>>,
-    fhir: Arc<dyn Extension>,
+    fhir: OnceLock<Arc<dyn Extension>>,
     doors: Doors,
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
@@ -117,7 +117,7 @@ impl Parts {
             outbound_allow: engine.outbound_allow.clone(),
             audit_file: engine.data.join(AUDIT_FILE),
             audit: Mutex::default(),
-            fhir: Arc::new(NoExtension),
+            fhir: OnceLock::new(),
             doors: Doors::default(),
             store: Arc::clone(store),
             registry: Arc::clone(registry),
@@ -136,7 +136,12 @@ impl Parts {
         Ok(server)
     }
 
-    fn client(&self, name: &str) -> Result<Arc<ClientTls>, String> {
+    /// What FHIR endpoints have besides; set once, when the engine is built.
+    pub(crate) fn set_extension(&self, extension: Arc<dyn Extension>) {
+        let _first = self.fhir.set(extension);
+    }
+
+    pub(crate) fn client(&self, name: &str) -> Result<Arc<ClientTls>, String> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(name) {
             return Ok(Arc::clone(client));
@@ -214,10 +219,11 @@ impl Parts {
     /// What a FHIR endpoint stands on.
     fn fhir(&self, options: &FhirSourceOptions) -> Result<FhirParts, String> {
         let tls = options.tls.as_deref().map(|name| self.server(name)).transpose()?;
+        let none = || -> Arc<dyn Extension> { Arc::new(NoExtension) };
         Ok(FhirParts {
             store: self.resources(),
             audit: self.audit()?,
-            extension: Arc::clone(&self.fhir),
+            extension: self.fhir.get().map_or_else(none, Arc::clone),
             tls,
             clock: self.clock.clone(),
         })

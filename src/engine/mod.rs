@@ -15,6 +15,7 @@ pub mod reload;
 pub mod replay;
 pub mod retention;
 pub mod show;
+pub mod subscriptions;
 pub mod versions;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::channel_file::ChannelConfig;
+use crate::config::from::SourceOptions;
 use crate::config::load::Loaded;
 use crate::delivery::Deliveries;
 use crate::delivery::marker::Marker;
@@ -40,6 +42,8 @@ use crate::engine::readings::Readings;
 use crate::engine::registry::Registry;
 use crate::engine::replay::{ReplayError, ReplayRequest, Replayed};
 use crate::engine::retention::Kept;
+use crate::engine::subscriptions::answer::Door;
+use crate::engine::subscriptions::{Ground, Subscriptions, SubscriptionsError};
 use crate::engine::versions::Versions;
 use crate::message::id::DestinationId;
 use crate::source::intake::{Admit, Intake};
@@ -53,6 +57,9 @@ pub enum EngineError {
     /// The store cannot be opened or used.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
+    /// Subscriptions cannot be set up.
+    #[error(transparent)]
+    Subscriptions(#[from] SubscriptionsError),
     /// The folder of marks in the data directory cannot be used.
     #[error(
         "the data directory cannot hold marks of what is in work: {0}; check who may write there"
@@ -81,7 +88,8 @@ pub struct Engine {
     intake: Intake,
     parts: Parts,
     kept: Arc<Kept>,
-    names: RwLock<BTreeMap<DestinationId, String>>,
+    names: Arc<RwLock<BTreeMap<DestinationId, String>>>,
+    subscriptions: Arc<Subscriptions>,
     sources: RwLock<BTreeMap<String, LiveSource>>,
     transports: RwLock<BTreeMap<DestinationId, Arc<dyn Destination>>>,
     applied: RwLock<BTreeMap<String, ChannelConfig>>,
@@ -125,6 +133,18 @@ impl Engine {
         let intake = Intake::with_limits(Arc::clone(&store), admit, loaded.engine.intake);
         let parts = Parts::new(&loaded.engine, &store, &registry, &clock);
         let kept = Kept::new(loaded.engine.retention.clone());
+        let names: Arc<RwLock<BTreeMap<DestinationId, String>>> = Arc::default();
+        let ground = Ground {
+            store: Arc::clone(&store),
+            versions: Arc::clone(&versions),
+            clock: clock.clone(),
+            tracker: tracker.clone(),
+            names: Arc::clone(&names),
+        };
+        let subscriptions = subscribed(ground, loaded, &parts)?;
+        subscriptions.set_deliveries(Arc::clone(&deliveries));
+        registry.set_subscriptions(Arc::clone(&subscriptions));
+        parts.set_extension(Arc::new(Door(Arc::clone(&subscriptions))));
         tracker.spawn(retention::keep_pruning(
             Arc::clone(&store),
             Arc::clone(&kept),
@@ -141,7 +161,8 @@ impl Engine {
             intake,
             parts,
             kept,
-            names: RwLock::default(),
+            names,
+            subscriptions,
             sources: RwLock::default(),
             transports: RwLock::default(),
             applied: RwLock::default(),
@@ -160,9 +181,38 @@ impl Engine {
             intake: engine.intake.clone(),
         };
         disk.look().await;
+        engine.watch_subscriptions(loaded).await?;
         engine.apply_all(loaded).await?;
         engine.tracker.spawn(disk.run(engine.stop_sources.clone()));
         Ok(engine)
+    }
+
+    /// Subscriptions are in force before the first message is let in.
+    async fn watch_subscriptions(&self, loaded: &Loaded) -> Result<(), EngineError> {
+        for channel in &loaded.channels {
+            self.base_of(channel);
+        }
+        let committed = self.store.committed();
+        self.subscriptions.load().await?;
+        let watch = Arc::clone(&self.subscriptions).watch(committed, self.stop_deliveries.clone());
+        self.tracker.spawn(watch);
+        Ok(())
+    }
+
+    /// What clients call a channel's FHIR endpoint.
+    fn base_of(&self, channel: &ChannelConfig) {
+        if let SourceOptions::Fhir(options) = &channel.source {
+            let scheme = if options.tls.is_some() { "https" } else { "http" };
+            let usual = || format!("{scheme}://{}{}", options.listen, options.base);
+            let base = options.public_url.as_deref().map_or_else(usual, str::to_owned);
+            self.subscriptions.set_base(&channel.name, &base);
+        }
+    }
+
+    /// FHIR subscriptions.
+    #[must_use]
+    pub const fn subscriptions(&self) -> &Arc<Subscriptions> {
+        &self.subscriptions
     }
 
     /// Remembers the names of all destinations the store ever numbered, configured today or not.
@@ -293,6 +343,19 @@ impl Engine {
     pub fn refused_files(&self) -> Value {
         json!(*self.refused.read().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Subscriptions as `engine.yaml` wants them.
+fn subscribed(
+    ground: Ground,
+    loaded: &Loaded,
+    parts: &Parts,
+) -> Result<Arc<Subscriptions>, EngineError> {
+    let config = loaded.engine.subscriptions.clone();
+    let tls = config.tls.as_deref().map(|name| parts.client(name)).transpose();
+    let tls = tls.map_err(SubscriptionsError::Config)?;
+    let allow = loaded.engine.outbound_allow.as_deref();
+    Ok(Arc::new(Subscriptions::new(ground, config, allow, tls, &loaded.engine.data)?))
 }
 
 /// A whole number as a gauge's value.

@@ -4,19 +4,21 @@
 //! topic adds its routes. All of them together are the message's plan.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
 use crate::channel::Channel;
 use crate::channel::input::Input;
 use crate::engine::readings::Readings;
+use crate::engine::subscriptions::Subscriptions;
 use crate::hl7::raw::ReadOptions;
 use crate::message::id::{DestinationId, MessageId, VersionId};
 use crate::message::plan::{Disposition, Plan, PlanEntry};
 use crate::message::verdict::{Problem, Route, Taken, Verdict};
 use crate::message::{Envelope, KeyValue};
 use crate::source::intake::{Admit, CONTROL_ID, EVENT, Received};
+use crate::source::resource::ResourceChange;
 use crate::store::NewMessage;
 
 /// A channel in force: its rules, and the store's numbers for them.
@@ -54,13 +56,19 @@ impl Channels {
 pub struct Registry {
     channels: ArcSwap<Channels>,
     readings: Arc<Readings>,
+    subscriptions: OnceLock<Arc<Subscriptions>>,
 }
 
 impl Registry {
     /// No channel yet. `readings`: where what was read is kept for the deliveries.
     #[must_use]
     pub fn new(readings: Arc<Readings>) -> Self {
-        Self { channels: ArcSwap::default(), readings }
+        Self { channels: ArcSwap::default(), readings, subscriptions: OnceLock::new() }
+    }
+
+    /// Whom changes of resources are shown to; set once, when the engine is built.
+    pub(super) fn set_subscriptions(&self, subscriptions: Arc<Subscriptions>) {
+        let _first = self.subscriptions.set(subscriptions);
     }
 
     /// The channels in force now.
@@ -245,6 +253,10 @@ fn unwanted() -> Problem {
 }
 
 impl Admit for Registry {
+    fn subscribed(&self, channel: &str, change: &ResourceChange<'_>) -> Vec<PlanEntry> {
+        self.subscriptions.get().map(|all| all.matching(channel, change)).unwrap_or_default()
+    }
+
     fn admit(&self, received: &Received) -> Result<NewMessage, Problem> {
         self.judge(received, Wanted::Yes)
     }

@@ -16,6 +16,7 @@ use crate::destination::Destination;
 use crate::engine::build::BoundSource;
 use crate::engine::live::LiveSource;
 use crate::engine::registry::LiveChannel;
+use crate::engine::subscriptions::PREFIX;
 use crate::engine::{Engine, EngineError};
 use crate::message::id::DestinationId;
 use crate::store::VersionRecord;
@@ -142,6 +143,7 @@ impl Engine {
     /// Numbers a channel's version and destinations, and starts or changes their runners.
     async fn put_in_force(&self, channel: &ChannelConfig) -> Result<(), String> {
         let name = &*channel.name;
+        self.base_of(channel);
         let mut transports: Vec<Arc<dyn Destination>> = Vec::new();
         for config in &channel.destinations {
             let stop = self.stop_deliveries.child_token();
@@ -202,7 +204,9 @@ impl Engine {
     /// Stops runners of destinations the channel no longer has; what waits there stays in the log.
     async fn stop_missing(&self, channel: &str, wanted: &[DestinationId]) {
         for (id, name, _) in self.deliveries.statuses() {
-            if name.channel == channel && !wanted.contains(&id) {
+            // Runners of subscriptions come and go with the Subscriptions, not with the channel's file.
+            let is_subscriber = name.destination.starts_with(PREFIX);
+            if name.channel == channel && !wanted.contains(&id) && !is_subscriber {
                 if let Err(error) = self.deliveries.stop(id).await {
                     tracing::warn!(%error, "a removed destination could not be stopped");
                 }

@@ -9,11 +9,14 @@ use crate::channel::compile::compile;
 use crate::channel::input::Input;
 use crate::delivery::render::Render;
 use crate::engine::readings::Readings;
+use crate::engine::subscriptions::{PREFIX, outbound};
+use crate::fhir::subscription::event;
+use crate::fhir::subscription::render::Settings;
 use crate::hl7::raw::ReadOptions;
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, VersionId};
 use crate::message::verdict::{Context, RenderProblem, Rendered};
-use crate::store::Store;
+use crate::store::{Store, VersionRecord};
 use crate::yaml::node::Source;
 use crate::yaml::parse::parse;
 
@@ -27,13 +30,21 @@ pub struct Versions {
     compiled: RwLock<BTreeMap<VersionId, Arc<Channel>>>,
     names: RwLock<BTreeMap<DestinationId, Arc<str>>>,
     readings: Arc<Readings>,
+    /// Settings that notifications of subscriptions are pinned to.
+    settings: RwLock<BTreeMap<VersionId, Arc<Settings>>>,
 }
 
 impl Versions {
     /// No version yet. `readings`: what the admission read.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, readings: Arc<Readings>) -> Self {
-        Self { store, compiled: RwLock::default(), names: RwLock::default(), readings }
+        Self {
+            store,
+            compiled: RwLock::default(),
+            names: RwLock::default(),
+            readings,
+            settings: RwLock::default(),
+        }
     }
 
     /// Makes a version known that is compiled already.
@@ -59,11 +70,7 @@ impl Versions {
         {
             return Ok(Arc::clone(channel));
         }
-        // Rare: the first message of an old version after a restart. The runtime lends this thread.
-        let record = tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(self.store.version_record(id))
-        })
-        .map_err(|error| format!("channel version {id} cannot be read: {error}"))?;
+        let record = self.record(id)?;
         let bundle = Bundle::unpack(&record.bundle.into())
             .ok_or_else(|| format!("channel version {id} cannot be unpacked"))?;
         let channel = compiled(&bundle)
@@ -71,6 +78,64 @@ impl Versions {
         let channel = Arc::new(channel);
         self.insert(id, Arc::clone(&channel));
         Ok(channel)
+    }
+
+    /// A stored version. Rare: the first message of an old version after a restart. The runtime lends this
+    /// thread.
+    fn record(&self, id: VersionId) -> Result<VersionRecord, String> {
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(self.store.version_record(id))
+        })
+        .map_err(|error| format!("version {id} cannot be read: {error}"))
+    }
+
+    /// The settings that a subscription's event is pinned to.
+    fn settings(&self, id: VersionId) -> Result<Arc<Settings>, String> {
+        let known = self.settings.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(settings) = known {
+            return Ok(settings);
+        }
+        let record = self.record(id)?;
+        let stored = serde_json::from_slice(&record.bundle).ok();
+        let settings = stored.as_ref().and_then(Settings::from_json);
+        let settings =
+            Arc::new(settings.ok_or_else(|| format!("version {id} is no subscription's"))?);
+        let mut all = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(id, Arc::clone(&settings));
+        while all.len() > VERSIONS_MAX {
+            all.pop_first();
+        }
+        Ok(settings)
+    }
+
+    /// What a subscriber is sent: the settings its event was accepted under decide, and its number.
+    fn notification(
+        &self,
+        subscription: &str,
+        destination: DestinationId,
+        version: VersionId,
+        message: &StoredMessage,
+    ) -> Rendered {
+        let held = |cause, text: String| {
+            Rendered::Hold(RenderProblem { cause, text, detail: String::new() })
+        };
+        let settings = match self.settings(version) {
+            Ok(settings) => settings,
+            Err(text) => return held("version", text),
+        };
+        let number = message.events.iter().find(|(own, _)| *own == destination);
+        let envelope = &message.envelope;
+        let event = number.and_then(|(_, number)| {
+            let control_id = envelope.control_id.expose();
+            let payload = message.payload.expose();
+            event::read(&envelope.event, control_id, envelope.received_at, payload, *number)
+        });
+        let Some(event) = event else {
+            return held("event", "the message is no event of this subscription".to_owned());
+        };
+        let id = envelope.id.derive(&format!("{PREFIX}{subscription}"));
+        let call = settings.call(subscription, &event, uuid::Uuid::from_bytes(id.to_bytes()));
+        Rendered::Send(outbound(envelope.id, id.to_string().into(), call))
     }
 
     /// What a destination is sent, under this version.
@@ -83,6 +148,9 @@ impl Versions {
     ) -> Rendered {
         let name =
             self.names.read().unwrap_or_else(PoisonError::into_inner).get(&destination).cloned();
+        if let Some(id) = name.as_deref().and_then(|name| name.strip_prefix(PREFIX)) {
+            return self.notification(id, destination, version, message);
+        }
         let (Some(name), Ok(channel)) = (name, self.get(version)) else {
             return Rendered::Hold(RenderProblem {
                 cause: "version",

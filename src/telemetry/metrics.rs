@@ -54,3 +54,5 @@ pub const DESTINATION_CONNECTIONS_REFUSED: &str = "medway_destination_connection
 /// Counter `{channel, destination}`: answers that belonged to no waiting message (late, doubled, with
 /// another id) and were not credited to any.
 pub const STRAY_ANSWERS: &str = "medway_stray_answers_total";
+/// Subscriptions whose status the engine changed, by the new status.
+pub const SUBSCRIPTION_CHANGES: &str = "medway_subscription_changes_total";

@@ -29,6 +29,7 @@ mod source_file;
 mod source_http;
 mod source_mllp;
 mod store;
+mod subscriptions;
 mod tls;
 mod to_fhir;
 mod views;

@@ -21,3 +21,4 @@ mod peers;
 mod replies;
 mod restart;
 mod strangers;
+mod subscriptions;

@@ -1,6 +1,7 @@
 //! `engine.yaml`: everything has a default, so that no file at all works.
 
 use crate::config::shapes::COUNT;
+use crate::config::shapes::subscriptions::SUBSCRIPTIONS;
 use crate::yaml::shape::{Field, MapShape, Other, Shape};
 
 /// `engine.yaml`.
@@ -32,6 +33,12 @@ pub static ENGINE: MapShape = MapShape::new(
             Shape::Map(&TLS),
             "{hospital-ca: {ca: tls/ca.pem}}",
             "TLS profiles, each under its name.",
+        ),
+        Field::optional(
+            "subscriptions",
+            Shape::Map(&SUBSCRIPTIONS),
+            "{allow: [\"*.hospital.example\"]}",
+            "FHIR subscriptions: topics, where notifications may go, and what holds for all subscribers.",
         ),
         Field::optional(
             "outbound",

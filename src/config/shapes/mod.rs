@@ -8,6 +8,7 @@ pub mod engine;
 pub mod fhir;
 pub mod language;
 pub mod source;
+mod subscriptions;
 mod to_fhir;
 
 use crate::yaml::shape::Shape;

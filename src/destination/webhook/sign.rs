@@ -1,45 +1,93 @@
-//! Signatures after the Standard Webhooks specification 1.0.0: HMAC-SHA256 over `id.timestamp.body`.
+//! Signatures after the Standard Webhooks specification 1.0.0 over `id.timestamp.body`: HMAC-SHA256 (`v1`)
+//! and ed25519 (`v1a`).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
+use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use crate::message::secret::Secret;
 
 /// Shortest key taken, in bytes.
 const KEY_BYTES_MIN: usize = 16;
+/// An ed25519 seed; some tools write the public key after it.
+const SEED_BYTES: usize = 32;
+
+enum Key {
+    Shared(hmac::Key),
+    Private(Box<Ed25519KeyPair>),
+}
 
 /// Signs requests with one or several keys.
-pub(super) struct Signer(Vec<hmac::Key>);
+pub(in crate::destination) struct Signer(Vec<Key>);
 
 impl Signer {
     /// A signer with these secrets; an error says what is wrong without showing any of it.
-    pub(super) fn new(secrets: &[Secret]) -> Result<Self, String> {
+    pub(in crate::destination) fn new(secrets: &[Secret]) -> Result<Self, String> {
         secrets.iter().map(key).collect::<Result<_, _>>().map(Self)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(in crate::destination) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value of `webhook-signature`: one `v1,…` for each key.
-    pub(super) fn sign(&self, id: &str, timestamp_s: i64, body: &[u8]) -> String {
+    /// The value of `webhook-signature`: one signature for each key.
+    pub(in crate::destination) fn sign(&self, id: &str, timestamp_s: i64, body: &[u8]) -> String {
         let head = format!("{id}.{timestamp_s}.");
-        let one = |key: &hmac::Key| {
-            let mut context = hmac::Context::with_key(key);
-            context.update(head.as_bytes());
-            context.update(body);
-            format!("v1,{}", STANDARD.encode(context.sign()))
+        let one = |key: &Key| match key {
+            Key::Shared(key) => {
+                let mut context = hmac::Context::with_key(key);
+                context.update(head.as_bytes());
+                context.update(body);
+                format!("v1,{}", STANDARD.encode(context.sign()))
+            }
+            Key::Private(key) => {
+                let whole = [head.as_bytes(), body].concat();
+                format!("v1a,{}", STANDARD.encode(key.sign(&whole)))
+            }
         };
         self.0.iter().map(one).collect::<Vec<_>>().join(" ")
     }
+
+    /// Hexadecimal HMAC-SHA256 of the body alone under the first shared key, as older receivers check it
+    /// (`X-Hub-Signature`, `X-Signature`).
+    pub(in crate::destination) fn of_body(&self, body: &[u8]) -> Option<String> {
+        let key = self.0.iter().find_map(|key| match key {
+            Key::Shared(key) => Some(key),
+            Key::Private(_) => None,
+        })?;
+        let tag = hmac::sign(key, body);
+        Some(tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
 }
 
-fn key(secret: &Secret) -> Result<hmac::Key, String> {
+/// The public half of a `whsk_` secret, as `whpk_` and base64; `None` for a shared secret.
+///
+/// # Errors
+/// When the secret cannot sign.
+pub fn public_half(secret: &Secret) -> Result<Option<String>, String> {
+    Ok(match key(secret)? {
+        Key::Shared(_) => None,
+        Key::Private(pair) => Some(format!("whpk_{}", STANDARD.encode(pair.public_key().as_ref()))),
+    })
+}
+
+fn key(secret: &Secret) -> Result<Key, String> {
+    let decoded = |encoded: &str, prefix: &str| {
+        STANDARD.decode(encoded.trim()).map_err(|_| {
+            format!("a secret that signs starts with `{prefix}` and is no base64 after that")
+        })
+    };
+    if let Some(encoded) = secret.expose().strip_prefix("whsk_") {
+        let bytes = decoded(encoded, "whsk_")?;
+        let seed = bytes.get(..SEED_BYTES).filter(|_| matches!(bytes.len(), 32 | 64));
+        let pair = seed.and_then(|seed| Ed25519KeyPair::from_seed_unchecked(seed).ok());
+        return pair
+            .map(|pair| Key::Private(Box::new(pair)))
+            .ok_or_else(|| "a secret with `whsk_` holds an ed25519 seed of 32 bytes".to_owned());
+    }
     let bytes = match secret.expose().strip_prefix("whsec_") {
-        Some(encoded) => STANDARD.decode(encoded.trim()).map_err(|_| {
-            "a secret that signs starts with `whsec_` and is no base64 after that".to_owned()
-        })?,
+        Some(encoded) => decoded(encoded, "whsec_")?,
         None => secret.expose().as_bytes().to_vec(),
     };
     if bytes.len() < KEY_BYTES_MIN {
@@ -48,7 +96,7 @@ fn key(secret: &Secret) -> Result<hmac::Key, String> {
             bytes.len()
         ));
     }
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+    Ok(Key::Shared(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
 }
 
 #[cfg(test)]
@@ -85,6 +133,29 @@ mod tests {
         assert_eq!(parts.len(), 2);
         assert_eq!(parts[0], sign(&[PUBLISHED]).unwrap());
         assert!(parts[1].starts_with("v1,") && parts[1] != parts[0]);
+    }
+
+    #[test]
+    fn a_private_key_signs_for_who_has_the_public_one() {
+        let secret = Secret::new("whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+        let signature = Signer::new(std::slice::from_ref(&secret)).unwrap().sign("m", 7, b"{}");
+        let signature = STANDARD.decode(signature.strip_prefix("v1a,").unwrap()).unwrap();
+        let public = public_half(&secret).unwrap().unwrap();
+        let public = STANDARD.decode(public.strip_prefix("whpk_").unwrap()).unwrap();
+        let key = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public);
+        assert!(key.verify(b"m.7.{}", &signature).is_ok());
+        assert!(key.verify(b"m.8.{}", &signature).is_err());
+        assert!(Signer::new(&[Secret::new("whsk_AAEC")]).is_err());
+    }
+
+    #[test]
+    fn older_receivers_check_the_body_alone() {
+        let signer = signer(&["a key of more than sixteen bytes"]).unwrap();
+        let hex = signer.of_body(b"{}").unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"a key of more than sixteen bytes");
+        let expected = hmac::sign(&key, b"{}");
+        assert_eq!(hex.len(), 64);
+        assert!(hex.starts_with(&format!("{:02x}", expected.as_ref()[0])));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Such a message has the event `Type^interaction`, the control id `Type/id/_history/version`, the
 //! resource as received, and was received at `meta.lastUpdated`: together the resource as it is read back.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::fhir::json::stamp::stamp;
 use crate::fhir::subscription::Ordering;
 use crate::message::plan::{Disposition, Lane};
 use crate::message::resource::{Interaction, ResourceKey};
@@ -46,7 +47,11 @@ pub fn read(
     let resource = match interaction {
         Interaction::Delete => None,
         _ => serde_json::from_slice(payload).ok().and_then(|value| match value {
-            Value::Object(members) => Some(stamped(members, &focus, version, at)),
+            Value::Object(_) => {
+                let mut resource = value;
+                stamp(&mut resource, &focus.id, version, at);
+                Some(resource)
+            }
             _ => None,
         }),
     };
@@ -60,34 +65,6 @@ pub fn place(control_id: &str) -> Option<(ResourceKey, u64)> {
     let (kind, id) = (parts.next()?, parts.next()?);
     let version = (parts.next()? == "_history").then(|| parts.next()?.parse().ok()).flatten()?;
     parts.next().is_none().then(|| (ResourceKey::new(kind, id), version))
-}
-
-/// The resource with its id, `meta.versionId` and `meta.lastUpdated`, each where readers expect it.
-fn stamped(
-    mut members: Map<String, Value>,
-    key: &ResourceKey,
-    version: u64,
-    at: Timestamp,
-) -> Value {
-    put(&mut members, 1, "id", Value::from(&*key.id));
-    let mut meta = match members.get("meta") {
-        Some(Value::Object(meta)) => meta.clone(),
-        _ => Map::new(),
-    };
-    put(&mut meta, 0, "versionId", Value::from(version.to_string()));
-    put(&mut meta, 1, "lastUpdated", Value::from(at.to_string()));
-    put(&mut members, 2, "meta", Value::Object(meta));
-    Value::Object(members)
-}
-
-/// Replaces a member where it stands, or puts it at a place.
-fn put(members: &mut Map<String, Value>, at: usize, name: &str, value: Value) {
-    match members.get_mut(name) {
-        Some(member) => *member = value,
-        None => {
-            members.shift_insert(at.min(members.len()), name.to_owned(), value);
-        }
-    }
 }
 
 /// The patient a resource is about: itself, or who its usual elements refer to.

@@ -1,0 +1,105 @@
+//! FHIR subscriptions: how they stand, their secrets, and what a person may do with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::{Extension, Json};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::access::door::Actor;
+use crate::admin::problem::Problem;
+use crate::engine::Engine;
+use crate::engine::subscriptions::view::{ActFault, OVERLAP};
+use crate::message::secret::Secret;
+
+/// Longest time two secrets sign together.
+const OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
+
+/// Why, and for some acts which.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    reason: String,
+    /// For `resend`: the number of the event.
+    event: Option<u64>,
+}
+
+/// Another secret.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSecret {
+    /// `whsec_…` or `whsk_…`; drawn when there is none.
+    secret: Option<String>,
+    /// How long the one before signs too.
+    overlap_seconds: Option<u64>,
+    /// Why; goes on record with the call.
+    reason: String,
+}
+
+fn refused(fault: ActFault) -> Problem {
+    match fault {
+        ActFault::Unknown => Problem::missing("subscription; one that is off is not listed"),
+        ActFault::NoEvent => Problem::missing("event of this number; its message may be gone"),
+        ActFault::Secret(text) => Problem::bad("bad_secret", text),
+        ActFault::Store(error) => error.into(),
+        ActFault::Command(error) => Problem::conflict("not_possible", error.to_string()),
+    }
+}
+
+/// All subscriptions that are not off.
+pub(crate) async fn list(State(engine): State<Arc<Engine>>) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!({"subscriptions": engine.subscriptions().list().await?})))
+}
+
+/// One subscription.
+pub(crate) async fn one(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    engine.subscriptions().one(&id).await.map(Json).map_err(refused)
+}
+
+/// Another secret signs from now on.
+pub(crate) async fn secret(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+    Json(new): Json<NewSecret>,
+) -> Result<Json<Value>, Problem> {
+    if new.reason.trim().is_empty() {
+        return Err(Problem::bad("no_reason", "say why: it goes on record"));
+    }
+    let overlap = new.overlap_seconds.map_or(OVERLAP, Duration::from_secs).min(OVERLAP_MAX);
+    let secret = new.secret.as_deref().map(Secret::new);
+    engine.subscriptions().rotate(&id, secret, overlap).await.map(Json).map_err(refused)
+}
+
+/// Pauses, resumes, skips, recovers, tests, sends one event again.
+pub(crate) async fn act(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+    Path((id, act)): Path<(String, String)>,
+    Json(asked): Json<Asked>,
+) -> Result<Json<Value>, Problem> {
+    let reason = asked.reason.trim();
+    if reason.is_empty() {
+        return Err(Problem::bad("no_reason", "say why: it goes on record"));
+    }
+    let all = engine.subscriptions();
+    let done = match act.as_str() {
+        "pause" => all.pause(&id, &actor.name, reason).await,
+        "resume" => all.resume(&id, &actor.name, reason).await,
+        "skip" => all.skip(&id, reason).await,
+        "recover" => all.recover(&id, reason).await,
+        "test" => all.test(&id).await,
+        "resend" => {
+            let number = asked.event.ok_or_else(|| {
+                Problem::bad("no_event", "name the event's number: {\"event\": 7}")
+            })?;
+            all.resend(&id, number).await
+        }
+        _ => return Err(Problem::missing("act: pause, resume, skip, recover, test or resend")),
+    };
+    done.map(Json).map_err(refused)
+}

@@ -1,0 +1,447 @@
+//! The task that watches over subscriptions: looks at those that were written, starts runners for events,
+//! greets, keeps alive, and draws consequences from how calls ended.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use serde_json::Value;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::destination::Destination;
+use crate::destination::subscriber::Subscriber;
+use crate::engine::subscriptions::index::Entry;
+use crate::engine::subscriptions::{Live, PREFIX, Subscriptions, locked, outbound};
+use crate::fhir::subscription::event::place;
+use crate::fhir::subscription::notification::{About, Kind};
+use crate::fhir::subscription::read;
+use crate::fhir::subscription::render::Settings;
+use crate::fhir::subscription::{Issue, Status};
+use crate::message::StoredMessage;
+use crate::message::id::{DestinationId, MessageId, VersionId};
+use crate::message::outcome::Outcome;
+use crate::message::resource::{ResourceKey, ResourceQuery, ResourceVersion};
+use crate::message::time::Timestamp;
+use crate::store::{StoreError, VersionRecord};
+
+/// How often time is looked at: heartbeats, ends, idle runners.
+const TICK: Duration = Duration::from_secs(1);
+/// Resources read at once.
+const PAGE: u32 = 500;
+
+type Batch = Arc<[Arc<StoredMessage>]>;
+
+impl Subscriptions {
+    /// Takes in every Subscription of the store. Before the first message is let in: what is committed
+    /// later is matched.
+    pub(in crate::engine) async fn load(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut query =
+            ResourceQuery { kind: "Subscription".into(), limit: PAGE, ..ResourceQuery::default() };
+        loop {
+            let page = self.ground.store.resource_search(&query).await?;
+            for stored in page.matches {
+                self.take(stored).await?;
+            }
+            query.page = page.next;
+            if query.page.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Watches until stopped.
+    pub(in crate::engine) async fn watch(
+        self: Arc<Self>,
+        mut committed: Receiver<Batch>,
+        stop: CancellationToken,
+    ) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                batch = committed.recv() => match batch {
+                    Ok(batch) => self.heard(&batch).await,
+                    Err(RecvError::Lagged(_)) => self.look_again().await,
+                    Err(RecvError::Closed) => return,
+                },
+                () = self.look.notified() => self.look_at_all().await,
+                () = self.board.changed() => self.judge_all().await,
+                _ = tick.tick() => self.tick().await,
+            };
+            match done {
+                Ok(()) => {}
+                Err(StoreError::Closed) => return,
+                Err(error) => {
+                    error!(%error, "subscriptions could not be looked after; tried again")
+                }
+            }
+        }
+    }
+
+    /// Committed messages: events start runners, Subscriptions are looked at.
+    async fn heard(self: &Arc<Self>, batch: &Batch) -> Result<(), StoreError> {
+        let mut destinations = BTreeSet::new();
+        for message in batch.iter() {
+            destinations.extend(message.events.iter().map(|(destination, _)| *destination));
+            if message.envelope.event.starts_with("Subscription^")
+                && let Some((key, _)) = place(message.envelope.control_id.expose())
+            {
+                locked(&self.to_look).insert(key.id);
+            }
+        }
+        for destination in destinations {
+            let id = super::read_of(&self.by_destination).get(&destination).cloned();
+            if let Some(live) = id.and_then(|id| self.live(&id))
+                && live.status() == Status::Active
+            {
+                self.start(&live).await?;
+            }
+        }
+        self.look_at_all().await
+    }
+
+    /// Commits were missed.
+    async fn look_again(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.load().await?;
+        for live in self.all() {
+            self.start_if_waiting(&live).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_at_all(self: &Arc<Self>) -> Result<(), StoreError> {
+        let ids = std::mem::take(&mut *locked(&self.to_look));
+        for id in ids {
+            let key = ResourceKey::new("Subscription", &id);
+            match self.ground.store.resource(&key).await {
+                Ok(Some(stored)) => self.take(stored).await?,
+                Ok(None) => {}
+                Err(error) => {
+                    locked(&self.to_look).insert(id);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a Subscription as it is stored.
+    pub(super) async fn take(self: &Arc<Self>, stored: ResourceVersion) -> Result<(), StoreError> {
+        let id = stored.key.id.clone();
+        let old = self.live(&id);
+        if old.as_ref().is_some_and(|old| old.version >= stored.version) {
+            return Ok(());
+        }
+        let body: Option<Value> = match stored.is_deleted() {
+            true => None,
+            false => serde_json::from_slice(stored.body.expose()).ok(),
+        };
+        let status = body.as_ref().and_then(read::status);
+        let (Some(body), Some(status)) = (body, status.filter(|status| *status != Status::Off))
+        else {
+            return self.forget(&id, old).await;
+        };
+        let channel = match &old {
+            Some(old) => Arc::clone(&old.channel),
+            None => self.channel_of(&stored).await?,
+        };
+        let subscription = match self.understood(&channel, &body) {
+            Ok(subscription) => subscription,
+            Err(issues) => {
+                warn!(subscription = %id, reason = %words(&issues), "a stored subscription is not understood; it stands still");
+                return self.forget(&id, old).await;
+            }
+        };
+        let base = self.base(&channel);
+        let settings = Settings::of(&subscription, &base, self.config.style);
+        let (destination, pinned) = self.numbered(&channel, &id, &settings).await?;
+        let target = self.target(&id, &subscription);
+        let kept = old.as_ref().map(|old| Arc::clone(&old.subscriber));
+        let made = match kept {
+            Some(subscriber) => subscriber.replace(target).map(|()| subscriber),
+            None => Subscriber::new(Arc::clone(&self.board), target).map(Arc::new),
+        };
+        let subscriber = match made {
+            Ok(subscriber) => subscriber,
+            Err(reason) => {
+                error!(subscription = %id, %reason, "its secret cannot sign; it stands still");
+                return self.forget(&id, old).await;
+            }
+        };
+        let running = old.as_ref().is_some_and(|old| old.running.load(Ordering::Acquire));
+        let dead = old.as_ref().map_or(0, |old| old.dead.load(Ordering::Acquire));
+        let sign = old.as_ref().map_or(stored.at.0, |old| old.last_sign.load(Ordering::Acquire));
+        let live = Arc::new(Live {
+            id: id.clone(),
+            channel,
+            destination,
+            pinned,
+            subscription,
+            settings,
+            version: stored.version,
+            at: stored.at,
+            subscriber,
+            running: AtomicBool::new(running),
+            dead: AtomicU64::new(dead),
+            last_sign: AtomicI64::new(sign),
+        });
+        self.put(&live, status);
+        match status {
+            Status::Active => self.activated(&live, old.as_deref()).await,
+            Status::Error => {
+                self.stop(&live).await;
+                Ok(())
+            }
+            Status::Requested => {
+                self.stop(&live).await;
+                self.greet(&live);
+                Ok(())
+            }
+            Status::Off => Ok(()),
+        }
+    }
+
+    /// From now on its events are counted, unless it was only asked for yet.
+    fn put(&self, live: &Arc<Live>, status: Status) {
+        use std::sync::PoisonError;
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        // One that was active before goes on being counted while it is greeted again.
+        let known = super::read_of(&self.live).contains_key(&live.id);
+        if status != Status::Requested || known {
+            index.insert(Entry::new(
+                (live.destination, live.pinned),
+                &live.subscription,
+                &self.topics(&live.channel),
+                self.config.order,
+                self.config.deletes,
+            ));
+        }
+        drop(index);
+        let mut all = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(live.id.clone(), Arc::clone(live));
+        drop(all);
+        self.by_destination
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(live.destination, live.id.clone());
+    }
+
+    async fn activated(&self, live: &Arc<Live>, old: Option<&Live>) -> Result<(), StoreError> {
+        let came_back = old.is_some_and(|old| old.status() == Status::Requested);
+        if came_back {
+            live.subscriber.health().clear();
+            return self.hurry(live).await;
+        }
+        self.start_if_waiting(live).await
+    }
+
+    /// It is off or gone: no event is counted any more, and what waits is cancelled, on record.
+    async fn forget(&self, id: &str, old: Option<Arc<Live>>) -> Result<(), StoreError> {
+        use std::sync::PoisonError;
+        let Some(old) = old else { return Ok(()) };
+        self.index.write().unwrap_or_else(PoisonError::into_inner).remove(old.destination);
+        self.live.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.stop(&old).await;
+        self.cancel_all(old.destination, "off").await.map(drop)
+    }
+
+    /// The channel a Subscription was written through.
+    async fn channel_of(&self, stored: &ResourceVersion) -> Result<Arc<str>, StoreError> {
+        let name = format!("{PREFIX}{}", stored.key.id);
+        let known = {
+            let names = super::read_of(&self.ground.names);
+            let found = names.values().find_map(|full| full.strip_suffix(&format!("/{name}")));
+            found.map(Arc::from)
+        };
+        if let Some(channel) = known {
+            return Ok(channel);
+        }
+        let mut version = Some(stored.clone());
+        while let Some(current) = version {
+            if let Some(seq) = current.seq {
+                let found = self.ground.store.messages(&[seq]).await?;
+                if let Some(message) = found.first() {
+                    return Ok(Arc::clone(&message.envelope.channel));
+                }
+            }
+            let before = current.version.saturating_sub(1);
+            version = match before {
+                0 => None,
+                before => self.ground.store.resource_version(&current.key, before).await?,
+            };
+        }
+        Ok(super::read_of(&self.bases)
+            .keys()
+            .next()
+            .map_or_else(|| Arc::from(""), |k| (&**k).into()))
+    }
+
+    /// The store's numbers of a subscription: its destination, and the settings its events are pinned to.
+    async fn numbered(
+        &self,
+        channel: &Arc<str>,
+        id: &str,
+        settings: &Settings,
+    ) -> Result<(DestinationId, VersionId), StoreError> {
+        let store = &self.ground.store;
+        let name = format!("{PREFIX}{id}");
+        let destination = store.destination(channel, &name).await?;
+        let bundle = settings.to_json().to_string().into_bytes();
+        let hash: String =
+            digest(&SHA256, &bundle).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let record = VersionRecord {
+            channel: Arc::clone(channel),
+            hash: hash.into(),
+            bundle,
+            applied_at: self.ground.clock.now(),
+        };
+        let version = store.version(record).await?;
+        self.ground.versions.name(destination, &name);
+        self.ground
+            .names
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(destination, format!("{channel}/{name}"));
+        Ok((destination, version))
+    }
+
+    /// The handshake (backport workflow.html): whoever answers it with success is active. A search
+    /// subscription has none.
+    fn greet(self: &Arc<Self>, live: &Arc<Live>) {
+        let (all, live) = (Arc::clone(self), Arc::clone(live));
+        self.ground.tracker.spawn(async move {
+            let greeted = match live.subscription.is_topic() {
+                true => all.signal(&live, Kind::Handshake).await,
+                false => Ok(()),
+            };
+            let set = match greeted {
+                Ok(()) => all.set_status(&live, Status::Active, None).await,
+                Err(reason) => {
+                    let text = format!("the handshake was not answered: {reason}");
+                    all.set_status(&live, Status::Error, Some(&text)).await
+                }
+            };
+            if let Err(error) = set {
+                error!(subscription = %live.id, %error, "the handshake's end is not recorded, looked at again");
+                all.wake(&live.id);
+            }
+        });
+    }
+
+    /// One call without events; an error is the code of what was answered.
+    pub(super) async fn signal(&self, live: &Live, kind: Kind) -> Result<(), String> {
+        let now = self.ground.clock.now();
+        live.last_sign.store(now.0, Ordering::Release);
+        let count = self.ground.store.event_count(live.destination).await;
+        let events = count.map_err(|error| error.to_string())?.last;
+        let about = About {
+            base: &live.settings.base,
+            subscription: &live.id,
+            topic: live.subscription.topic(),
+            status: live.status(),
+            kind,
+            events,
+            error: None,
+        };
+        let message = MessageId::new();
+        let call = live.settings.sign(&about, Uuid::from_bytes(message.to_bytes()), now);
+        let outbound = outbound(message, message.to_string().into(), call);
+        let stop = CancellationToken::new();
+        match live.subscriber.send(&outbound, &stop).await {
+            Outcome::Accepted(_) => Ok(()),
+            other => Err(other.answer().code.to_string()),
+        }
+    }
+
+    /// Draws consequences from how calls ended.
+    async fn judge_all(self: &Arc<Self>) -> Result<(), StoreError> {
+        for live in self.all() {
+            let health = live.subscriber.health();
+            if health.gone.load(Ordering::Acquire) || health.failures.load(Ordering::Acquire) > 0 {
+                self.judge(&live).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn judge(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), StoreError> {
+        let health = live.subscriber.health();
+        let code = health.last_code();
+        if health.gone.load(Ordering::Acquire) {
+            let text = "the receiver answered 410: it is gone for good";
+            return self.set_status(live, Status::Off, Some(text)).await;
+        }
+        if live.status() != Status::Active {
+            return Ok(());
+        }
+        let failures = health.failures.load(Ordering::Acquire);
+        let attempts = u32::try_from(self.config.schedule.len()).unwrap_or(u32::MAX);
+        let dead = self
+            .deliveries
+            .get()
+            .and_then(|deliveries| deliveries.status(live.destination).ok())
+            .map_or(0, |status| status.dead);
+        let given_up = dead > live.dead.load(Ordering::Acquire);
+        if given_up || failures > attempts {
+            let text = format!(
+                "given up after {failures} calls in a row without success (last: {code}); events wait: set the status to requested when the receiver is back"
+            );
+            return self.set_status(live, Status::Error, Some(&text)).await;
+        }
+        Ok(())
+    }
+
+    /// Heartbeats, ends, what waited too long, idle runners.
+    async fn tick(self: &Arc<Self>) -> Result<(), StoreError> {
+        let now = self.ground.clock.now();
+        for live in self.all() {
+            if live.subscription.end.is_some_and(|end| end <= now) {
+                self.set_status(&live, Status::Off, Some("its end has come")).await?;
+                continue;
+            }
+            let health = live.subscriber.health();
+            let failing = match live.status() {
+                Status::Error => live.at.0,
+                _ => health.failing_since.load(Ordering::Acquire),
+            };
+            if failing > 0 && now.since(Timestamp(failing)) >= self.config.off_after {
+                let days = self.config.off_after.as_secs() / 86_400;
+                let text = format!("turned off: the receiver took nothing for {days} days");
+                self.set_status(&live, Status::Off, Some(&text)).await?;
+                continue;
+            }
+            if live.status() != Status::Active {
+                continue;
+            }
+            if health.failures.load(Ordering::Acquire) > 0 {
+                self.judge(&live).await?;
+            }
+            let last = health.last_call.load(Ordering::Acquire);
+            let last = Timestamp(last.max(live.last_sign.load(Ordering::Acquire)));
+            if live.subscription.heartbeat.is_some_and(|period| now.since(last) >= period) {
+                live.last_sign.store(now.0, Ordering::Release);
+                let all = Arc::clone(self);
+                self.ground.tracker.spawn(async move {
+                    // How it ended is counted by the subscriber.
+                    let _ended = all.signal(&live, Kind::Heartbeat).await;
+                });
+                continue;
+            }
+            self.stop_if_idle(&live).await?;
+        }
+        Ok(())
+    }
+}
+
+fn words(issues: &[Issue]) -> String {
+    let texts: Vec<String> =
+        issues.iter().map(|issue| format!("{}: {}", issue.expression, issue.text)).collect();
+    texts.join("; ")
+}

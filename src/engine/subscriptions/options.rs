@@ -1,0 +1,44 @@
+//! The engine's settings for subscriptions (`subscriptions:` of `engine.yaml`).
+
+use std::time::Duration;
+
+use crate::config::subscriptions::SubscriptionsConfig;
+use crate::delivery::breaker::BreakerOptions;
+use crate::delivery::options::DeliveryOptions;
+use crate::delivery::policy::{AckPolicy, Reaction};
+use crate::delivery::retry::{Exhausted, RetryPolicy};
+use crate::fhir::subscription::Ordering;
+
+/// How one subscriber's deliveries are made: a window that costs nothing while idle, the schedule of
+/// Standard Webhooks, and a breaker that opens at the first call nobody takes, so that the schedule is the
+/// endpoint's.
+pub(super) fn delivery(config: &SubscriptionsConfig, ordering: Ordering) -> DeliveryOptions {
+    let mut policy = AckPolicy::standard();
+    for (code, reaction) in
+        [("410", Reaction::DeadLetter), ("rejected", Reaction::Retry), ("other", Reaction::Retry)]
+    {
+        // Both are codes the policy knows.
+        let _known = policy.set(code, reaction);
+    }
+    let attempts = u32::try_from(config.schedule.len()).unwrap_or(u32::MAX).saturating_add(1);
+    DeliveryOptions {
+        parallel: if ordering == Ordering::Strict { 1 } else { 4 },
+        window: 128,
+        window_bytes: 4 << 20,
+        unrecorded_max: 1024,
+        exceptions_max: 2_000,
+        policy,
+        retry: RetryPolicy {
+            steps: config.schedule.clone(),
+            jitter: 0.1,
+            age_max: None,
+            attempts_max: Some(attempts),
+            then: Exhausted::DeadLetter,
+            retry_after_max: Duration::from_hours(24),
+            ..RetryPolicy::default()
+        },
+        breaker: BreakerOptions { failures: 1 },
+        per_second: None,
+        drain: Duration::from_secs(10),
+    }
+}

@@ -1,0 +1,297 @@
+//! FHIR subscriptions through the whole engine: a client writes, scripted receivers are called.
+
+mod events;
+mod status;
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use medway::clock::Clock;
+use medway::config::load::{LoadOptions, load};
+use medway::engine::Engine;
+use medway::store::sqlite::{SqliteOptions, SqliteStore};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+pub(super) const BACKPORT: &str =
+    "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/";
+/// Longest wait for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One call as it came.
+#[derive(Debug, Clone)]
+pub(super) struct Called {
+    pub(super) line: String,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Called {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.split("\r\n").skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// A parameter of a notification's status.
+    pub(super) fn parameter(&self, name: &str) -> String {
+        let bundle = self.json();
+        let list = bundle["entry"][0]["resource"]["parameter"].as_array().cloned().unwrap();
+        let found = list.iter().find(|one| one["name"] == name).unwrap_or(&Value::Null);
+        ["valueString", "valueCode", "valueCanonical"]
+            .iter()
+            .find_map(|kind| found[kind].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// `handshake`, `event-notification` …
+    pub(super) fn kind(&self) -> String {
+        self.parameter("type")
+    }
+}
+
+/// What a receiver does with the next call.
+#[derive(Debug, Clone)]
+pub(super) enum Says {
+    /// This status, with further header lines.
+    Status(u16, &'static str),
+    /// Nothing: it closes the connection.
+    Dies,
+    /// Nothing, for longer than anybody waits.
+    Hangs,
+    /// 200 and a body without an end.
+    Endless,
+}
+
+/// A receiver with a script; beyond it, it answers 200.
+pub(super) struct Hook {
+    pub(super) port: u16,
+    calls: Arc<Mutex<Vec<Called>>>,
+    script: Arc<Mutex<VecDeque<Says>>>,
+}
+
+impl Hook {
+    pub(super) async fn new(script: &[Says]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let script = Arc::new(Mutex::new(script.iter().cloned().collect::<VecDeque<_>>()));
+        let (kept, said) = (Arc::clone(&calls), Arc::clone(&script));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&kept), Arc::clone(&said)));
+            }
+        });
+        Self { port, calls, script }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/hook", self.port)
+    }
+
+    pub(super) fn say(&self, script: &[Says]) {
+        self.script.lock().unwrap().extend(script.iter().cloned());
+    }
+
+    /// Waits until it was called so often; all calls so far.
+    pub(super) async fn called(&self, times: usize) -> Vec<Called> {
+        let calls = || self.calls.lock().unwrap().clone();
+        until("the receiver is called", || calls().len() >= times).await;
+        calls()
+    }
+}
+
+async fn serve(
+    mut stream: tokio::net::TcpStream,
+    calls: Arc<Mutex<Vec<Called>>>,
+    script: Arc<Mutex<VecDeque<Says>>>,
+) {
+    let mut read = Vec::new();
+    loop {
+        let Some(called) = request(&mut stream, &mut read).await else { return };
+        calls.lock().unwrap().push(called);
+        let says = script.lock().unwrap().pop_front();
+        let answer = match says.unwrap_or(Says::Status(200, "")) {
+            Says::Status(code, more) => {
+                format!("HTTP/1.1 {code} X\r\ncontent-length: 0\r\n{more}\r\n")
+            }
+            Says::Dies => return,
+            Says::Hangs => std::future::pending().await,
+            Says::Endless => {
+                let head = b"HTTP/1.1 200 OK\r\ncontent-length: 5368709120\r\n\r\n";
+                if stream.write_all(head).await.is_err() {
+                    return;
+                }
+                while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+                return;
+            }
+        };
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn request(stream: &mut tokio::net::TcpStream, read: &mut Vec<u8>) -> Option<Called> {
+    let end = loop {
+        if let Some(at) = read.windows(4).position(|part| part == b"\r\n\r\n") {
+            break at;
+        }
+        if stream.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    };
+    let head = String::from_utf8(read.drain(..end + 4).collect()).unwrap();
+    let line = head.split("\r\n").next().unwrap().to_owned();
+    let mut called = Called { line, head, body: String::new() };
+    let length: usize = called.header("content-length").map_or(0, |text| text.parse().unwrap());
+    while read.len() < length {
+        if stream.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
+    called.body = String::from_utf8(read.drain(..length).collect()).unwrap();
+    Some(called)
+}
+
+/// Waits until something holds.
+pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// An engine with one FHIR endpoint.
+pub(super) struct Site {
+    pub(super) engine: Arc<Engine>,
+    base: String,
+    client: reqwest::Client,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Site {
+    pub(super) async fn new(subscriptions: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = format!(
+            "data: data\nchannels: channels\nsubscriptions: {{allow: [127.0.0.0/8], plain_http: true, {subscriptions}}}\n"
+        );
+        std::fs::write(folder.path().join("engine.yaml"), engine).unwrap();
+        std::fs::create_dir(folder.path().join("channels")).unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        let channel = "channel: gateway\norder_by: none\nfrom:\n  fhir: {listen: \"127.0.0.1:0\", access: none}\nto:\n  nowhere: {when: $.resourceType is Basic, channel: {topic: nothing}}\n";
+        std::fs::write(folder.path().join("channels/gateway.yaml"), channel).unwrap();
+        Self::start(folder).await
+    }
+
+    async fn start(folder: tempfile::TempDir) -> Self {
+        medway::tls::install_provider();
+        let loaded = load(folder.path(), &LoadOptions::default());
+        assert!(loaded.starts(), "{:?}", loaded.findings);
+        let data: &Path = &loaded.engine.data;
+        let store = SqliteStore::open(SqliteOptions::new(&data.join("medway.db"))).await.unwrap();
+        let never = Box::new(|| Err("no reload here".to_owned()));
+        let engine = Engine::start(&loaded, never, Arc::new(store), Clock::System).await.unwrap();
+        let sources = engine.sources("gateway");
+        let base = format!("http://{}/fhir", sources[0]["listens"].as_str().unwrap());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { engine, base, client, folder: Some(folder) }
+    }
+
+    /// Stops the engine and starts it again on the same data.
+    pub(super) async fn again(mut self) -> Self {
+        self.engine.stop().await;
+        let folder = self.folder.take().unwrap();
+        drop(self);
+        Self::start(folder).await
+    }
+
+    pub(super) async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
+        let mut request = self.client.request(method, format!("{}/{path}", self.base));
+        if !body.is_null() {
+            request =
+                request.header("content-type", "application/fhir+json").body(body.to_string());
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.ask(Method::PUT, path, body).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Value {
+        self.ask(Method::GET, path, &Value::Null).await.1
+    }
+
+    /// A patient's observation, version after version.
+    pub(super) async fn observe(&self, patient: &str, id: &str, value: u32) {
+        let body = json!({
+            "resourceType": "Observation", "id": id, "status": "final",
+            "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
+            "subject": {"reference": format!("Patient/{patient}")},
+            "valueInteger": value,
+        });
+        let (status, answer) = self.put(&format!("Observation/{id}"), &body).await;
+        assert!(matches!(status, 200 | 201), "{status} {answer}");
+    }
+
+    /// Waits until a Subscription has this status.
+    pub(super) async fn status(&self, id: &str, status: &str) -> Value {
+        let waiting = async {
+            loop {
+                let found = self.get(&format!("Subscription/{id}")).await;
+                if found["status"] == status {
+                    return found;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(found) => found,
+            Err(_) => panic!("never {status}: {}", self.get(&format!("Subscription/{id}")).await),
+        }
+    }
+}
+
+/// A topic subscription.
+pub(super) fn topic(id: &str, endpoint: &str, content: &str) -> Value {
+    json!({
+        "resourceType": "Subscription", "id": id, "status": "requested", "reason": "a test",
+        "meta": {"profile": [format!("{BACKPORT}backport-subscription")]},
+        "criteria": "https://hospital.example/topics/results",
+        "channel": {
+            "type": "rest-hook", "endpoint": endpoint, "payload": "application/fhir+json",
+            "_payload": {"extension": [
+                {"url": format!("{BACKPORT}backport-payload-content"), "valueCode": content},
+            ]},
+        },
+    })
+}
+
+/// The topic of these tests, as configured.
+pub(super) const TOPICS: &str =
+    "topics: [{url: https://hospital.example/topics/results, types: [Observation]}]";
+
+/// A search subscription.
+pub(super) fn search(id: &str, endpoint: &str, criteria: &str) -> Value {
+    json!({
+        "resourceType": "Subscription", "id": id, "status": "active", "reason": "a test",
+        "criteria": criteria,
+        "channel": {"type": "rest-hook", "endpoint": endpoint, "payload": "application/fhir+json"},
+    })
+}
