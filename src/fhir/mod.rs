@@ -4,8 +4,11 @@
 
 pub mod definitions;
 pub mod json;
+pub mod outcome;
+pub mod patch;
 pub mod path;
 pub mod reference;
 pub mod search;
 pub mod subscription;
+pub mod validate;
 pub mod view;

@@ -17,6 +17,7 @@ mod destination_mllp_reverse;
 mod destination_webhook;
 mod door;
 mod examples;
+mod fhir_examples;
 mod generated;
 mod hl7_bad;
 mod hl7_corpus;

@@ -391,7 +391,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// Whether this looks like the name of a member or of a type.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())

@@ -11,7 +11,7 @@ use crate::fhir::definitions;
 use crate::fhir::reference;
 
 pub(super) fn call<'a>(
-    run: &Run<'a>,
+    run: &Run<'a, '_>,
     function: Function,
     nodes: Vec<Node<'a>>,
     arguments: &[Expr],
@@ -78,7 +78,7 @@ pub(super) fn call<'a>(
 }
 
 fn conditions<'a>(
-    run: &Run<'a>,
+    run: &Run<'a, '_>,
     function: Function,
     nodes: Vec<Node<'a>>,
     arguments: &[Expr],
@@ -124,7 +124,7 @@ fn conditions<'a>(
 }
 
 fn sets<'a>(
-    run: &Run<'a>,
+    run: &Run<'a, '_>,
     function: Function,
     nodes: Vec<Node<'a>>,
     arguments: &[Expr],
@@ -147,7 +147,7 @@ fn sets<'a>(
     }
 }
 
-fn children<'a>(run: &Run<'a>, nodes: &[Node<'a>]) -> Found<'a> {
+fn children<'a>(run: &Run<'a, '_>, nodes: &[Node<'a>]) -> Found<'a> {
     let mut found = Vec::new();
     for node in nodes {
         let before = found.len();
@@ -157,7 +157,7 @@ fn children<'a>(run: &Run<'a>, nodes: &[Node<'a>]) -> Found<'a> {
     Ok(found)
 }
 
-fn descendants<'a>(run: &Run<'a>, nodes: Vec<Node<'a>>) -> Found<'a> {
+fn descendants<'a>(run: &Run<'a, '_>, nodes: Vec<Node<'a>>) -> Found<'a> {
     let mut level = children(run, &nodes)?;
     let mut found = Vec::new();
     while !level.is_empty() {
@@ -169,7 +169,7 @@ fn descendants<'a>(run: &Run<'a>, nodes: Vec<Node<'a>>) -> Found<'a> {
 }
 
 fn extension<'a>(
-    run: &Run<'a>,
+    run: &Run<'a, '_>,
     nodes: Vec<Node<'a>>,
     arguments: &[Expr],
     scope: Scope<'_, 'a>,
@@ -190,7 +190,7 @@ fn extension<'a>(
 
 /// What references lead to: contained resources, entries of the bundle around, the resource itself (`#`);
 /// of any other resource only its type is known.
-fn resolve<'a>(run: &Run<'a>, nodes: &[Node<'a>]) -> Found<'a> {
+fn resolve<'a>(run: &Run<'a, '_>, nodes: &[Node<'a>]) -> Found<'a> {
     let mut found = Vec::new();
     for node in nodes {
         let declared = node.value().get("type").and_then(Value::as_str);
@@ -209,7 +209,7 @@ fn resolve<'a>(run: &Run<'a>, nodes: &[Node<'a>]) -> Found<'a> {
     Ok(found)
 }
 
-fn inside<'a>(run: &Run<'a>, target: &str) -> Result<Option<&'a Value>, EvalError> {
+fn inside<'a>(run: &Run<'a, '_>, target: &str) -> Result<Option<&'a Value>, EvalError> {
     let around = run.around;
     if let Some(id) = target.strip_prefix('#') {
         if id.is_empty() {
@@ -231,7 +231,7 @@ fn inside<'a>(run: &Run<'a>, target: &str) -> Result<Option<&'a Value>, EvalErro
 }
 
 fn strings<'a>(
-    run: &Run<'a>,
+    run: &Run<'a, '_>,
     function: Function,
     nodes: &[Node<'a>],
     arguments: &[Expr],

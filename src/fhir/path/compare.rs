@@ -70,7 +70,7 @@ pub(super) fn alike(left: &Node<'_>, right: &Node<'_>) -> bool {
     }
 }
 
-fn is_moment(node: &Node<'_>) -> bool {
+pub(super) fn is_moment(node: &Node<'_>) -> bool {
     matches!(node.type_name(), Some("date" | "dateTime" | "instant" | "time"))
 }
 

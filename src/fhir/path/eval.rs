@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use serde_json::{Number, Value};
 use thiserror::Error;
@@ -32,10 +33,10 @@ const BUDGET: usize = 1_000_000;
 pub(super) type Found<'a> = Result<Vec<Node<'a>>, EvalError>;
 
 /// One evaluation.
-pub(super) struct Run<'a> {
+pub(super) struct Run<'a, 'b> {
     pub(super) around: Surroundings<'a>,
     start: Node<'a>,
-    budget: Cell<usize>,
+    budget: &'b Cell<usize>,
 }
 
 /// What `$this` and `$index` are, and what a path without a head starts from.
@@ -46,7 +47,16 @@ pub(super) struct Scope<'s, 'a> {
 }
 
 pub(super) fn eval<'a>(root: &Expr, start: Node<'a>, around: Surroundings<'a>) -> Found<'a> {
-    let run = Run { around, start, budget: Cell::new(BUDGET) };
+    eval_within(root, start, around, &Cell::new(BUDGET))
+}
+
+pub(super) fn eval_within<'a>(
+    root: &Expr,
+    start: Node<'a>,
+    around: Surroundings<'a>,
+    budget: &Cell<usize>,
+) -> Found<'a> {
+    let run = Run { around, start, budget };
     let focus = [run.start.clone()];
     run.expr(root, Scope { focus: &focus, index: 0 })
 }
@@ -80,7 +90,7 @@ pub(super) fn one<'n, 'a>(found: &'n [Node<'a>]) -> Result<Option<&'n Node<'a>>,
     }
 }
 
-impl<'a> Run<'a> {
+impl<'a> Run<'a, '_> {
     pub(super) fn spend(&self, nodes: usize) -> Result<(), EvalError> {
         let left = self.budget.get().checked_sub(nodes).ok_or(EvalError::TooMuchWork)?;
         self.budget.set(left);
@@ -280,11 +290,22 @@ impl<'a> Run<'a> {
         Ok(list.iter().any(|other| compare::equal(other, item) == Some(true)))
     }
 
-    /// Each value once, in the order of their first appearance.
+    /// Each value once, in the order of their first appearance. Texts are found by hash: there can be many.
     pub(super) fn distinct(&self, nodes: impl Iterator<Item = Node<'a>>) -> Found<'a> {
         let mut found: Vec<Node<'a>> = Vec::new();
+        let mut others: Vec<Node<'a>> = Vec::new();
+        let mut texts: HashSet<String> = HashSet::new();
         for node in nodes {
-            if !self.holds(&found, &node)? {
+            self.spend(1)?;
+            let is_new = match node.text() {
+                Some(text) if !compare::is_moment(&node) => texts.insert(text.to_owned()),
+                _ if self.holds(&others, &node)? => false,
+                _ => {
+                    others.push(node.clone());
+                    true
+                }
+            };
+            if is_new {
                 found.push(node);
             }
         }

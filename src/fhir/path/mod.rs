@@ -20,6 +20,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
+
 use serde_json::Value;
 use thiserror::Error;
 
@@ -139,6 +141,20 @@ impl Path {
         around: Surroundings<'a>,
     ) -> Result<Vec<Node<'a>>, EvalError> {
         eval::eval(&self.root, start, around)
+    }
+
+    /// Whether the path, as a condition, holds for an element; `None` where it has no answer. Takes what it
+    /// costs from `work`, so that many conditions together have one limit.
+    ///
+    /// # Errors
+    /// When the path does not fit, or when `work` is not enough.
+    pub fn holds_within<'a>(
+        &self,
+        start: Node<'a>,
+        around: Surroundings<'a>,
+        work: &Cell<usize>,
+    ) -> Result<Option<bool>, EvalError> {
+        eval::truth(&eval::eval_within(&self.root, start, around, work)?)
     }
 
     /// Whether the path, as a condition, holds for a resource: it finds one `true`, or one value that is no
