@@ -1,6 +1,8 @@
 //! FHIR resources in the store, through its seam: versions, conditions, events, histories.
 
+mod agree;
 mod build;
+mod crash;
 mod search;
 
 use std::sync::Arc;
