@@ -18,6 +18,7 @@ mod probe;
 mod prototype;
 mod pure;
 mod report;
+mod resources;
 mod sample;
 mod store;
 mod trial;
@@ -36,6 +37,7 @@ const CASES: &[(&str, Case)] = &[
     ("limit_probe", probe::limits),
     ("store_append", store::append),
     ("store_cycle", store::cycle),
+    ("fhir_store_write", resources::write),
     ("store_open", store::open),
     ("store_search", store::search),
     ("parse", pure::parse),
