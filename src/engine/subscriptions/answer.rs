@@ -9,13 +9,13 @@ use uuid::Uuid;
 
 use crate::engine::subscriptions::vault::Vault;
 use crate::engine::subscriptions::{Live, Subscriptions};
+use crate::fhir::outcome;
 use crate::fhir::subscription::event::{self, Event};
 use crate::fhir::subscription::notification::{About, Kind, bundle, status_set};
 use crate::fhir::subscription::read::coerced;
 use crate::fhir::subscription::{BACKPORT, Content, Issue, Status, header};
 use crate::message::id::MessageId;
 use crate::message::resource::ResourceKey;
-use crate::fhir::outcome;
 use crate::resources::fault::Fault;
 use crate::source::fhir::answer::Answer;
 use crate::source::fhir::extension::{Call, Extension, Offered};
