@@ -1,3 +1,5 @@
+//! Which subscriptions a change concerns.
+
 use serde_json::json;
 
 use super::*;
