@@ -99,7 +99,7 @@ static TOPIC: MapShape = MapShape::new(
         Field::optional(
             "on",
             Shape::OneOrMany(&Shape::Text),
-            "[create, update]",
+            "[create, delete]",
             "What must happen: create, update, delete.",
         ),
         Field::optional(
