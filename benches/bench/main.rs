@@ -10,6 +10,7 @@
 )]
 
 mod ends;
+mod keep;
 mod load;
 mod mllp;
 mod nowhere;
@@ -17,6 +18,7 @@ mod probe;
 mod prototype;
 mod pure;
 mod report;
+mod resources;
 mod sample;
 mod store;
 mod trial;
@@ -35,6 +37,7 @@ const CASES: &[(&str, Case)] = &[
     ("limit_probe", probe::limits),
     ("store_append", store::append),
     ("store_cycle", store::cycle),
+    ("fhir_store_write", resources::write),
     ("store_open", store::open),
     ("store_search", store::search),
     ("parse", pure::parse),
@@ -47,6 +50,8 @@ const CASES: &[(&str, Case)] = &[
     ("fanout_n", ends::fanout),
     ("slow_destination", trouble::slow_destination),
     ("backlog_drain", trouble::backlog_drain),
+    ("prune_under_load", keep::prune_under_load),
+    ("crash_recovery", keep::crash_recovery),
 ];
 
 fn main() {

@@ -29,6 +29,8 @@ pub struct FhirPath {
 enum Step {
     /// A member.
     Member(String),
+    /// The first item of a list whose name stands alone; at the end of a path the whole list.
+    First,
     /// The item of a list, from 0.
     Item(usize),
     /// The item of a list that has this text in a member.
@@ -165,12 +167,14 @@ impl FhirPath {
         }
         match value {
             Some(value) => {
+                // A list goes where a list is; a single value is its first item.
+                let steps = if value.is_array() { whole(steps) } else { steps };
                 if let Some(place) = place(document, steps) {
                     *place = value.clone();
                 }
             }
             None => {
-                remove(document, steps);
+                remove(document, whole(steps));
             }
         }
     }
@@ -190,6 +194,14 @@ impl fmt::Display for FhirPath {
     }
 }
 
+/// Without the first item at the end: the whole list.
+fn whole(steps: &[Step]) -> &[Step] {
+    match steps.split_last() {
+        Some((Step::First, before)) => before,
+        _ => steps,
+    }
+}
+
 /// The place a path leads to, made where it is missing.
 fn place<'v>(document: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
     let mut at = document;
@@ -201,13 +213,14 @@ fn place<'v>(document: &'v mut Value, steps: &[Step]) -> Option<&'v mut Value> {
                 }
                 at.as_object_mut()?.entry(name.clone()).or_insert(Value::Null)
             }
-            Step::Item(index) => {
+            Step::First | Step::Item(_) => {
+                let index = if let Step::Item(index) = step { *index } else { 0 };
                 let list = list(at)?;
                 // Only the next item can be made: JSON lists have no gaps.
-                if *index == list.len() {
+                if index == list.len() {
                     list.push(Value::Null);
                 }
-                list.get_mut(*index)?
+                list.get_mut(index)?
             }
             Step::Having(name, text) => {
                 let list = list(at)?;
@@ -251,11 +264,12 @@ fn remove(at: &mut Value, steps: &[Step]) -> bool {
             }
             members.is_empty()
         }
-        Step::Item(_) | Step::Having(..) => {
+        Step::First | Step::Item(_) | Step::Having(..) => {
             let Value::Array(items) = at else { return false };
             let chosen = |(index, item): (usize, &Value)| match first {
                 Step::Having(name, text) => has(item, name, text),
                 Step::Item(wanted) => index == *wanted,
+                Step::First => index == 0,
                 Step::Member(_) => false,
             };
             let marked: Vec<bool> = items.iter().enumerate().map(chosen).collect();
@@ -351,7 +365,7 @@ impl<'t> Check<'t> {
     fn item(&mut self, number: Option<usize>) {
         let Some(steps) = &mut self.steps else { return };
         match (steps.last_mut(), number) {
-            (Some(Step::Item(item)), Some(number)) => *item = number,
+            (Some(last @ Step::First), Some(number)) => *last = Step::Item(number),
             _ => self.steps = None,
         }
     }
@@ -384,7 +398,7 @@ impl<'t> Check<'t> {
             (Some(is_list), Some(steps)) => {
                 steps.push(Step::Member(name.to_owned()));
                 if is_list {
-                    steps.push(Step::Item(0));
+                    steps.push(Step::First);
                 }
             }
             _ => self.steps = None,
@@ -482,7 +496,7 @@ impl<'t> Check<'t> {
             (!inside.contains(['\'', '\\'])).then(|| inside.to_owned())
         };
         match (steps.last_mut(), said.and_then(|(name, text)| Some((name, quoted(text)?)))) {
-            (Some(last @ Step::Item(0)), Some((name, text))) if plain(name) => {
+            (Some(last @ Step::First), Some((name, text))) if plain(name) => {
                 *last = Step::Having(name.to_owned(), text);
             }
             _ => self.steps = None,

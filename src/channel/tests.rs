@@ -1,7 +1,5 @@
 //! Channels as a whole: what is taken, in which lanes, and what is sent.
 
-mod fhir;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -429,3 +427,5 @@ fn mistakes_in_the_sections_are_found() {
     wrong("tests: [{name: n, send: samples/a.hl7, expect: {ack: AA}}]", "E0351");
     wrong("to: {d: {}}\ntests: [{name: n, send: 'MSH|^~\\&|', expect: {dd: nothing}}]", "E0352");
 }
+
+mod fhir;

@@ -11,8 +11,8 @@ use crate::hl7::raw::ReadOptions;
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
 
-/// Readings kept, at most.
-const KEPT_MAX: usize = 1024;
+/// Readings kept, at most: what is under way when receivers keep up. More would leave the processor's caches.
+const KEPT_MAX: usize = 256;
 /// Bytes of the messages whose readings are kept, all together.
 const BYTES_MAX: usize = 8 << 20;
 /// The reading of a larger message is not kept: it would drive out many.

@@ -153,13 +153,7 @@ impl<'m> SegmentRef<'m> {
         }
         let divide =
             |range, separator| locate::pieces(self.bytes, range, separator, separators.width);
-        let below = |repetition: Range<usize>| {
-            let Some(component) = path.component else { return Some(repetition) };
-            let nth = number(component).saturating_sub(1);
-            let component = divide(repetition, separators.component).nth(nth)?;
-            let Some(subcomponent) = path.subcomponent else { return Some(component) };
-            divide(component, separators.subcomponent).nth(number(subcomponent).saturating_sub(1))
-        };
+        let below = |repetition| self.below(path, separators, repetition);
         let mut repetitions = divide(field, separators.repetition);
         match &path.repetition {
             Which::Unsaid => repetitions.next().and_then(below).into_iter().collect(),
@@ -189,8 +183,36 @@ impl<'m> SegmentRef<'m> {
         fifth.is_some_and(|raw| Value::of(raw, separators).leaf() == kind.as_bytes())
     }
 
+    /// The first of the ranges that the field path names.
     pub(crate) fn first_range(&self, path: &FieldPath) -> Option<Range<usize>> {
-        self.ranges(path).into_iter().next()
+        if path.repetition != Which::Unsaid {
+            return self.ranges(path).into_iter().next();
+        }
+        let field = self.field_range(number(path.number))?;
+        if path.component.is_none() {
+            return Some(field);
+        }
+        let separators = self.inner_separators(number(path.number));
+        let (repetition, width) = (separators.repetition, separators.width);
+        let first = locate::pieces(self.bytes, field, repetition, width).next()?;
+        self.below(path, separators, first)
+    }
+
+    /// The component and subcomponent of the path in one repetition.
+    fn below(
+        &self,
+        path: &FieldPath,
+        separators: Separators,
+        repetition: Range<usize>,
+    ) -> Option<Range<usize>> {
+        let nth = |range, separator, nth: NonZeroU32| {
+            let mut pieces = locate::pieces(self.bytes, range, separator, separators.width);
+            pieces.nth(number(nth).saturating_sub(1))
+        };
+        let Some(component) = path.component else { return Some(repetition) };
+        let component = nth(repetition, separators.component, component)?;
+        let Some(subcomponent) = path.subcomponent else { return Some(component) };
+        nth(component, separators.subcomponent, subcomponent)
     }
 }
 

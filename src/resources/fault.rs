@@ -1,9 +1,8 @@
 //! Why something is not done, as FHIR says it: an HTTP status and issues (FHIR R4 operationoutcome.html).
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Names of our own codings in `issue.details`.
-pub const DETAILS: &str = "urn:medway:fhir:issue";
+use crate::fhir::outcome::{Issue, outcome};
 
 /// A request, or an entry of a bundle, that is not done.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,48 +11,6 @@ pub struct Fault {
     pub status: u16,
     /// What is wrong, most important first; never empty.
     pub issues: Vec<Issue>,
-}
-
-/// One thing that is wrong, or worth knowing. Texts name places and rules, never values.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Issue {
-    /// `fatal`, `error`, `warning` or `information`.
-    pub severity: &'static str,
-    /// A code of `issue-type`.
-    pub code: &'static str,
-    /// A stable word of our own, for programs.
-    pub detail: Box<str>,
-    /// One sentence.
-    pub text: String,
-    /// Where, as FHIRPath.
-    pub expression: Option<String>,
-}
-
-impl Issue {
-    /// An error without a place.
-    #[must_use]
-    pub fn error(code: &'static str, detail: &str, text: impl Into<String>) -> Self {
-        Self { severity: "error", code, detail: detail.into(), text: text.into(), expression: None }
-    }
-
-    /// Something worth knowing.
-    #[must_use]
-    pub fn information(code: &'static str, detail: &str, text: impl Into<String>) -> Self {
-        Self { severity: "information", ..Self::error(code, detail, text) }
-    }
-
-    fn json(&self) -> Value {
-        let mut issue = json!({
-            "severity": self.severity,
-            "code": self.code,
-            "details": {"coding": [{"system": DETAILS, "code": self.detail}], "text": self.text},
-            "diagnostics": self.text,
-        });
-        if let (Some(expression), Some(members)) = (&self.expression, issue.as_object_mut()) {
-            members.insert("expression".to_owned(), json!([expression]));
-        }
-        issue
-    }
 }
 
 impl Fault {
@@ -91,17 +48,6 @@ impl Fault {
     pub fn outcome(&self) -> Value {
         outcome(&self.issues)
     }
-}
-
-/// Issues as an `OperationOutcome`; without any it says that all is well.
-#[must_use]
-pub fn outcome(issues: &[Issue]) -> Value {
-    let issues: Vec<_> = if issues.is_empty() {
-        vec![Issue::information("informational", "ok", "all is well").json()]
-    } else {
-        issues.iter().map(Issue::json).collect()
-    };
-    json!({"resourceType": "OperationOutcome", "issue": issues})
 }
 
 /// 404: there is no such resource.

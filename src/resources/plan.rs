@@ -6,14 +6,16 @@ use uuid::Uuid;
 use crate::fhir::json::read::{Limits, read};
 use crate::fhir::json::stamp::{stamp, unstamp};
 use crate::fhir::json::{compact, resource_type};
+use crate::fhir::outcome::Issue;
 use crate::fhir::search::Reading;
+use crate::fhir::validate::validate;
 use crate::message::payload::Payload;
 use crate::message::resource::{
     Expect, Guard, Interaction, ResourceKey, ResourceVersion, ResourceWrite,
 };
 use crate::message::time::Timestamp;
 use crate::resources::condition::{look_up, of_store};
-use crate::resources::fault::{Fault, Issue, bad, gone, not_found, precondition};
+use crate::resources::fault::{Fault, bad, gone, not_found, precondition};
 use crate::resources::lens;
 use crate::store::resources::ResourceStore;
 
@@ -70,7 +72,7 @@ impl WriteRules {
         if self.validation == Validation::Off {
             return Ok(Vec::new());
         }
-        let issues = lens::validated(resource);
+        let issues = validate(resource);
         let wrong = issues.iter().any(|issue| matches!(issue.severity, "error" | "fatal"));
         if wrong && self.validation == Validation::Strict {
             return Err(Fault { status: 422, issues });

@@ -3,8 +3,8 @@ import { createRequire } from "node:module";
 import assert from "node:assert";
 
 const peers = createRequire(`${process.env.PEERS}/node_modules/`);
-const { FhirClient } = peers("fhirclient");
-const client = new FhirClient(process.argv[2]);
+const smart = peers("fhirclient");
+const client = smart({ headers: {}, url: "/" }, {}, {}).client(process.argv[2]);
 const done = (what) => console.log(what);
 
 assert.equal(await client.getFhirVersion(), "4.0.1");

@@ -108,6 +108,12 @@ fn writes_where_it_leads_and_makes_what_is_missing() {
     assert_eq!(changed["contact"], json!([{"name": {"family": "Poe"}}]));
     let changed = written("Patient.active", Some(true.into()));
     assert_eq!(changed["active"], true);
+    let changed = written("Patient.name", Some(json!([{"text": "a"}, {"text": "b"}])));
+    assert_eq!(changed["name"], json!([{"text": "a"}, {"text": "b"}]));
+    assert_eq!(
+        written("Patient.name.given", Some("Joan".into()))["name"][0]["given"],
+        json!(["Joan", "Ann"])
+    );
     assert_eq!(written("Encounter.status", Some("planned".into())), patient());
 }
 
@@ -115,6 +121,11 @@ fn writes_where_it_leads_and_makes_what_is_missing() {
 fn takes_away_and_leaves_nothing_empty() {
     let changed = written("Patient.identifier.where(system = 'urn:x')", None);
     assert_eq!(changed["identifier"], json!([{"system": "urn:y", "value": "2"}]));
+    assert_eq!(written("Patient.identifier", None).get("identifier"), None);
+    assert_eq!(
+        written("Patient.identifier[0]", None)["identifier"],
+        json!([{"system": "urn:y", "value": "2"}])
+    );
     assert_eq!(written("Patient.multipleBirthInteger", None).get("multipleBirthInteger"), None);
     let mut document = json!({"resourceType": "Patient", "contact": [{"name": {"family": "P"}}]});
     let path = FhirPath::parse("Patient.contact.name.family", 0..0, &[]).unwrap();

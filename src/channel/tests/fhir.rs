@@ -1,4 +1,4 @@
-//! FHIR resources in channels: taken, routed, changed, tested.
+//! FHIR resources in channels: what is taken, in which lanes, and what is sent.
 
 use std::sync::Arc;
 

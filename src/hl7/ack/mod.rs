@@ -182,15 +182,25 @@ pub fn owed(header: &Header<'_>, mode: AckMode, outcome: Outcome) -> Owed {
 /// MSH-10 of an answer to the message with this id: unique to both, and the same for a repeat.
 #[must_use]
 pub fn control_id(id: MessageId, name: &str) -> String {
-    let text = id.derive(name).to_string();
-    text.chars().filter(|c| *c != '-').take(CONTROL_ID_CHARS).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bytes = id.derive(name).to_bytes();
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    let digit = |half| DIGITS.get(usize::from(half)).map(|digit| char::from(*digit));
+    halves.filter_map(digit).take(CONTROL_ID_CHARS).collect()
 }
 
 /// MSH-7 of an answer, UTC with its zone.
 #[must_use]
 pub fn moment(at: Timestamp) -> String {
     let moment = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
-    moment.strftime("%Y%m%d%H%M%S+0000").to_string()
+    let moment = jiff::tz::Offset::UTC.to_datetime(moment);
+    let parts = [moment.month(), moment.day(), moment.hour(), moment.minute(), moment.second()];
+    let mut text = format!("{:04}", moment.year());
+    for part in parts {
+        text.extend([part / 10, part % 10].map(|digit| char::from(b'0' + digit.unsigned_abs())));
+    }
+    text.push_str("+0000");
+    text
 }
 
 /// Whether the message asks for enhanced mode: MSH-15 or MSH-16 is valued.

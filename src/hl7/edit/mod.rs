@@ -188,6 +188,11 @@ impl<'m> Draft<'m> {
     /// # Errors
     /// See [`EditError`].
     pub fn set(&mut self, path: &Path, text: &str) -> Result<(), EditError> {
+        if *path.occurrence() == Which::Unsaid {
+            let first = segment::chosen(self.segments(), path).next().map(|first| first.index);
+            let no_segment = || EditError::NoSegment { path: path.to_string() };
+            return self.set_in(first.ok_or_else(no_segment)?, path, text);
+        }
         for index in self.indices(path)? {
             self.set_in(index, path, text)?;
         }

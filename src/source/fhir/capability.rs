@@ -109,7 +109,7 @@ impl Desk {
         )];
         let own = offered.iter().filter(|one| &*one.kind == kind);
         operations.extend(own.map(|one| operation(&one.name, &one.definition)));
-        json!({
+        let mut entry = json!({
             "type": kind,
             "profile": format!("http://hl7.org/fhir/StructureDefinition/{kind}"),
             "interaction": interactions,
@@ -121,10 +121,13 @@ impl Desk {
             "conditionalUpdate": true,
             "conditionalDelete": "single",
             "referencePolicy": ["literal", "logical"],
-            "searchInclude": includes,
             "searchParam": parameters,
             "operation": operations,
-        })
+        });
+        if let (Some(members), false) = (entry.as_object_mut(), includes.is_empty()) {
+            members.insert("searchInclude".to_owned(), includes.into());
+        }
+        entry
     }
 }
 

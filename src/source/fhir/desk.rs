@@ -6,9 +6,10 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::fhir::json::read::{Limits, read};
+use crate::fhir::outcome::Issue;
 use crate::fhir::search::Reading;
 use crate::message::time::Timestamp;
-use crate::resources::fault::{Fault, Issue, bad, not_found};
+use crate::resources::fault::{Fault, bad, not_found};
 use crate::resources::plan::{Act, Planner, Submit, Target, WriteRules};
 use crate::source::fhir::FhirParts;
 use crate::source::fhir::access::Principal;

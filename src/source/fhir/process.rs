@@ -7,11 +7,12 @@ use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fhir::json::{compact, resource_type};
+use crate::fhir::outcome::{Issue, outcome};
 use crate::message::id::MessageId;
 use crate::message::payload::Payload;
 use crate::message::time::Timestamp;
 use crate::message::verdict::{DuplicateRule, IfChanged};
-use crate::resources::fault::{Fault, Issue, bad, outcome, unavailable};
+use crate::resources::fault::{Fault, bad, unavailable};
 use crate::source::fhir::answer::Answer;
 use crate::source::fhir::ask::Ask;
 use crate::source::fhir::desk::Desk;

@@ -6,11 +6,12 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use crate::fhir::json::subset::{Subset, subset};
+use crate::fhir::outcome::{Issue, outcome};
 use crate::fhir::search::Reading;
 use crate::fhir::search::request::{self, Handling, Limits, SearchRequest, Summary};
 use crate::message::resource::{Criterion, Indexed, ResourceKey, ResourceVersion, Test};
 use crate::resources::condition::of_store;
-use crate::resources::fault::{Fault, Issue, outcome};
+use crate::resources::fault::Fault;
 use crate::resources::lens;
 use crate::resources::plan::live;
 use crate::source::fhir::access::scope::Permission;

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use crate::fhir::json::resource_type;
+use crate::fhir::outcome::{Issue, outcome};
+use crate::fhir::validate::validate;
 use crate::message::resource::ResourceKey;
 use crate::resources::condition::of_store;
-use crate::resources::fault::{Fault, Issue, bad, gone, not_found, outcome};
-use crate::resources::lens;
+use crate::resources::fault::{Fault, bad, gone, not_found};
 use crate::resources::plan::{check_id, live};
 use crate::source::fhir::access::scope::Permission;
 use crate::source::fhir::answer::Answer;
@@ -55,7 +56,7 @@ impl Desk {
             (Some(kind), Some(is)) if kind != is => {
                 issues.push(error("invalid", "the resource is of another type than the URL names"));
             }
-            _ => issues.extend(lens::validated(&resource)),
+            _ => issues.extend(validate(&resource)),
         }
         if wanted.mode.as_deref() == Some("update") && resource.get("id").is_none() {
             issues.push(error("required", "an update needs the id of the resource"));

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::fhir::outcome::{Issue, outcome};
 use crate::message::kind::ContentType;
 use crate::message::resource::{Guard, ResourceKey};
 use crate::message::verdict::Problem;
-use crate::resources::fault::{Fault, Issue, outcome, unavailable};
+use crate::resources::fault::{Fault, unavailable};
 use crate::resources::plan::{Act, Change, Step};
 use crate::source::fhir::answer::{Answer, Content};
 use crate::source::fhir::ask::{Ask, Caller};

@@ -87,6 +87,9 @@ pub struct SqliteOptions {
     pub fresh_batches_max: usize,
     /// Connections that read. 4.
     pub readers: u32,
+    /// Versions of FHIR resources that gather in memory before their index entries are written, about a
+    /// kilobyte each; twice as many while they are. 8192.
+    pub versions_gathered: usize,
     /// Largest size of the database file, in bytes; then the store is full. No limit but the disk.
     pub size_bytes_max: Option<u64>,
 }
@@ -104,6 +107,7 @@ impl SqliteOptions {
             duplicates_max: 1_000_000,
             fresh_batches_max: 64,
             readers: 4,
+            versions_gathered: 8192,
             size_bytes_max: None,
         }
     }
@@ -150,7 +154,8 @@ impl SqliteStore {
         let dictionary = open::dictionary(&conn)?;
         let (tail, runs) = Tail::load(&conn).map_err(|error| of_writer(&error))?;
         let positions = Positions::load(&conn).map_err(|error| of_writer(&error))?;
-        let recent = ResourceTail::load(&conn).map_err(|error| of_writer(&error))?;
+        let recent = ResourceTail::load(&conn, options.versions_gathered)
+            .map_err(|error| of_writer(&error))?;
         let numbers = Numbers::load(&conn).map_err(|error| of_writer(&error))?;
         let (tails, batches) = ((tail, recent), options.fresh_batches_max);
         let shared = Shared::new(path.clone(), dictionary, tails, batches, options.readers);

@@ -87,14 +87,16 @@ pub(super) struct Limits {
 }
 
 /// From so many calls in a commit on, the next one waits for more: there are many senders, and each
-/// commit costs all of them.
-const MANY_CALLS: usize = 8;
+/// commit costs all of them. Fewer are served sooner by two commits that take turns.
+const MANY_CALLS: usize = 16;
 /// With so many calls it waits for no more.
 const ENOUGH_CALLS: usize = 64;
-/// After so many commits that had what was waited for, more is waited for: each try may cost a wait.
+/// After so many commits that had what was waited for, more is waited for. Each try may cost a wait, so
+/// that after one that failed twice as many have to succeed, up to a limit.
 const REACHED_BEFORE_MORE: u32 = 4;
+const REACHED_BEFORE_MORE_MAX: u32 = 64;
 /// When nothing came for so long, no more is waited for: all senders wait for their answers.
-const QUIET: Duration = Duration::from_micros(300);
+const QUIET: Duration = Duration::from_micros(500);
 /// No message waits longer than this for others.
 const GATHER_MAX: Duration = Duration::from_millis(2);
 
@@ -112,6 +114,10 @@ struct Line {
     aim: usize,
     /// How often in a row so many came.
     reached: u32,
+    /// How often they have to before more are waited for.
+    before_more: u32,
+    /// Whether more are waited for than ever came.
+    is_trying: bool,
     closed: bool,
 }
 
@@ -244,13 +250,23 @@ impl Line {
     fn learn(&mut self) {
         if self.calls < self.aim {
             self.aim = self.calls.max(self.aim / 8 * 7).max(MANY_CALLS);
+            if self.is_trying {
+                let twice = self.before_more.max(REACHED_BEFORE_MORE) * 2;
+                self.before_more = twice.min(REACHED_BEFORE_MORE_MAX);
+            }
             self.reached = 0;
+            self.is_trying = false;
             return;
         }
+        if self.is_trying {
+            self.before_more = REACHED_BEFORE_MORE;
+            self.is_trying = false;
+        }
         self.reached += 1;
-        if self.reached >= REACHED_BEFORE_MORE {
+        if self.reached >= self.before_more.max(REACHED_BEFORE_MORE) && self.aim < ENOUGH_CALLS {
             self.aim = (self.aim + self.aim / 4 + 1).min(ENOUGH_CALLS);
             self.reached = 0;
+            self.is_trying = true;
         }
     }
 

@@ -16,8 +16,6 @@ use crate::store::sqlite::queries as shared_queries;
 use crate::store::sqlite::resources::entries::{Entry, Place, entries};
 use crate::store::sqlite::resources::queries;
 
-/// Versions that gather before they are written.
-const VERSIONS: usize = 8192;
 /// Entries written with a commit, at least, while they are.
 const ENTRIES_PER_COMMIT: usize = 512;
 /// The mark that says up to which version the table goes.
@@ -114,6 +112,8 @@ pub(in crate::store::sqlite) struct ResourceTail {
     closing: Option<Arc<Recents>>,
     /// Everything up to here is in the table.
     indexed_to: i64,
+    /// Versions that gather before they are written.
+    gathered: usize,
 }
 
 impl ResourceTail {
@@ -161,7 +161,7 @@ impl ResourceTail {
 
     /// Closes the open part when it is large enough and none is being written.
     pub(in crate::store::sqlite) fn close(&mut self) -> Option<Arc<Recents>> {
-        if self.closing.is_some() || self.open.len() < VERSIONS {
+        if self.closing.is_some() || self.open.len() < self.gathered {
             return None;
         }
         let closed = Arc::new(std::mem::take(&mut self.open));
@@ -176,10 +176,14 @@ impl ResourceTail {
     }
 
     /// Rebuilds it after a start.
-    pub(in crate::store::sqlite) fn load(conn: &Connection) -> rusqlite::Result<Self> {
+    pub(in crate::store::sqlite) fn load(
+        conn: &Connection,
+        gathered: usize,
+    ) -> rusqlite::Result<Self> {
         let indexed_to: i64 =
             conn.query_row(shared_queries::MARK, [INDEXED_TO], |row| row.get(0))?;
-        let mut tail = Self { indexed_to, ..Self::default() };
+        let gathered = gathered.max(1);
+        let mut tail = Self { indexed_to, gathered, ..Self::default() };
         let mut statement = conn.prepare(queries::VERSIONS_AFTER)?;
         let mut rows = statement.query([indexed_to])?;
         while let Some(row) = rows.next()? {
@@ -239,7 +243,7 @@ impl Merge {
         let Some((part, written_to)) = &self.current else { return Ok(None) };
         let from = written_to.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         // Within half of the time the next part takes to gather.
-        let share = part.changes.len() / (VERSIONS / 2) + 1;
+        let share = part.changes.len() / (part.len() / 2).max(1) + 1;
         let most = ENTRIES_PER_COMMIT.max(versions_new.saturating_mul(share));
         let changes = part.changes.range::<Entry, _>((from, Bound::Unbounded));
         let changes: Vec<(&Entry, bool)> =
