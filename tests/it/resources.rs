@@ -301,6 +301,7 @@ async fn only_superseded_versions_are_pruned() {
         versions: day,
         versions_max: 3,
         step: 500,
+        channels: std::collections::BTreeMap::new(),
     };
     let soon = Timestamp(START + 60_000_000);
     assert_eq!(store.prune(&retention, soon).await.unwrap(), 0, "the index still needs them");

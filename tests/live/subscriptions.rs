@@ -146,6 +146,7 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one trial from its start to its end")]
 fn a_killed_engine_owes_its_subscribers_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let port = free_port();

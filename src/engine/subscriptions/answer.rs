@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use crate::engine::subscriptions::vault::Vault;
 use crate::engine::subscriptions::{Live, Subscriptions};
+use crate::fhir::outcome;
 use crate::fhir::subscription::event::{self, Event};
 use crate::fhir::subscription::notification::{About, Kind, bundle, status_set};
 use crate::fhir::subscription::read::coerced;
 use crate::fhir::subscription::{BACKPORT, Content, Issue, Status, header};
 use crate::message::id::MessageId;
 use crate::message::resource::ResourceKey;
-use crate::resources::fault::{self, Fault};
+use crate::resources::fault::Fault;
 use crate::source::fhir::answer::Answer;
 use crate::source::fhir::extension::{Call, Extension, Offered};
 use crate::store::StoreError;
@@ -93,9 +94,9 @@ impl Extension for Door {
 
 /// FHIR R4 http.html#create: 422 for what breaks a rule of the server.
 fn refused(issues: Vec<Issue>) -> Fault {
-    let issues = issues.into_iter().map(|issue| fault::Issue {
+    let issues = issues.into_iter().map(|issue| outcome::Issue {
         expression: Some(issue.expression.to_string()),
-        ..fault::Issue::error(issue.code, "subscription", issue.text)
+        ..outcome::Issue::error(issue.code, "subscription", issue.text)
     });
     Fault { status: 422, issues: issues.collect() }
 }

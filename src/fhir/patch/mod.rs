@@ -3,6 +3,7 @@
 //! The order of the members that stay is kept, and so is the text of numbers. What a patch may cost is
 //! bounded: `copy` could double a resource with each operation.
 
+pub mod parameters;
 #[cfg(test)]
 mod tests;
 
@@ -43,11 +44,20 @@ pub enum PatchFault {
     /// The document is no list.
     #[error("a JSON Patch is an array of operations")]
     NotAList,
+    /// The document has no list of parameters.
+    #[error("a FHIRPath Patch is a `Parameters` resource with operations")]
+    NotParameters,
+    /// A path that cannot be read.
+    #[error("`path` is no FHIRPath that can be read")]
+    NoPath,
+    /// A path that finds more than one element.
+    #[error("`path` finds several elements")]
+    Several,
     /// Too many operations.
     #[error("there are more operations than the limit")]
     TooMany,
     /// An operation is no object, or `op` says nothing known.
-    #[error("`op` is one of add, remove, replace, move, copy, test")]
+    #[error("there is no such operation")]
     UnknownOperation,
     /// A member is missing or no string.
     #[error("`{0}` is missing or has the wrong type")]
@@ -103,12 +113,14 @@ pub fn apply(resource: &Value, patch: &Value, limits: Limits) -> Result<Value, P
         one(&mut patched, operation, &mut left)
             .map_err(|fault| PatchError { operation: Some(at), fault })?;
     }
-    for name in ["resourceType", "id"] {
-        if patched.get(name) != resource.get(name) {
-            return Err(whole(PatchFault::Identity));
-        }
-    }
+    identity(resource, &patched).map_err(whole)?;
     Ok(patched)
+}
+
+/// A patch changes a resource and never makes another of it.
+fn identity(before: &Value, after: &Value) -> Result<(), PatchFault> {
+    let is_same = ["resourceType", "id"].iter().all(|name| before.get(name) == after.get(name));
+    if is_same { Ok(()) } else { Err(PatchFault::Identity) }
 }
 
 fn one(resource: &mut Value, operation: &Value, left: &mut usize) -> Result<(), PatchFault> {

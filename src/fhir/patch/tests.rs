@@ -100,6 +100,203 @@ fn names_the_operation_that_cannot_be_done() {
     assert_eq!(error.to_string(), "operation 0: `path` leads to nothing in the resource");
 }
 
+/// One operation of a FHIRPath Patch, of pairs of a part's name and its `value[x]`.
+fn operation(parts: &[(&str, Value)]) -> Value {
+    let parts: Vec<Value> = parts
+        .iter()
+        .map(|(name, value)| {
+            let mut part = value.clone();
+            part["name"] = json!(name);
+            part
+        })
+        .collect();
+    json!({"name": "operation", "part": parts})
+}
+
+fn patched(before: &Value, parts: &[(&str, Value)]) -> Result<Value, PatchFault> {
+    let patch = json!({"resourceType": "Parameters", "parameter": [operation(parts)]});
+    super::parameters::apply(before, &patch, Limits::default()).map_err(|error| error.fault)
+}
+
+fn code(text: &str) -> Value {
+    json!({"valueCode": text})
+}
+
+fn string(text: &str) -> Value {
+    json!({"valueString": text})
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table, a case after the other")]
+fn does_each_operation_of_a_fhirpath_patch() {
+    let before = json!({"resourceType": "Patient", "id": "p", "birthDate": "1980", "_birthDate": {"id": "b"}, "name": [{"given": ["A", "B"], "_given": [{"id": "x"}, null]}, {"text": "C"}], "deceasedBoolean": true});
+    let check = |parts: &[(&str, Value)], pointer: &str, expected: Option<Value>| {
+        let after = patched(&before, parts).unwrap();
+        assert_eq!(after.pointer(pointer), expected.as_ref(), "{parts:?}: {after}");
+    };
+    check(
+        &[
+            ("type", code("add")),
+            ("path", string("Patient")),
+            ("name", string("active")),
+            ("value", json!({"valueBoolean": true})),
+        ],
+        "/active",
+        Some(json!(true)),
+    );
+    check(
+        &[
+            ("type", code("add")),
+            ("path", string("Patient")),
+            ("name", string("telecom")),
+            ("value", json!({"valueContactPoint": {"value": "1"}})),
+        ],
+        "/telecom",
+        Some(json!([{"value": "1"}])),
+    );
+    check(
+        &[
+            ("type", code("add")),
+            ("path", string("Patient.name[1]")),
+            ("name", string("given")),
+            ("value", string("D")),
+        ],
+        "/name/1/given",
+        Some(json!(["D"])),
+    );
+    check(
+        &[
+            ("type", code("add")),
+            ("path", string("Patient")),
+            ("name", string("multipleBirth")),
+            ("value", json!({"valueInteger": 2})),
+        ],
+        "/multipleBirthInteger",
+        Some(json!(2)),
+    );
+    check(
+        &[
+            ("type", code("add")),
+            ("path", string("Patient")),
+            ("name", string("contact")),
+            ("value", json!({"part": [{"name": "name", "valueHumanName": {"text": "E"}}]})),
+        ],
+        "/contact",
+        Some(json!([{"name": {"text": "E"}}])),
+    );
+    check(
+        &[
+            ("type", code("replace")),
+            ("path", string("Patient.birthDate")),
+            ("value", json!({"valueDate": "1990"})),
+        ],
+        "/birthDate",
+        Some(json!("1990")),
+    );
+    check(
+        &[
+            ("type", code("replace")),
+            ("path", string("Patient.deceased")),
+            ("value", json!({"valueDateTime": "2020"})),
+        ],
+        "/deceasedDateTime",
+        Some(json!("2020")),
+    );
+    check(
+        &[
+            ("type", code("replace")),
+            ("path", string("Patient.deceased")),
+            ("value", json!({"valueDateTime": "2020"})),
+        ],
+        "/deceasedBoolean",
+        None,
+    );
+    check(&[("type", code("delete")), ("path", string("Patient.birthDate"))], "/_birthDate", None);
+    check(
+        &[("type", code("delete")), ("path", string("Patient.gender"))],
+        "/birthDate",
+        Some(json!("1980")),
+    );
+    check(
+        &[("type", code("delete")), ("path", string("Patient.name[0].given[0]"))],
+        "/name/0/_given",
+        Some(json!([null])),
+    );
+    check(
+        &[("type", code("delete")), ("path", string("Patient.name.where(text = 'C')"))],
+        "/name/1",
+        None,
+    );
+    check(
+        &[
+            ("type", code("insert")),
+            ("path", string("Patient.name")),
+            ("index", json!({"valueInteger": 1})),
+            ("value", json!({"valueHumanName": {"text": "N"}})),
+        ],
+        "/name/1/text",
+        Some(json!("N")),
+    );
+    check(
+        &[
+            ("type", code("move")),
+            ("path", string("Patient.name")),
+            ("source", json!({"valueInteger": 1})),
+            ("destination", json!({"valueInteger": 0})),
+        ],
+        "/name/0/text",
+        Some(json!("C")),
+    );
+}
+
+#[test]
+fn says_why_a_fhirpath_patch_is_not_done() {
+    let before =
+        json!({"resourceType": "Patient", "id": "p", "name": [{"text": "A"}, {"text": "B"}]});
+    let check = |parts: &[(&str, Value)], expected: PatchFault| {
+        assert_eq!(patched(&before, parts).unwrap_err(), expected, "{parts:?}");
+    };
+    check(&[("path", string("Patient.name"))], PatchFault::Missing("type"));
+    check(&[("type", code("delete")), ("path", string("Patient.name"))], PatchFault::Several);
+    check(&[("type", code("delete")), ("path", string("Patient..name"))], PatchFault::NoPath);
+    check(
+        &[("type", code("replace")), ("path", string("Patient.gender")), ("value", code("male"))],
+        PatchFault::Path,
+    );
+    check(
+        &[("type", code("replace")), ("path", string("Patient.id"))],
+        PatchFault::Missing("value"),
+    );
+    check(
+        &[("type", code("replace")), ("path", string("Patient.id")), ("value", string("q"))],
+        PatchFault::Identity,
+    );
+    check(
+        &[
+            ("type", code("add")),
+            ("path", string("Patient")),
+            ("name", string("unheard")),
+            ("value", string("q")),
+        ],
+        PatchFault::Path,
+    );
+    check(
+        &[
+            ("type", code("insert")),
+            ("path", string("Patient.name")),
+            ("index", json!({"valueInteger": 9})),
+            ("value", string("q")),
+        ],
+        PatchFault::Path,
+    );
+    check(
+        &[("type", code("rename")), ("path", string("Patient.name"))],
+        PatchFault::UnknownOperation,
+    );
+    let error = super::parameters::apply(&before, &json!({}), Limits::default()).unwrap_err();
+    assert_eq!(error.fault, PatchFault::NotParameters);
+}
+
 proptest::proptest! {
     /// The library has its own reading of the same standard; it moves members around, so order is left out.
     #[test]

@@ -83,7 +83,7 @@ fn finds_nothing_wrong_with_what_is_right() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table, a line for each case")]
+#[expect(clippy::too_many_lines, reason = "a table, a case after the other")]
 fn names_the_place_and_the_rule() {
     let mut wrong = Vec::new();
     let mut check = |base: &Value, pointer: &str, value: Value, expected: &str| {
@@ -283,7 +283,7 @@ fn refuses_what_is_no_resource() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table, a line for each case")]
+#[expect(clippy::too_many_lines, reason = "a table, a case after the other")]
 fn knows_the_forms_of_primitives() {
     let check = |kind: &str, good: &[&str], bad: &[&str]| {
         for (texts, expected) in [(good, true), (bad, false)] {

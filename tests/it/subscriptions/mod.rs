@@ -87,9 +87,13 @@ impl Hook {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let script = Arc::new(Mutex::new(script.iter().cloned().collect::<VecDeque<_>>()));
         let (kept, said) = (Arc::clone(&calls), Arc::clone(&script));
-        tokio::spawn(async move {
+        tokio_util::task::TaskTracker::new().spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&kept), Arc::clone(&said)));
+                tokio_util::task::TaskTracker::new().spawn(serve(
+                    stream,
+                    Arc::clone(&kept),
+                    Arc::clone(&said),
+                ));
             }
         });
         Self { port, calls, script }
@@ -201,7 +205,7 @@ impl Site {
         let loaded = load(folder.path(), &LoadOptions::default());
         assert!(loaded.starts(), "{:?}", loaded.findings);
         let data: &Path = &loaded.engine.data;
-        let store = SqliteStore::open(SqliteOptions::new(&data.join("medway.db"))).await.unwrap();
+        let store = SqliteStore::open(SqliteOptions::new(data.join("medway.db"))).await.unwrap();
         let never = Box::new(|| Err("no reload here".to_owned()));
         let engine = Engine::start(&loaded, never, Arc::new(store), Clock::System).await.unwrap();
         let sources = engine.sources("gateway");

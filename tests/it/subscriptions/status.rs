@@ -65,8 +65,8 @@ async fn a_receiver_that_is_gone_turns_it_off() {
     site.observe("1", "a", 2).await;
     let status = site.get("Subscription/t/$status").await;
     let parameters = &status["entry"][0]["resource"]["parameter"];
-    let count = parameters.as_array().unwrap().iter();
-    let count = count.filter(|one| one["name"] == "events-since-subscription-start").next();
+    let mut count = parameters.as_array().unwrap().iter();
+    let count = count.find(|one| one["name"] == "events-since-subscription-start");
     assert_eq!(count.unwrap()["valueString"], "1");
     site.engine.stop().await;
 }

@@ -123,7 +123,7 @@ mod tests {
     fn a_secret_is_known_by_its_hash() {
         let plain = HashedSecret::read("tok_lab_1");
         let hashed = HashedSecret::read(
-            "sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbd62a11ef721d1542d8d",
+            "sha256:5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
         );
         assert!(plain.matches("tok_lab_1"));
         assert!(!plain.matches("tok_lab_2"));
