@@ -208,22 +208,14 @@ impl Subscriptions {
         }
     }
 
-    /// From now on its events are counted, unless it was only asked for yet.
+    /// It is known from now on, and counted unless it was only asked for yet.
     fn put(&self, live: &Arc<Live>, status: Status) {
         use std::sync::PoisonError;
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         // One that was active before goes on being counted while it is greeted again.
         let known = super::read_of(&self.live).contains_key(&live.id);
         if status != Status::Requested || known {
-            index.insert(Entry::new(
-                (live.destination, live.pinned),
-                &live.subscription,
-                &self.topics(&live.channel),
-                self.config.order,
-                self.config.deletes,
-            ));
+            self.count(live);
         }
-        drop(index);
         let mut all = self.live.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(live.id.clone(), Arc::clone(live));
         drop(all);
@@ -231,6 +223,18 @@ impl Subscriptions {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(live.destination, live.id.clone());
+    }
+
+    /// From now on its events are numbered.
+    pub(super) fn count(&self, live: &Live) {
+        let entry = Entry::new(
+            (live.destination, live.pinned),
+            &live.subscription,
+            &self.topics(&live.channel),
+            self.config.order,
+            self.config.deletes,
+        );
+        self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(entry);
     }
 
     async fn activated(&self, live: &Arc<Live>, old: Option<&Live>) -> Result<(), StoreError> {

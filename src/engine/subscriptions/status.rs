@@ -59,6 +59,10 @@ impl Subscriptions {
             index: values_of(&body, &self.reading(&live.settings.base)),
             body: Payload::new(body.to_string()),
         };
+        if status == Status::Active {
+            // Before anybody can read that it is active: what he writes then is an event.
+            self.count(live);
+        }
         let body = write.body.clone();
         let batch = ResourceBatch { writes: vec![write], ..ResourceBatch::default() };
         match store.write(batch).await? {
