@@ -132,7 +132,9 @@ async fn start_sinks(
                 let authority = options.base.split('/').nth(2).unwrap_or_default();
                 addresses.insert((authority.to_owned(), Protocol::Http));
             }
-            TransportOptions::File(_) | TransportOptions::Topic(_) => {}
+            TransportOptions::File(_)
+            | TransportOptions::Topic(_)
+            | TransportOptions::Resources(_) => {}
         }
     }
     let mut sinks = Vec::new();

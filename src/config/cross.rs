@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::config::engine::EngineConfig;
 use crate::config::load::File;
 use crate::config::outbound;
+use crate::fhir::definitions::r4;
 use crate::message::kind::Kind;
 use crate::tls::{ClientTls, ServerTls, TlsProfile};
 use crate::yaml::decode;
@@ -158,8 +159,43 @@ pub(super) fn topics(files: &mut [File]) {
     }
 }
 
-/// `ADT`, `ADT^*`, `ADT^A01`.
+/// Resources are written for a channel that serves them.
+pub(super) fn resources(files: &mut [File]) {
+    let serving = |root: &Node| {
+        root.get("from")?.get("fhir")?;
+        root.get("channel")?.text().map(str::to_owned)
+    };
+    let roots = files.iter().filter_map(|file| file.parsed.root.as_ref());
+    let known: Vec<String> = roots.filter_map(serving).collect();
+    for file in files {
+        let Some(root) = &file.parsed.root else { continue };
+        let destinations = root.get("to").map(Node::entries).unwrap_or_default();
+        let named =
+            destinations.iter().filter_map(|(_, node)| node.get("resources")?.get("channel"));
+        let mut found = Vec::new();
+        for node in named {
+            let name = node.text().unwrap_or_default();
+            if known.iter().any(|own| own == name) {
+                continue;
+            }
+            let said = format!("no channel {name} has a FHIR endpoint (`from: {{fhir: …}}`)");
+            let finding = Finding::error("E0424", node, said);
+            found.push(match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => finding.hint(format!("did you mean `{near}`?")).fix(near),
+                None if known.is_empty() => finding.hint("add a channel with `from: {fhir: …}`"),
+                None => finding.hint(format!("there are: {}", known.join(", "))),
+            });
+        }
+        file.parsed.findings.extend(found);
+    }
+}
+
+/// `ADT`, `ADT^*`, `ADT^A01`; `Patient`, `Patient^update`.
 fn is_event(topic: &str) -> bool {
+    let named = topic.split('^').next().unwrap_or_default();
+    if r4().resource(named).is_some() || named == "message" {
+        return true;
+    }
     let code = |text: &str| {
         text.len() == 3 && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
     };

@@ -116,6 +116,7 @@ pub fn load(directory: &Path, options: &LoadOptions) -> Loaded {
     if options.files.is_empty() {
         // Among some of the files, a topic's publisher may be missing.
         cross::topics(&mut files);
+        cross::resources(&mut files);
     }
     collect(engine, files, findings)
 }

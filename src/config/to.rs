@@ -15,6 +15,7 @@ use crate::destination::mllp::options::{
     AnswerForm, CommitAck, ControlIdCheck, KeepOpen, Listening, MllpDestinationOptions,
 };
 use crate::destination::pool::{Address, Balance, PoolOptions};
+use crate::destination::resources::ResourcesOptions;
 use crate::destination::topic::TopicOptions;
 use crate::destination::webhook::options::{Authorization, WebhookOptions};
 use crate::message::secret::Secret;
@@ -36,6 +37,8 @@ pub enum TransportOptions {
     Topic(TopicOptions),
     /// A FHIR server.
     Fhir(Box<FhirOptions>),
+    /// The engine's own resources.
+    Resources(ResourcesOptions),
 }
 
 /// One destination of a channel.
@@ -67,6 +70,13 @@ pub(super) fn read(
         TransportOptions::Fhir(Box::new(to_fhir::read(node, secrets, findings)))
     } else if let Some(node) = fields.node("file") {
         TransportOptions::File(Box::new(file(node, folder)))
+    } else if let Some(node) = fields.node("resources") {
+        let channel = node.get("channel").and_then(Node::text);
+        TransportOptions::Resources(ResourcesOptions {
+            channel: channel.unwrap_or_default().to_owned(),
+            stored_within: Fields::of(Some(node))
+                .duration("stored_within", ResourcesOptions::default().stored_within),
+        })
     } else {
         let node = fields.node("channel")?;
         let topic = node.text().or_else(|| node.get("topic").and_then(Node::text));

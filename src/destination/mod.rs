@@ -4,6 +4,7 @@ pub mod fhir;
 pub mod file;
 pub mod mllp;
 pub mod pool;
+pub mod resources;
 pub mod subscriber;
 pub mod topic;
 pub mod webhook;

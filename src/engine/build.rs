@@ -19,11 +19,13 @@ use crate::destination::file::FileDestination;
 use crate::destination::mllp::MllpDestination;
 use crate::destination::mllp::door::Doors;
 use crate::destination::mllp::options::{Listening, MllpDestinationOptions};
+use crate::destination::resources::ResourcesDestination;
 use crate::destination::topic::TopicDestination;
 use crate::destination::webhook::WebhookDestination;
 
 use crate::engine::publish::TopicPublisher;
 use crate::engine::registry::Registry;
+use crate::engine::upsert::ResourceWriter;
 use crate::source::fhir::audit::{Audit, AuditFile};
 use crate::source::fhir::extension::{Extension, NoExtension};
 use crate::source::fhir::options::FhirSourceOptions;
@@ -54,6 +56,7 @@ pub(crate) struct Parts {
     doors: Doors,
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
+    intake: Intake,
     clock: Clock,
 }
 
@@ -108,6 +111,7 @@ impl Parts {
         engine: &EngineConfig,
         store: &Arc<dyn Store>,
         registry: &Arc<Registry>,
+        intake: &Intake,
         clock: &Clock,
     ) -> Self {
         Self {
@@ -121,6 +125,7 @@ impl Parts {
             doors: Doors::default(),
             store: Arc::clone(store),
             registry: Arc::clone(registry),
+            intake: intake.clone(),
             clock: clock.clone(),
         }
     }
@@ -208,6 +213,11 @@ impl Parts {
                 let (store, registry) = (Arc::clone(&self.store), Arc::clone(&self.registry));
                 let publisher = TopicPublisher::new(name, store, registry, self.clock.clone());
                 Arc::new(TopicDestination::new(options.clone(), Arc::new(publisher)))
+            }
+            TransportOptions::Resources(options) => {
+                let (intake, clock) = (self.intake.clone(), self.clock.clone());
+                let writer = ResourceWriter::new(name, self.resources(), intake, clock);
+                Arc::new(ResourcesDestination::new(options.clone(), Arc::new(writer)))
             }
         })
     }

@@ -16,6 +16,7 @@ pub mod replay;
 pub mod retention;
 pub mod show;
 pub mod subscriptions;
+pub mod upsert;
 pub mod versions;
 
 use std::collections::BTreeMap;
@@ -131,7 +132,7 @@ impl Engine {
             stop_deliveries.clone(),
         ));
         let intake = Intake::with_limits(Arc::clone(&store), admit, loaded.engine.intake);
-        let parts = Parts::new(&loaded.engine, &store, &registry, &clock);
+        let parts = Parts::new(&loaded.engine, &store, &registry, &intake, &clock);
         let kept = Kept::new(loaded.engine.retention.clone());
         let names: Arc<RwLock<BTreeMap<DestinationId, String>>> = Arc::default();
         let ground = Ground {

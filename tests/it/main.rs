@@ -14,6 +14,7 @@ mod destination_fhir;
 mod destination_file;
 mod destination_mllp;
 mod destination_mllp_reverse;
+mod destination_resources;
 mod destination_webhook;
 mod door;
 mod examples;

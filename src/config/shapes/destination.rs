@@ -5,7 +5,7 @@ use crate::config::shapes::{COUNT, destination_mllp, language};
 use crate::yaml::shape::{Field, MapShape, Shape};
 
 /// Transports of this version.
-pub const TRANSPORTS: &[&str] = &["mllp", "webhook", "fhir", "file", "channel"];
+pub const TRANSPORTS: &[&str] = &["mllp", "webhook", "fhir", "file", "channel", "resources"];
 
 /// One destination.
 pub static DESTINATION: MapShape = MapShape {
@@ -53,6 +53,12 @@ pub static DESTINATION: MapShape = MapShape {
                 CHANNEL,
                 "{topic: lab-critical}",
                 "A topic of this engine, to which other channels listen.",
+            ),
+            Field::optional(
+                "resources",
+                Shape::Map(&RESOURCES),
+                "{channel: fhir-gateway}",
+                "The engine's own FHIR resources, as a channel with `from: {fhir: …}` serves them.",
             ),
             Field::optional(
                 "change",
@@ -408,6 +414,25 @@ static FILE: MapShape = MapShape::new(
             Shape::Duration,
             "30s",
             "Longest wait for the disk. Default 30s.",
+        ),
+    ],
+);
+
+static RESOURCES: MapShape = MapShape::new(
+    "to_resources",
+    "Writes FHIR resources into the engine's own store: what they do not say stays, what HL7 v2 removed goes.",
+    &[
+        Field::required(
+            "channel",
+            Shape::Text,
+            "fhir-gateway",
+            "The channel whose FHIR endpoint serves them; its `accept` and its destinations see them too.",
+        ),
+        Field::optional(
+            "stored_within",
+            Shape::Duration,
+            "30s",
+            "Longest wait for the resources to be stored. Default 30s.",
         ),
     ],
 );

@@ -152,6 +152,14 @@ pub(super) const CODES: &[Explanation] = &[
         right: "from: {mllp: {listen: 0.0.0.0:6661}}\nto: {lis: {mllp: {host: lis, port: 2575}}}",
     },
     Explanation {
+        code: "E0424",
+        title: "resources for a channel that serves none",
+        text: "`resources` writes into the engine's own FHIR store, where a channel with `from: {fhir: …}` \
+               serves them: `channel` names it.",
+        wrong: "resources: {channel: fhir-gatewy}",
+        right: "resources: {channel: fhir-gateway}",
+    },
+    Explanation {
         code: "E0441",
         title: "no resource type of FHIR R4",
         text: "`types` names resource types as FHIR R4 writes them: Patient, ServiceRequest, ….",
