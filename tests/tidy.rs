@@ -120,6 +120,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
         ".expose()",
         &[
             "access/",
+            "admin/content/",
             "admin/messages.rs",
             "admin/people.rs",
             "admin/sessions.rs",

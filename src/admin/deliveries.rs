@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::access::door::Actor;
 use crate::access::role::View;
 use crate::admin::problem::Problem;
+use crate::admin::scope;
 use crate::delivery::CommandError;
 use crate::delivery::queue::{Act, state_name};
 use crate::engine::Engine;
@@ -74,9 +75,7 @@ pub(crate) async fn exceptions(
     let limit = search.limit.unwrap_or(100).clamp(1, PAGE_MAX);
     let destination = match &search.destination {
         None => None,
-        Some(name) => {
-            Some(engine.destination_id(name).ok_or_else(|| Problem::missing("destination"))?)
-        }
+        Some(name) => Some(scope::destination(&engine, &actor, name)?),
     };
     let query = ExceptionQuery {
         destination,
@@ -91,7 +90,7 @@ pub(crate) async fn exceptions(
     let seqs: Vec<Seq> = rows.iter().map(|row| row.seq).collect();
     let messages = engine.store().messages(&seqs).await?;
     let mut list = Vec::with_capacity(rows.len());
-    for row in &rows {
+    for row in rows.iter().filter(|row| scope::sees_destination(&engine, &actor, row.destination)) {
         let message = messages.iter().find(|message| message.seq == row.seq);
         let mut value = exception(row, actor.view);
         if let Some(object) = value.as_object_mut() {
@@ -133,9 +132,7 @@ pub(crate) async fn destination_act(
     Path((channel, destination, act)): Path<(String, String, String)>,
     Json(reason): Json<Reason>,
 ) -> Result<Json<Value>, Problem> {
-    let id = engine
-        .destination_id(&format!("{channel}/{destination}"))
-        .ok_or_else(|| Problem::missing("destination"))?;
+    let id = scope::destination(&engine, &actor, &format!("{channel}/{destination}"))?;
     let (deliveries, reason) = (engine.deliveries(), reason.text()?);
     match act.as_str() {
         "pause" => deliveries.pause(id, &actor.name, &reason).await.map_err(refused)?,
@@ -152,9 +149,7 @@ pub(crate) async fn delivery_act(
     Path((channel, destination, message, act)): Path<(String, String, String, String)>,
     Json(reason): Json<Reason>,
 ) -> Result<Json<Value>, Problem> {
-    let id = engine
-        .destination_id(&format!("{channel}/{destination}"))
-        .ok_or_else(|| Problem::missing("destination"))?;
+    let id = scope::destination(&engine, &actor, &format!("{channel}/{destination}"))?;
     let message = MessageId::parse(&message)
         .ok_or_else(|| Problem::bad("bad_id", "a message id is a UUID"))?;
     let seq = engine.store().find(message).await?;

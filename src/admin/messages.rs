@@ -11,12 +11,16 @@ use serde_json::{Value, json};
 
 use crate::access::door::Actor;
 use crate::access::role::{Permission, View};
+use crate::admin::content::{self, mask};
 use crate::admin::deliveries::answer_text;
 use crate::admin::problem::Problem;
+use crate::admin::scope;
 use crate::engine::Engine;
 use crate::engine::replay::{ReplayError, ReplayRequest};
 use crate::message::StoredMessage;
 use crate::message::id::{MessageId, Seq};
+use crate::message::outcome::Outbound;
+use crate::message::plan::Disposition;
 use crate::message::time::Timestamp;
 use crate::message::verdict::Rendered;
 use crate::store::{DeliveryView, MessageQuery};
@@ -74,13 +78,9 @@ pub(crate) async fn search(
     let found = engine.store().search(query).await?;
     let full = u32::try_from(found.len()).is_ok_and(|count| count >= limit);
     let next = found.last().filter(|_| full).map(|message| message.seq.0);
-    let messages: Vec<Value> = found.iter().map(|message| summary(message, actor.view)).collect();
+    let seen = found.iter().filter(|message| scope::sees_message(&engine, &actor, message));
+    let messages: Vec<Value> = seen.map(|message| summary(message, actor.view)).collect();
     Ok(Json(json!({"messages": messages, "next": next})))
-}
-
-/// A value with its letters and digits hidden: its shape stays.
-fn masked(value: &str) -> String {
-    value.chars().map(|sign| if sign.is_alphanumeric() { '•' } else { sign }).collect()
 }
 
 /// A message without its deliveries, as much of it as `view` shows.
@@ -92,7 +92,7 @@ pub(crate) fn summary(message: &StoredMessage, view: View) -> Value {
         .filter(|_| view >= View::Masked)
         .map(|key| {
             let value = key.value.expose();
-            let value = if view == View::Full { value.to_owned() } else { masked(value) };
+            let value = if view == View::Full { value.to_owned() } else { mask::text(value) };
             json!({"name": &*key.name, "value": value})
         })
         .collect();
@@ -109,11 +109,18 @@ pub(crate) fn summary(message: &StoredMessage, view: View) -> Value {
     })
 }
 
-async fn stored(engine: &Engine, id: &str) -> Result<Arc<StoredMessage>, Problem> {
+/// A message that the actor sees.
+pub(crate) async fn stored(
+    engine: &Engine,
+    actor: &Actor,
+    id: &str,
+) -> Result<Arc<StoredMessage>, Problem> {
     let id =
         MessageId::parse(id).ok_or_else(|| Problem::bad("bad_id", "a message id is a UUID"))?;
     let seq = engine.store().find(id).await?;
-    engine.store().messages(&[seq]).await?.pop().ok_or_else(|| Problem::missing("message"))
+    let found = engine.store().messages(&[seq]).await?.pop();
+    let found = found.filter(|message| scope::sees_message(engine, actor, message));
+    found.ok_or_else(|| crate::store::StoreError::Missing.into())
 }
 
 /// One message: its envelope, where it came from, what became of it at each destination.
@@ -122,13 +129,14 @@ pub(crate) async fn one(
     Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let message = stored(&engine, &id).await?;
+    let message = stored(&engine, &actor, &id).await?;
     let mut value = summary(&message, actor.view);
     let deliveries: Vec<Value> = engine
         .store()
         .deliveries(message.seq)
         .await?
         .iter()
+        .filter(|view| scope::sees_destination(&engine, &actor, view.destination))
         .map(|view| delivery(&engine, view, actor.view))
         .collect();
     let origin = match &message.envelope.origin {
@@ -193,7 +201,7 @@ pub(crate) fn milliseconds(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Bytes cannot be masked: they are shown whole or not at all.
+/// What is sent is shown whole or not at all.
 fn whole(actor: &Actor) -> Result<(), Problem> {
     if actor.view == View::Full {
         Ok(())
@@ -202,16 +210,20 @@ fn whole(actor: &Actor) -> Result<(), Problem> {
     }
 }
 
-/// The bytes as received.
+/// The bytes as received; to a masked view as UTF-8 text with letters and digits hidden.
 pub(crate) async fn body(
     State(engine): State<Arc<Engine>>,
     Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    whole(&actor)?;
-    let message = stored(&engine, &id).await?;
-    let media_type = message.envelope.content_type.media_type();
-    Ok(download(media_type, message.payload.expose().clone()))
+    let masked = content::shows_values(&actor)?;
+    let message = stored(&engine, &actor, &id).await?;
+    let content_type = message.envelope.content_type;
+    if masked {
+        let text = content::masked_bytes(content_type, message.payload.expose());
+        return Ok(download("text/plain; charset=utf-8", text.into()));
+    }
+    Ok(download(content_type.media_type(), message.payload.expose().clone()))
 }
 
 /// The bytes one destination is sent, rendered again under the version of the message's plan.
@@ -221,16 +233,27 @@ pub(crate) async fn sent(
     Path((id, channel, destination)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
     whole(&actor)?;
-    let message = stored(&engine, &id).await?;
-    let number = engine
-        .destination_id(&format!("{channel}/{destination}"))
-        .ok_or_else(|| Problem::missing("destination"))?;
+    let message = stored(&engine, &actor, &id).await?;
+    let name = format!("{channel}/{destination}");
+    let _seen = scope::destination(&engine, &actor, &name)?;
+    let outbound = rendered(&engine, &message, &name)?;
+    Ok(download(outbound.content_type.media_type(), outbound.body))
+}
+
+/// What one destination is sent, under the version of the message's plan.
+pub(crate) fn rendered(
+    engine: &Engine,
+    message: &StoredMessage,
+    destination: &str,
+) -> Result<Outbound, Problem> {
+    let number =
+        engine.destination_id(destination).ok_or_else(|| Problem::missing("destination"))?;
     let entry = message
         .plan
         .entry(number)
         .ok_or_else(|| Problem::missing("delivery: the message's plan does not name it"))?;
-    match engine.versions().rendered(number, entry.version, &message) {
-        Rendered::Send(outbound) => Ok(download(outbound.content_type.media_type(), outbound.body)),
+    match engine.versions().rendered(number, entry.version, message) {
+        Rendered::Send(outbound) => Ok(outbound),
         Rendered::Hold(problem) | Rendered::Fail(problem) => {
             Err(Problem::conflict("not_rendered", format!("{}: {}", problem.cause, problem.text)))
         }
@@ -263,15 +286,23 @@ pub(crate) async fn replay(
     Path(id): Path<String>,
     Json(replay): Json<Replay>,
 ) -> Result<Json<Value>, Problem> {
-    let message =
-        MessageId::parse(&id).ok_or_else(|| Problem::bad("bad_id", "a message id is a UUID"))?;
+    let stored = stored(&engine, &actor, &id).await?;
+    let message = stored.envelope.id;
     let mut destinations = Vec::new();
     for name in &replay.destinations {
-        destinations.push(
-            engine
-                .destination_id(name)
-                .ok_or_else(|| Problem::missing(&format!("destination `{name}`")))?,
+        destinations.push(scope::destination(&engine, &actor, name)?);
+    }
+    if destinations.is_empty() && !actor.groups.is_empty() {
+        let meant =
+            stored.plan.entries.iter().filter(|one| one.disposition != Disposition::Filtered);
+        destinations.extend(
+            meant
+                .map(|entry| entry.destination)
+                .filter(|id| scope::sees_destination(&engine, &actor, *id)),
         );
+        if destinations.is_empty() {
+            return Err(Problem::missing("destination"));
+        }
     }
     let request =
         ReplayRequest { message, destinations, by: actor.name.clone(), reason: replay.reason };

@@ -5,6 +5,7 @@
 //! a URL.
 
 pub mod auth;
+mod content;
 pub mod deliveries;
 pub mod guard;
 pub mod health;
@@ -12,6 +13,7 @@ pub mod messages;
 mod people;
 pub mod problem;
 pub mod route;
+mod scope;
 pub mod serve;
 pub mod sessions;
 pub mod status;
@@ -66,6 +68,9 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
         ("POST", "/messages/search") => post(messages::search),
         ("GET", "/messages/{id}") => get(messages::one),
         ("GET", "/messages/{id}/body") => get(messages::body),
+        ("GET", "/messages/{id}/tree") => get(content::tree),
+        ("GET", "/messages/{id}/neighbours") => get(content::neighbours),
+        ("GET", "/messages/{id}/explain") => get(content::explain),
         ("GET", "/messages/{id}/sent/{channel}/{destination}") => get(messages::sent),
         ("POST", "/messages/{id}/replay") => post(messages::replay),
         ("POST", "/exceptions/search") => post(deliveries::exceptions),

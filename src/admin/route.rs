@@ -94,6 +94,9 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/messages/search", May(P::SeeMessages), "message.search", Shown),
     route("GET", "/messages/{id}", May(P::SeeMessages), "message.see", Shown),
     route("GET", "/messages/{id}/body", May(P::SeeContent), "message.content", Shown),
+    route("GET", "/messages/{id}/tree", May(P::SeeMessages), "message.tree", Shown),
+    route("GET", "/messages/{id}/neighbours", May(P::SeeMessages), "message.neighbours", Shown),
+    route("GET", "/messages/{id}/explain", May(P::SeeMessages), "message.explain", Shown),
     route(
         "GET",
         "/messages/{id}/sent/{channel}/{destination}",

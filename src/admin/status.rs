@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
+use crate::access::door::Actor;
 use crate::admin::problem::Problem;
+use crate::admin::scope;
 use crate::engine::Engine;
+use crate::message::id::DestinationId;
 
 /// Blocked lanes shown of one destination.
 const LANES_MAX: usize = 100;
@@ -31,11 +34,17 @@ pub(crate) async fn status(State(engine): State<Arc<Engine>>) -> Json<Value> {
 }
 
 /// Every channel in force, with its sources and destinations, and files that were refused.
-pub(crate) async fn channels(State(engine): State<Arc<Engine>>) -> Json<Value> {
+pub(crate) async fn channels(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+) -> Json<Value> {
     let registry = engine.registry().channels();
     let mut list = Vec::new();
     for live in registry.iter() {
         let name = &*live.channel.name;
+        if !scope::sees_channel(&engine, &actor, name) {
+            continue;
+        }
         let destinations: Vec<Value> =
             live.destinations.iter().map(|id| destination_value(&engine, *id)).collect();
         list.push(json!({
@@ -48,27 +57,30 @@ pub(crate) async fn channels(State(engine): State<Arc<Engine>>) -> Json<Value> {
     Json(json!({"channels": list, "refused": engine.refused_files()}))
 }
 
-fn destination_value(engine: &Engine, id: crate::message::id::DestinationId) -> Value {
+fn destination_value(engine: &Engine, id: DestinationId) -> Value {
     engine
         .destination_status(id)
         .unwrap_or_else(|| json!({"destination": engine.destination_name(id), "state": "stopped"}))
 }
 
 /// Every destination, what waits there and why.
-pub(crate) async fn destinations(State(engine): State<Arc<Engine>>) -> Json<Value> {
-    let list: Vec<Value> =
-        engine.destination_ids().into_iter().map(|id| destination_value(&engine, id)).collect();
+pub(crate) async fn destinations(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+) -> Json<Value> {
+    let ids = engine.destination_ids().into_iter();
+    let seen = ids.filter(|id| scope::sees_destination(&engine, &actor, *id));
+    let list: Vec<Value> = seen.map(|id| destination_value(&engine, id)).collect();
     Json(json!({"destinations": list}))
 }
 
 /// One destination with its endpoints and blocked lanes.
 pub(crate) async fn destination(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path((channel, destination)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
-    let id = engine
-        .destination_id(&format!("{channel}/{destination}"))
-        .ok_or_else(|| Problem::missing("destination"))?;
+    let id = scope::destination(&engine, &actor, &format!("{channel}/{destination}"))?;
     let mut value = destination_value(&engine, id);
     let lanes = engine.blocked_lanes(id, LANES_MAX).await?;
     if let Some(object) = value.as_object_mut() {
@@ -81,13 +93,15 @@ pub(crate) async fn destination(
 /// The sums of P4, read from the log.
 pub(crate) async fn conservation(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Json<Value>, Problem> {
     let sums = engine.store().conservation().await?;
     let list: Vec<Value> = sums
         .iter()
+        .filter(|sum| scope::sees_destination(&engine, &actor, DestinationId(sum.destination)))
         .map(|sum| {
             json!({
-                "destination": engine.destination_name(crate::message::id::DestinationId(sum.destination)),
+                "destination": engine.destination_name(DestinationId(sum.destination)),
                 "planned": sum.planned,
                 "filtered": sum.filtered,
                 "delivered": sum.delivered,

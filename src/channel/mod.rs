@@ -12,6 +12,7 @@ pub mod build;
 pub mod bundle;
 pub mod cases;
 pub mod compile;
+pub mod explain;
 pub mod expr;
 pub mod fhir_path;
 mod fields;

@@ -51,6 +51,8 @@ pub struct ChannelConfig {
     pub file: PathBuf,
     /// A title for people.
     pub title: Title,
+    /// The group of channels it belongs to: users and tokens may be limited to groups.
+    pub group: Option<String>,
     /// Whom to ask.
     pub owner: Option<String>,
     /// What it is for.
@@ -126,6 +128,7 @@ pub(super) fn read(
                 name: Arc::clone(&channel.name),
                 file: file.to_path_buf(),
                 title: title(root.get("title")),
+                group: text(&root, "group"),
                 owner: text(&root, "owner"),
                 description: text(&root, "description"),
                 source: source_options,

@@ -12,6 +12,13 @@ use crate::message::id::DestinationId;
 use crate::store::StoreError;
 
 impl Engine {
+    /// The group that a channel's file names.
+    #[must_use]
+    pub fn group_of(&self, channel: &str) -> Option<String> {
+        let applied = self.applied.read().unwrap_or_else(PoisonError::into_inner);
+        applied.get(channel).and_then(|config| config.group.clone())
+    }
+
     /// The sources of a channel.
     #[must_use]
     pub fn sources(&self, channel: &str) -> Vec<Value> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::channel::Channel;
 use crate::channel::bundle::Bundle;
 use crate::channel::compile::compile;
+use crate::channel::explain::Judged;
 use crate::channel::input::Input;
 use crate::delivery::render::Render;
 use crate::engine::readings::Readings;
@@ -23,6 +24,17 @@ use crate::yaml::parse::parse;
 /// Compiled versions kept; the oldest number goes first. Versions in force are few, old ones are asked
 /// for only while messages accepted under them wait.
 const VERSIONS_MAX: usize = 256;
+
+/// A filter as its file says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// The condition.
+    pub text: String,
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its column, from 1.
+    pub column: usize,
+}
 
 /// Renders stored messages under the version they were accepted under (P12).
 pub struct Versions {
@@ -70,9 +82,7 @@ impl Versions {
         {
             return Ok(Arc::clone(channel));
         }
-        let record = self.record(id)?;
-        let bundle = Bundle::unpack(&record.bundle.into())
-            .ok_or_else(|| format!("channel version {id} cannot be unpacked"))?;
+        let bundle = self.bundle(id)?;
         let channel = compiled(&bundle)
             .ok_or_else(|| format!("channel version {id} does not compile in this release"))?;
         let channel = Arc::new(channel);
@@ -165,6 +175,41 @@ impl Versions {
             channel: Arc::clone(&message.envelope.channel),
         };
         channel.render(&name, &input, &context)
+    }
+
+    /// Why a destination is chosen or not, under this version; `None` when the version is not to be had.
+    #[must_use]
+    pub fn explained(
+        &self,
+        version: VersionId,
+        destination: &str,
+        message: &StoredMessage,
+    ) -> Option<Judged> {
+        let channel = self.get(version).ok()?;
+        let input = self.read(message, channel.read_options);
+        channel.explain(destination, &input)
+    }
+
+    /// The `when` of a destination in this version's file; `None` when it has none.
+    #[must_use]
+    pub fn filter(&self, version: VersionId, destination: &str) -> Option<Filter> {
+        let bundle = self.bundle(version).ok()?;
+        let text = std::str::from_utf8(&bundle.channel).ok()?.to_owned();
+        let source = Arc::new(Source { name: "stored version".to_owned(), text });
+        let root = parse(Arc::clone(&source)).0?;
+        let when = root.get("to")?.get(destination)?.get("when")?;
+        let (line, column) = source.line_column(when.span.start);
+        Some(Filter { text: when.text()?.to_owned(), line, column })
+    }
+
+    /// The files of a version.
+    ///
+    /// # Errors
+    /// A sentence that says why there are none.
+    pub fn bundle(&self, id: VersionId) -> Result<Bundle, String> {
+        let record = self.record(id)?;
+        Bundle::unpack(&record.bundle.into())
+            .ok_or_else(|| format!("channel version {id} cannot be unpacked"))
     }
 
     /// The message as the channel reads it: read already at its admission or for another destination,

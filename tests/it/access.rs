@@ -24,34 +24,42 @@ use tower::ServiceExt;
 
 const PASSWORD: &str = "three herons wade";
 
-/// An engine without channels, its API, and a clock that stands still.
-struct House {
-    router: Router,
-    door: Arc<Door>,
-    clock: Clock,
-    folder: tempfile::TempDir,
-    engine: Arc<Engine>,
+/// An engine, its API, and a clock that stands still.
+pub(crate) struct House {
+    pub(crate) router: Router,
+    pub(crate) door: Arc<Door>,
+    pub(crate) clock: Clock,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) engine: Arc<Engine>,
 }
 
 /// Somebody who uses the API.
 #[derive(Default, Clone)]
-struct Caller {
-    cookie: Option<String>,
-    csrf: Option<String>,
-    bearer: Option<String>,
+pub(crate) struct Caller {
+    pub(crate) cookie: Option<String>,
+    pub(crate) csrf: Option<String>,
+    pub(crate) bearer: Option<String>,
 }
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl House {
     async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these channels: name and file.
+    pub(crate) async fn with(channels: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         std::fs::create_dir(path.join("channels")).unwrap();
+        for (name, text) in channels {
+            std::fs::write(path.join(format!("channels/{name}.yaml")), text).unwrap();
+        }
         std::fs::create_dir(path.join("data")).unwrap();
         std::fs::write(path.join("engine.yaml"), "data: data\nchannels: channels\n").unwrap();
         let loaded = load(path, &LoadOptions::default());
@@ -59,8 +67,9 @@ impl House {
         let store = SqliteStore::open(SqliteOptions::new(path.join("data/medway.db"))).await;
         let store: Arc<dyn Store> = Arc::new(store.unwrap());
         let clock = Clock::manual(Timestamp(1_800_000_000_000_000));
-        let never = Box::new(|| Err("this test does not reload".to_owned()));
-        let engine = Engine::start(&loaded, never, store, clock.clone()).await.unwrap();
+        let again = path.to_path_buf();
+        let loader = Box::new(move || Ok(load(&again, &LoadOptions::default())));
+        let engine = Engine::start(&loaded, loader, store, clock.clone()).await.unwrap();
         let access = SqliteAccess::open(&path.join("data/access.db")).await.unwrap();
         let door = Door::new(Arc::new(access), clock.clone(), DoorOptions::default()).unwrap();
         let door = Arc::new(door);
@@ -70,13 +79,19 @@ impl House {
         Self { router, door, clock, folder, engine }
     }
 
-    fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         let Clock::Manual(moment) = &self.clock else { unreachable!("the clock is manual") };
         let micros = i64::try_from(time.as_micros()).unwrap();
         moment.fetch_add(micros, std::sync::atomic::Ordering::SeqCst);
     }
 
-    async fn call(&self, caller: &Caller, method: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn call(
+        &self,
+        caller: &Caller,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("/api/v1{path}"));
         if let Some(cookie) = &caller.cookie {
             request = request.header("cookie", format!("other=1; medway={cookie}"));
@@ -96,7 +111,7 @@ impl House {
         self.send(request.unwrap()).await
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -111,15 +126,21 @@ impl House {
     }
 
     /// Adds a user of these roles, without the API.
-    async fn person(&self, name: &str, roles: &[Role]) -> Caller {
+    pub(crate) async fn person(&self, name: &str, roles: &[Role]) -> Caller {
+        self.person_of(name, roles, &[]).await
+    }
+
+    /// The same, limited to these groups of channels.
+    pub(crate) async fn person_of(&self, name: &str, roles: &[Role], groups: &[&str]) -> Caller {
         let view = roles.iter().map(|role| role.view()).max().unwrap();
         let password = Some(medway::message::secret::Secret::new(PASSWORD));
-        let user = self.door.new_user(name, name, password, roles, view).await.unwrap();
+        let mut user = self.door.new_user(name, name, password, roles, view).await.unwrap();
+        user.groups = groups.iter().map(|group| (*group).to_owned()).collect();
         assert!(self.door.store().add_user(&user).await.unwrap());
         caller_of(&self.sign_in(name, PASSWORD, None).await)
     }
 
-    async fn trail(&self) -> Vec<String> {
+    pub(crate) async fn trail(&self) -> Vec<String> {
         let records = self.door.store().audit_from(1, 1000).await.unwrap();
         let line = |one: &medway::store::access::AuditRecord| {
             let entry = &one.entry;
@@ -128,7 +149,7 @@ impl House {
         records.iter().map(|one| line(one).trim_end().to_owned()).collect()
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.engine.stop().await;
         self.door.store().close_access().await;
         drop(self.folder);

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod admin;
 mod channels;
 mod delivery;
 mod destination_fhir;

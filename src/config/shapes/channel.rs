@@ -22,6 +22,12 @@ pub static CHANNEL: MapShape = MapShape {
                 "{en: Patient sync, zh: 患者信息同步}",
                 "A title for people, in one or both languages.",
             ),
+            Field::optional(
+                "group",
+                Shape::Name,
+                "laboratory",
+                "The group it belongs to. Users and API tokens can be limited to groups: they see these channels and their messages and no others.",
+            ),
             Field::optional("owner", Shape::Text, "interfaces@hospital.example", "Whom to ask."),
             Field::optional(
                 "description",

@@ -1,0 +1,44 @@
+//! Who sees which channels: a user or token limited to groups sees the channels whose file says one of
+//! them (`group:`), and the messages that came to or went through such a channel. What is not seen is
+//! answered as if it did not exist.
+
+use crate::access::door::Actor;
+use crate::admin::problem::Problem;
+use crate::engine::Engine;
+use crate::message::StoredMessage;
+use crate::message::id::DestinationId;
+
+/// Whether a channel is within the actor's groups.
+pub(crate) fn sees_channel(engine: &Engine, actor: &Actor, channel: &str) -> bool {
+    actor.groups.is_empty()
+        || engine.group_of(channel).is_some_and(|group| actor.groups.contains(&group))
+}
+
+/// Whether a destination's channel is within the actor's groups.
+pub(crate) fn sees_destination(engine: &Engine, actor: &Actor, id: DestinationId) -> bool {
+    if actor.groups.is_empty() {
+        return true;
+    }
+    let name = engine.destination_name(id);
+    name.split_once('/').is_some_and(|(channel, _)| sees_channel(engine, actor, channel))
+}
+
+/// Whether a message came to, or goes to, a channel within the actor's groups.
+pub(crate) fn sees_message(engine: &Engine, actor: &Actor, message: &StoredMessage) -> bool {
+    sees_channel(engine, actor, &message.envelope.channel)
+        || message
+            .plan
+            .entries
+            .iter()
+            .any(|entry| sees_destination(engine, actor, entry.destination))
+}
+
+/// The number of a destination that the actor sees.
+pub(crate) fn destination(
+    engine: &Engine,
+    actor: &Actor,
+    name: &str,
+) -> Result<DestinationId, Problem> {
+    let found = engine.destination_id(name).filter(|id| sees_destination(engine, actor, *id));
+    found.ok_or_else(|| Problem::missing("destination"))
+}
