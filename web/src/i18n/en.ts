@@ -1,6 +1,9 @@
 // Texts in English.
 
+import { enPeople } from './en-people';
+
 export const en = {
+  ...enPeople,
   'app.name': 'Medway',
   'app.skip': 'Skip to content',
   'app.unreachable': 'The engine does not answer since {since}. What you see may be old.',

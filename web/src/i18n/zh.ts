@@ -1,8 +1,10 @@
 // 中文文本。
 
 import type { en } from './en';
+import { zhPeople } from './zh-people';
 
 export const zh: Record<keyof typeof en, string> = {
+  ...zhPeople,
   'app.name': 'Medway',
   'app.skip': '跳到正文',
   'app.unreachable': '引擎自 {since} 起没有应答，所见内容可能已过时。',

@@ -1,5 +1,7 @@
 // The engine's API. The page knows nothing that this file does not ask for.
 
+import { t } from './i18n.svelte';
+
 /** A refusal of the engine (RFC 9457). */
 export class Problem extends Error {
   constructor(
@@ -13,12 +15,12 @@ export class Problem extends Error {
 
 export interface Session {
   user: string;
-  roles: string[];
+  groups: string[];
   view: 'counts' | 'metadata' | 'masked' | 'full';
   permissions: string[];
   csrf: string;
-  expires_at: string;
-  break_glass_until: string | null;
+  expires_at: string | null;
+  emergency_until: string | null;
 }
 
 export interface Destination {
@@ -153,6 +155,97 @@ export interface MessageSearch {
   limit?: number;
 }
 
+export interface User {
+  name: string;
+  display: string;
+  roles: string[];
+  groups?: string[];
+  view: string;
+  second_factor: boolean;
+  disabled: boolean;
+  locked: boolean;
+  created_at: string;
+}
+
+export interface NewUser {
+  name: string;
+  display?: string;
+  password: string;
+  roles: string[];
+  view?: string;
+  groups?: string[];
+}
+
+export interface UserChange {
+  display?: string;
+  password?: string;
+  roles?: string[];
+  groups?: string[];
+  view?: string;
+  disabled?: boolean;
+  second_factor?: false;
+  locked?: false;
+}
+
+export interface Token {
+  name: string;
+  roles: string[];
+  view: string;
+  created_by: string;
+  created_at: string;
+  ends_at: string;
+  revoked: boolean;
+}
+
+export interface AuditRecord {
+  number: number;
+  at: string;
+  actor: string;
+  address: string;
+  action: string;
+  outcome: string;
+  object: string;
+  reason: string;
+}
+
+export interface AuditSearch {
+  actor?: string;
+  action?: string;
+  object?: string;
+  since?: string;
+  until?: string;
+  before?: number;
+  limit?: number;
+}
+
+export type Verified = { whole: true; records: number; head: string } | { whole: false; record: number; why: string };
+
+export interface Subscription {
+  id: string;
+  channel: string;
+  destination: string;
+  status: string;
+  since: string;
+  topic: string;
+  endpoint: string;
+  content: string;
+  events: number;
+  failures: number;
+  failing_since: string | null;
+  last_success: string | null;
+  last_failure: string | null;
+  signed: boolean;
+  delivery: {
+    pending: number;
+    in_flight: number;
+    retry: number;
+    behind: number;
+    dead: number;
+    paused: string | null;
+    next_attempt: string | null;
+  } | null;
+}
+
 let csrf = '';
 let onSignedOut: () => void = () => {};
 
@@ -166,22 +259,36 @@ export function remember(session: Session): void {
   csrf = session.csrf;
 }
 
-async function call(method: string, path: string, body?: unknown): Promise<Response> {
+/** Keys of changes that got no answer: the same change sent again carries the same key and is done once. */
+const unanswered = new Map<string, string>();
+
+/** A random name; `crypto.randomUUID` is there on pages with TLS alone. */
+const drawn = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+
+async function call(method: string, path: string, body?: unknown, match?: string): Promise<Response> {
   const headers: Record<string, string> = { accept: 'application/json' };
   if (body !== undefined) headers['content-type'] = 'application/json';
   if (method !== 'GET') headers['x-csrf-token'] = csrf;
+  if (match) headers['if-match'] = match;
   const request: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
   if (body !== undefined) request.body = JSON.stringify(body);
+  const once = method === 'POST' && !/^\/(session|setup)|\/(search|groups|preview)$/.test(path) ? `${path} ${request.body}` : '';
+  if (once) {
+    const key = unanswered.get(once) ?? drawn();
+    unanswered.set(once, key);
+    headers['idempotency-key'] = key;
+  }
   let response: Response;
   try {
     response = await fetch(`/api/v1${path}`, request);
   } catch {
-    throw new Problem(0, 'unreachable', 'The engine does not answer.');
+    throw new Problem(0, 'unreachable', t('app.noAnswer'));
   }
+  unanswered.delete(once);
   if (response.ok) return response;
   const said = await response.json().catch(() => ({}));
   const problem = new Problem(response.status, said.code ?? 'fault', said.detail ?? response.statusText);
-  if (response.status === 401 && path !== '/session') onSignedOut();
+  if (response.status === 401 && !/^\/(session|setup)/.test(path)) onSignedOut();
   throw problem;
 }
 
@@ -215,6 +322,27 @@ export const api = {
     json<{ message: string; destinations: string[] }>('POST', `/messages/${part(id)}/replay`, { destinations, reason }),
   exceptions: (query: { state?: string; destination?: string; after?: [number, number]; limit?: number }) =>
     json<{ exceptions: Exception[]; next: [number, number] | null }>('POST', '/exceptions/search', query),
+  users: () => json<{ users: User[]; roles: string[] }>('GET', '/users'),
+  addUser: (user: NewUser) => json<User>('POST', '/users', user),
+  changeUser: (name: string, change: UserChange) => json<User>('PUT', `/users/${part(name)}`, change),
+  tokens: () => json<{ tokens: Token[] }>('GET', '/tokens'),
+  addToken: (token: { name: string; roles: string[]; view?: string; days: number }) =>
+    json<{ name: string; token: string; ends_at: string }>('POST', '/tokens', token),
+  revokeToken: (name: string) => call('DELETE', `/tokens/${part(name)}`),
+  password: (old: string, fresh: string) => call('POST', '/session/password', { old, new: fresh }),
+  drawFactor: () => json<{ drawn: string; link: string }>('POST', '/session/second-factor', {}),
+  enrolFactor: (drawn: string, code: string) => json<{ enrolled: boolean }>('POST', '/session/second-factor', { drawn, code }),
+  emergency: (password: string, reason: string) =>
+    json<{ emergency_until: string }>('POST', '/session/emergency', { password, reason }),
+  audit: (query: AuditSearch) => json<{ records: AuditRecord[]; next: number | null }>('POST', '/audit/search', query),
+  verifyAudit: () => json<Verified>('GET', '/audit/verify'),
+  subscriptions: () => json<{ subscriptions: Subscription[] }>('GET', '/subscriptions'),
+  subscription: (id: string) => json<Subscription>('GET', `/subscriptions/${part(id)}`),
+  subscriptionAct: (id: string, act: string, reason: string, event?: number) =>
+    json<{ accepted?: boolean; code?: string | null }>('POST', `/subscriptions/${part(id)}/${act}`, { reason, ...(event === undefined ? {} : { event }) }),
+  subscriptionSecret: (id: string, reason: string, overlap: number) =>
+    json<{ secret: string | null; public: string | null; overlap_seconds: number }>('POST', `/subscriptions/${part(id)}/secret`, { reason, overlap_seconds: overlap }),
+  reload: (reason: string) => json<unknown>('POST', '/reload', { reason }),
   deliveryAct: (destination: string, message: string, act: string, reason: string) =>
     call('POST', `/deliveries/${place(destination)}/${part(message)}/${act}`, { reason }),
 };

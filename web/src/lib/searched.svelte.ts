@@ -3,6 +3,8 @@
 class Searched {
   name = $state('');
   value = $state('');
+  /** Counts searches, so that the same one can be made again. */
+  turn = $state(0);
 }
 
 export const searched = new Searched();

@@ -30,6 +30,15 @@ class Who {
     this.state = { is: 'out', expired: false };
   }
 
+  /** Takes note of rights that have changed, e.g. by emergency access. */
+  async refresh(): Promise<void> {
+    this.enter(await api.session());
+  }
+
+  get session(): Session | undefined {
+    return this.state.is === 'in' ? this.state.session : undefined;
+  }
+
   /** Whether the person may do that; the engine checks it again. */
   may(permission: string): boolean {
     return this.state.is === 'in' && this.state.session.permissions.includes(permission);

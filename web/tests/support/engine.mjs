@@ -1,0 +1,215 @@
+// The real engine in a folder of its own, receivers that answer as told, and a sender.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
+/** The binary that is tried. */
+export const BINARY = process.env.MEDWAY_BINARY ?? join(ROOT, 'target/debug/medway');
+
+const START = Buffer.from([0x0b]);
+const END = Buffer.from([0x1c, 0x0d]);
+
+/** A port nobody listens on now. */
+export async function freePort() {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Asks again and again until the answer is a true one; fails after a while with what it waited for. */
+export async function until(what, ask, milliseconds = 30_000) {
+  const deadline = Date.now() + milliseconds;
+  for (;;) {
+    const found = await ask();
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`waited ${milliseconds} ms for ${what}`);
+    await new Promise((go) => setTimeout(go, 50));
+  }
+}
+
+/** Calls back with each frame of a stream. */
+function frames(socket, take) {
+  let kept = Buffer.alloc(0);
+  socket.on('data', (bytes) => {
+    kept = Buffer.concat([kept, bytes]);
+    for (;;) {
+      const end = kept.indexOf(END);
+      if (end < 0) return;
+      take(kept.subarray(kept.indexOf(START) + 1, end).toString('utf8'));
+      kept = kept.subarray(end + END.length);
+    }
+  });
+  socket.on('error', () => socket.destroy());
+}
+
+/** A receiver that answers each message as `answer` says: `[code, text]`. */
+export class Receiver {
+  answer = () => ['AA', ''];
+  got = [];
+
+  static async open() {
+    const receiver = new Receiver();
+    receiver.server = createServer((socket) => {
+      frames(socket, (text) => {
+        const id = text.split('\r')[0].split('|')[9];
+        const [code, words] = receiver.answer(text);
+        if (code === 'AA') receiver.got.push(text);
+        const reply = `MSH|^~\\&|R|R|M|M|20261127||ACK|${id}|P|2.5.1\rMSA|${code}|${id}|${words}\r`;
+        socket.write(Buffer.concat([START, Buffer.from(reply), END]));
+      });
+    });
+    receiver.server.listen(0, '127.0.0.1');
+    await once(receiver.server, 'listening');
+    receiver.port = receiver.server.address().port;
+    return receiver;
+  }
+
+  close() {
+    this.server.close();
+  }
+}
+
+/** Sends messages over one connection; answers the codes of their acknowledgements. */
+export async function send(port, messages) {
+  const socket = connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  const codes = [];
+  const all = new Promise((done, failed) => {
+    frames(socket, (text) => {
+      codes.push(/MSA\|(\w\w)/.exec(text)?.[1]);
+      if (codes.length === messages.length) done();
+    });
+    socket.on('close', () => failed(new Error('the engine closed the connection')));
+  });
+  for (const text of messages) socket.write(Buffer.concat([START, Buffer.from(text), END]));
+  await all;
+  socket.end();
+  return codes;
+}
+
+let drawn = 0;
+
+/** A result with an accession number; `fields` replaces fields by path. */
+export function result(fields = {}) {
+  drawn += 1;
+  const all = { id: `T${Date.now()}${drawn}`, event: 'R01', mrn: '900100', name: 'Testperson^Ada', accession: `ACC${drawn}`, value: '4.2', note: 'made up', ...fields };
+  return [
+    `MSH|^~\\&|LAB|MAIN|MW|MAIN|20261127080000+0000||ORU^${all.event}|${all.id}|P|2.5.1|||||||UNICODE UTF-8`,
+    `PID|1||${all.mrn}^^^MAIN^MR||${all.name}||19800102|F`,
+    'PV1|1|I|ICU^1^A',
+    `OBR|1|ORD1|${all.accession}|K^Potassium|||20261127080000`,
+    `OBX|1|NM|K^Potassium||${all.value}|mmol/L|3.5-5.1|N|||F`,
+    `NTE|1||${all.note}`,
+    '',
+  ].join('\r');
+}
+
+export class Engine {
+  /** Writes the configuration: one channel `trial` to `emr`, `lis` and `billing`. */
+  static async prepare({ emr, lis }) {
+    if (!existsSync(BINARY)) throw new Error(`${BINARY} is not there: cargo build`);
+    const engine = new Engine();
+    engine.folder = mkdtempSync(join(tmpdir(), 'medway-web-'));
+    [engine.port, engine.admin] = [await freePort(), await freePort()];
+    engine.url = `http://127.0.0.1:${engine.admin}`;
+    mkdirSync(join(engine.folder, 'channels'));
+    engine.write('channels/trial.yaml', `channel: trial
+title: {en: Trial, zh: 试验}
+order_by: PID-3.1
+from: {mllp: {listen: "127.0.0.1:${engine.port}"}, ack: after_stored}
+accept: {duplicate: none}
+search_keys: {mrn: PID-3.1, accession: OBR-3.1, order: OBR-2.1, name: {path: PID-5, mask: true}}
+to:
+  emr:
+    mllp: {host: 127.0.0.1, port: ${emr.port}}
+    order: none
+    change: [{set: {MSH-5: EMR, NTE-3: checked}}]
+  lis:
+    mllp: {host: 127.0.0.1, port: ${lis.port}}
+    on_ack: strict_order
+    retry: {first: 1h, max: 1h, for: 72h, then: hold}
+  billing:
+    when: MSH-9.2 is A01
+    mllp: {host: 127.0.0.1, port: ${emr.port}}
+tests:
+  - name: a result is not billed
+    send: result.hl7
+    expect: {ack: AA, emr: sent, billing: nothing}
+`);
+    engine.write('channels/result.hl7', result());
+    engine.write('engine.yaml', `data: data\nchannels: channels\nadmin: {listen: "127.0.0.1:${engine.admin}"}\n`);
+    return engine;
+  }
+
+  write(name, text) {
+    writeFileSync(join(this.folder, name), text);
+  }
+
+  /** Starts it and waits until it is ready. */
+  async start() {
+    const log = createWriteStream(join(this.folder, 'log'), { flags: 'a' });
+    this.child = spawn(BINARY, ['serve', '--config', join(this.folder, 'engine.yaml')], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child.stdout.pipe(log);
+    this.child.stderr.pipe(log);
+    await until('the engine to be ready', async () => {
+      if (this.child.exitCode !== null) throw new Error(`the engine ended:\n${this.log()}`);
+      return (await fetch(`${this.url}/readyz`).catch(() => undefined))?.ok;
+    });
+    return this;
+  }
+
+  log() {
+    return readFileSync(join(this.folder, 'log'), 'utf8');
+  }
+
+  /** The one-time link it printed. */
+  async invitation() {
+    return until('the one-time link', () => /http:\/\/\S+\/setup#\S+/.exec(this.log())?.[0]);
+  }
+
+  /** Calls the API with the engine's own token. */
+  async api(method, path, body) {
+    const token = readFileSync(join(this.folder, 'data/admin.token'), 'utf8').trim();
+    const response = await fetch(`${this.url}/api/v1${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text ? JSON.parse(text) : undefined;
+  }
+
+  /** Adds somebody; answers the password. */
+  async person(name, roles) {
+    const password = `made-up ${name} phrase`;
+    await this.api('POST', '/users', { name, password, roles });
+    return password;
+  }
+
+  /** A field of a destination's status once `is` holds for it. */
+  async destination(name, is) {
+    return until(`${name} to be as wished`, async () => {
+      const one = await this.api('GET', `/destinations/trial/${name}`);
+      return is(one) ? one : undefined;
+    });
+  }
+
+  async stop() {
+    if (this.child && this.child.exitCode === null) {
+      this.child.kill('SIGTERM');
+      await once(this.child, 'exit');
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
