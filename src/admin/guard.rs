@@ -3,11 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
-use axum::http::{HeaderMap, Method};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::error;
@@ -17,18 +18,16 @@ use crate::access::token;
 use crate::admin::BODY_BYTES_MAX;
 use crate::admin::auth::Token;
 use crate::admin::problem::Problem;
-use crate::admin::route::{Needs, Recorded, Route, find};
+use crate::admin::route::{Needs, ROUTES, Recorded, Route, find};
+use crate::admin::sessions::Cookies;
 use crate::store::access::AuditEntry;
 
-/// The session's cookie. The prefix binds it to this host and to TLS; without TLS browsers would not
-/// send it, so there it has a plain name.
-pub const COOKIE_SECURE: &str = "__Host-medway";
-/// See [`COOKIE_SECURE`].
-pub const COOKIE_PLAIN: &str = "medway";
 /// What a page sends beside its cookie.
 const CSRF_HEADER: &str = "x-csrf-token";
 /// Longest reason kept on record, in characters.
 const REASON_CHARS_MAX: usize = 500;
+/// For the body of a request: it is short, and who sends it byte by byte holds a connection.
+const BODY_WAIT: Duration = Duration::from_secs(20);
 
 /// What the guard knows.
 #[derive(Clone)]
@@ -37,6 +36,9 @@ pub struct Guard {
     pub token: Token,
     /// Users, sessions, tokens.
     pub door: Arc<Door>,
+    /// Which cookie holds a session here. The other name is not looked at: a page without TLS on the
+    /// same host could plant it.
+    pub cookies: Cookies,
 }
 
 /// The caller's address, for records.
@@ -55,9 +57,51 @@ pub(crate) async fn check(
     next: Next,
 ) -> Response {
     match guarded(guard, &matched, &params, request, next).await {
-        Ok(response) => response,
+        Ok(response) => worded(response).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// A request that did not even reach its handler is refused in plain words by what reads requests; the
+/// caller gets them as a problem like any other.
+async fn worded(response: Response) -> Response {
+    let plain = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_none_or(|value| value.as_bytes().starts_with(b"text/plain"));
+    let status = response.status();
+    if !status.is_client_error() || !plain {
+        return response;
+    }
+    let said = to_bytes(response.into_body(), BODY_BYTES_MAX).await.unwrap_or_default();
+    let detail = String::from_utf8_lossy(&said).into_owned();
+    Problem::with(status, "bad_request", detail).into_response()
+}
+
+/// The body of a request within its size and its time.
+async fn whole(request: Request, wait: Duration) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    let read = tokio::time::timeout(wait, to_bytes(body, BODY_BYTES_MAX)).await;
+    let body = match read {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return Err(Problem::with(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                format!(
+                    "a request has at most {BODY_BYTES_MAX} bytes, and this one had more or ended early"
+                ),
+            ));
+        }
+        Err(_) => {
+            return Err(Problem::with(
+                StatusCode::REQUEST_TIMEOUT,
+                "too_slow",
+                format!("the request was not whole after {} seconds", wait.as_secs()),
+            ));
+        }
+    };
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 async fn guarded(
@@ -68,12 +112,12 @@ async fn guarded(
     next: Next,
 ) -> Result<Response, Problem> {
     let path = matched.as_str().strip_prefix("/api/v1").unwrap_or_default();
-    let route = find(request.method().as_str(), path).ok_or_else(|| Problem::missing("route"))?;
+    let route = find(request.method().as_str(), path).ok_or_else(|| unanswered(path))?;
     let address = address(&request);
     request.extensions_mut().insert(Address(address.clone()));
     if route.needs == Needs::Nothing {
         same_site(request.headers())?;
-        return Ok(next.run(request).await);
+        return Ok(next.run(whole(request, BODY_WAIT).await?).await);
     }
     let actor = identify(&guard, &mut request).await?;
     let mut entry = AuditEntry {
@@ -93,7 +137,7 @@ async fn guarded(
         return Err(Problem::forbidden(permission.name()));
     }
     request.extensions_mut().insert(actor);
-    follow(&guard.door, route, entry, request, next).await
+    follow(&guard.door, route, entry, whole(request, BODY_WAIT).await?, next).await
 }
 
 /// Runs the route with its record before or behind it.
@@ -116,9 +160,10 @@ async fn follow(
         }
         Recorded::Done => {
             let (parts, body) = request.into_parts();
+            // It is in memory already: see `whole`.
             let body = to_bytes(body, BODY_BYTES_MAX)
                 .await
-                .map_err(|_| Problem::bad("bad_body", "the body is too large or ended early"))?;
+                .map_err(|_| Problem::fault("the body of the request was lost"))?;
             entry.reason = reason(&body);
             record(door, entry.clone()).await?;
             let response = next.run(Request::from_parts(parts, Body::from(body))).await;
@@ -130,6 +175,17 @@ async fn follow(
             Ok(response)
         }
     }
+}
+
+/// Nothing answers this method at this path.
+fn unanswered(path: &str) -> Problem {
+    let methods: Vec<&str> =
+        ROUTES.iter().filter(|route| route.path == path).map(|route| route.method).collect();
+    if methods.is_empty() {
+        return Problem::missing("route");
+    }
+    let detail = format!("this route answers {}", methods.join(" and "));
+    Problem::with(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
 /// What cannot go on record is refused.
@@ -157,7 +213,7 @@ async fn identify(guard: &Guard, request: &mut Request) -> Result<Actor, Problem
         }
         return guard.door.by_token(presented).await?.ok_or_else(Problem::unauthorized);
     }
-    let session = session_of(headers).ok_or_else(Problem::unauthorized)?.to_owned();
+    let session = session_of(guard.cookies, headers).ok_or_else(Problem::unauthorized)?.to_owned();
     let (actor, _) = guard.door.by_session(&session).await?.ok_or_else(Problem::unauthorized)?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         same_site(headers)?;
@@ -172,11 +228,11 @@ async fn identify(guard: &Guard, request: &mut Request) -> Result<Actor, Problem
 }
 
 /// The session's token in the cookies.
-pub(crate) fn session_of(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs =
-        cookies.flat_map(|text| text.split(';')).filter_map(|one| one.trim().split_once('='));
-    let mut found = pairs.filter(|(name, _)| matches!(*name, COOKIE_SECURE | COOKIE_PLAIN));
+pub(crate) fn session_of(cookies: Cookies, headers: &HeaderMap) -> Option<&str> {
+    let ours = cookies.name();
+    let sent = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = sent.flat_map(|text| text.split(';')).filter_map(|one| one.trim().split_once('='));
+    let mut found = pairs.filter(|(name, _)| *name == ours);
     found.next().map(|(_, value)| value)
 }
 
@@ -208,4 +264,17 @@ fn reason(body: &Bytes) -> String {
     let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let text = value.as_ref().and_then(|value| value.get("reason")?.as_str());
     text.unwrap_or_default().chars().take(REASON_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let refused =
+            whole(Request::new(Body::from_stream(never)), Duration::ZERO).await.unwrap_err();
+        assert_eq!(refused.into_response().status(), StatusCode::REQUEST_TIMEOUT);
+    }
 }

@@ -7,6 +7,7 @@
 pub mod auth;
 mod content;
 pub mod deliveries;
+mod docs;
 pub mod guard;
 pub mod health;
 pub mod messages;
@@ -91,7 +92,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
 pub fn router(engine: Arc<Engine>, token: Token, door: Arc<Door>, cookies: Cookies) -> Router {
     let routes = ROUTES.iter().filter_map(|route| Some((route.path, handler(route)?)));
     let api = routes.fold(Router::new(), |api, (path, handler)| api.route(path, handler));
-    let guard = Guard { token, door: Arc::clone(&door) };
+    let guard = Guard { token, door: Arc::clone(&door), cookies };
     let api = api
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(Extension(door))
@@ -103,6 +104,8 @@ pub fn router(engine: Arc<Engine>, token: Token, door: Arc<Door>, cookies: Cooki
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/docs", get(docs::first))
+        .route("/docs/{*name}", get(docs::page))
         .route("/.well-known/jwks.json", get(health::key_set))
         .fallback(web::page)
         .layer(from_fn(web::headers))

@@ -22,6 +22,12 @@ impl Problem {
         Self { status: StatusCode::BAD_REQUEST, code, detail: detail.into() }
     }
 
+    /// With this status and code.
+    #[must_use]
+    pub fn with(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into() }
+    }
+
     /// 401: no token, or a wrong one.
     #[must_use]
     pub fn unauthorized() -> Self {

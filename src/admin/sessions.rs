@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::access::door::{Actor, Begun, Denied, Door};
 use crate::access::token::{csrf, draw};
 use crate::access::{password, totp};
-use crate::admin::guard::{Address, COOKIE_PLAIN, COOKIE_SECURE, SessionToken, record};
+use crate::admin::guard::{Address, SessionToken, record, session_of};
 use crate::admin::problem::Problem;
 use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
@@ -25,6 +25,18 @@ pub enum Cookies {
     Secure,
     /// It does not.
     Plain,
+}
+
+impl Cookies {
+    /// The name of a session's cookie. The prefix binds it to this host and to TLS (RFC 6265bis §4.1.3.2);
+    /// without TLS browsers would not send it, so there it has a plain name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Secure => "__Host-medway",
+            Self::Plain => "medway",
+        }
+    }
 }
 
 /// A secret in a request. `Debug` shows nothing.
@@ -67,14 +79,10 @@ fn shown(actor: &Actor, ends_at: Option<Timestamp>, csrf: &str) -> Value {
 }
 
 fn cookie(cookies: Cookies, value: &str, seconds: u64) -> Result<HeaderValue, Problem> {
-    let text = match cookies {
-        Cookies::Secure => format!(
-            "{COOKIE_SECURE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict; Secure"
-        ),
-        Cookies::Plain => {
-            format!("{COOKIE_PLAIN}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict")
-        }
-    };
+    let name = cookies.name();
+    let secure = if cookies == Cookies::Secure { "; Secure" } else { "" };
+    let text =
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::from_str(&text).map_err(|_| Problem::fault("the session's cookie cannot be made"))
 }
 
@@ -120,17 +128,25 @@ pub(crate) fn denied(error: Denied) -> Problem {
     }
 }
 
-/// Signs in.
+/// Signs in. The session is always a new one; one that the browser still had ends, whoever began it.
 pub(crate) async fn sign_in(
     Extension(door): Extension<Arc<Door>>,
     Extension(cookies): Extension<Cookies>,
     Extension(address): Extension<Address>,
+    headers: HeaderMap,
     Json(given): Json<SignIn>,
 ) -> Result<Response, Problem> {
     let came = door.sign_in(&given.user, given.password, given.code.as_deref(), &address.0).await;
     let outcome = if came.is_ok() { "done" } else { "denied" };
     noted(&door, "session.begin", &given.user, &address, outcome).await?;
-    begun(&door, cookies, &came.map_err(denied)?)
+    let came = came.map_err(denied)?;
+    if let Some(before) = session_of(cookies, &headers)
+        && let Some((actor, _)) = door.by_session(before).await?
+        && let Some(hash) = &actor.session
+    {
+        door.store().end_session(hash).await?;
+    }
+    begun(&door, cookies, &came)
 }
 
 /// Makes the first user by the one-time link.

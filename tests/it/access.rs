@@ -1,5 +1,7 @@
 //! Users, sessions, roles and the audit trail, through the API as a browser and a program use it.
 
+mod hostile;
+
 use std::sync::Arc;
 use std::time::Duration;
 

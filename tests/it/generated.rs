@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use medway::config::{reference, schema};
 use medway::mapping::to_fhir::{guide, maps};
+use medway::yaml::codes;
 use medway::yaml::node::{Node, Source, Value};
 use medway::yaml::parse::parse;
 use serde_json::Value as Json;
@@ -33,6 +34,11 @@ fn the_schema_of_engine_yaml() {
 #[test]
 fn the_reference_of_all_keys() {
     check("config.md", &reference::page());
+}
+
+#[test]
+fn the_list_of_all_codes() {
+    check("errors.md", &codes::page());
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod access;
 mod admin;
 mod channels;
+mod cookbook;
 mod delivery;
 mod destination_fhir;
 mod destination_file;

@@ -34,6 +34,23 @@ pub fn explain(code: &str) -> Option<&'static Explanation> {
     all().find(|known| known.code.get(1..).and_then(|n| n.parse().ok()) == Some(number))
 }
 
+/// `docs/errors.md`: every code with its explanation and examples.
+#[must_use]
+pub fn page() -> String {
+    let mut page = "# Codes of findings\n\nMade from the sources by `make generate`; do not edit. \
+        `medway explain E0101` prints one of them. A code never changes its meaning.\n"
+        .to_owned();
+    for known in all() {
+        let Explanation { code, title, text, wrong, right } = known;
+        page.push_str(&format!(
+            "\n## {code}: {title}\n\n{text}\n\nWrong:\n\n```yaml\n{}\n```\n\nRight:\n\n```yaml\n{}\n```\n",
+            wrong.trim_end(),
+            right.trim_end()
+        ));
+    }
+    page
+}
+
 impl Explanation {
     /// The whole explanation as text.
     #[must_use]
