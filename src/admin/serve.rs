@@ -118,7 +118,8 @@ mod tests {
         let router = Router::new().route("/", get(|| async { "here" }));
         let tracker = TaskTracker::new();
         let ending = stop.clone();
-        tokio::spawn(serve_within(listener, router, None, tracker, ending, head_wait));
+        let serving = serve_within(listener, router, None, tracker.clone(), ending, head_wait);
+        tracker.spawn(serving);
         Served { address, stop }
     }
 
