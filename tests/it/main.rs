@@ -27,6 +27,7 @@ mod hl7_corpus;
 mod mutation;
 mod receiver;
 mod resources;
+mod round_trip;
 mod source_fhir;
 mod source_file;
 mod source_http;

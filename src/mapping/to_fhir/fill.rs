@@ -14,7 +14,7 @@ use crate::mapping::to_fhir::insert::{Labels, ends_too_early, insert};
 use crate::mapping::to_fhir::language::{Convert, Item, Row, Source};
 use crate::mapping::to_fhir::maps::{Each, Maps, MessageMap, RowMap, Rule};
 use crate::mapping::to_fhir::piece::{Fields, Piece, Place};
-use crate::mapping::to_fhir::{Notice, NoticeKind, Options};
+use crate::mapping::to_fhir::{Notice, NoticeKind, Options, Used};
 
 /// Most maps within maps.
 const DEPTH_MAX: usize = 24;
@@ -71,6 +71,8 @@ pub(super) struct Filler<'m> {
     pub(super) zone: Zone,
     pub(super) groups: Groups,
     pub(super) fields: Fields<'m>,
+    /// What of the message came into resources, when somebody wants to know.
+    pub(super) used: Option<Vec<Used>>,
     by_id: HashMap<Uuid, usize>,
     pub(super) named: HashMap<(Known, Box<str>), Vec<usize>>,
 }
@@ -93,6 +95,7 @@ impl<'m> Filler<'m> {
             zone: super::time::zone_of_header(message),
             groups: Groups::read(&map.groups, message),
             fields: Fields::read(message),
+            used: None,
             by_id: HashMap::new(),
             named: HashMap::new(),
         }
@@ -263,28 +266,51 @@ impl<'m> Filler<'m> {
         if let Some(convert) = &row.convert
             && let Some(done) = self.convert_all(convert, &things, frame, base)
         {
-            let Some(value) = done else { return of_message };
-            return insert(base, &row.target, value, labels) && of_message;
+            let Some(value) = done else {
+                if self.used.is_some() {
+                    let is_value = |name: &str| name.starts_with("value") || name == "component";
+                    let made = base.iter().filter(|(name, _)| is_value(name));
+                    let made = made.map(|(name, value)| (name.clone(), value.clone())).collect();
+                    self.note_use(things.first(), &Json::Object(made));
+                }
+                return of_message;
+            };
+            let before = self.used.as_ref().map_or(0, Vec::len);
+            self.note_use(things.first(), &value);
+            let wrote = insert(base, &row.target, value, labels);
+            if let (false, Some(used)) = (wrote, &mut self.used) {
+                used.truncate(before);
+            }
+            return wrote && of_message;
         }
         let each = row.target.iter().any(|step| step.item == Item::New);
         let mut says = false;
+        let is_leaf = row.convert.as_ref().is_none_or(|own| self.maps.map(&own.name).is_none());
         for thing in &things {
+            let before = self.used.as_ref().map_or(0, Vec::len);
             let wrote = match &row.convert {
                 Some(convert) if row.target.is_empty() => {
                     self.convert_into(convert, thing, frame, base)
                 }
-                Some(convert) => {
-                    let value = self.convert(convert, thing, frame);
-                    value.is_some_and(|value| insert(base, &row.target, value, labels))
-                }
-                None => {
-                    let value = self.plain(thing);
+                convert => {
+                    let value = match convert {
+                        Some(convert) => self.convert(convert, thing, frame),
+                        None => self.plain(thing),
+                    };
+                    if let (Some(value), true) = (&value, is_leaf) {
+                        self.note_use(Some(thing), value);
+                    }
                     value.is_some_and(|value| insert(base, &row.target, value, labels))
                 }
             };
-            if wrote && ends_too_early(base, &row.target) {
+            let early = wrote && ends_too_early(base, &row.target);
+            if early {
                 let what = "is before the beginning of its period";
                 self.cannot(NoticeKind::Unreadable, thing, what, "");
+            }
+            // What was made and then not put anywhere did not come into a resource.
+            if let (true, Some(used)) = (early || !wrote, &mut self.used) {
+                used.truncate(before);
             }
             says |= wrote && of_message;
             if wrote && !each {
@@ -292,6 +318,13 @@ impl<'m> Filler<'m> {
             }
         }
         says
+    }
+
+    /// Remembers that a part of the message came into a resource, and as what.
+    fn note_use(&mut self, thing: Option<&Thing<'m>>, value: &Json) {
+        if let (Some(used), Some(Thing::Piece(piece))) = (&mut self.used, thing) {
+            used.push(Used { place: piece.place(), value: value.clone() });
+        }
     }
 
     /// `""` says that an element is to be removed; it is noted on the resource and has no value.
@@ -351,6 +384,9 @@ impl<'m> Filler<'m> {
         let Some(map) = maps.map(&convert.name) else {
             let made = self.built_in(convert, thing, frame);
             let Some(Json::Object(made)) = made else { return false };
+            if self.used.is_some() {
+                self.note_use(Some(thing), &Json::Object(made.clone()));
+            }
             for (name, value) in made {
                 base.entry(name).or_insert(value);
             }

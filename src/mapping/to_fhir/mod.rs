@@ -36,6 +36,8 @@ use crate::mapping::to_fhir::time::SiteZone;
 use crate::message::id::MessageId;
 use crate::message::time::Timestamp;
 
+pub use crate::mapping::to_fhir::piece::Place;
+
 /// What a channel wants of its FHIR.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -82,6 +84,21 @@ pub struct Mapped {
     pub body: Json,
     /// What could not be mapped.
     pub notices: Vec<Notice>,
+}
+
+/// A part of a message that came into a resource.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Used {
+    /// Where it stands.
+    pub place: Place,
+    /// What it became. Message content.
+    pub value: Json,
+}
+
+impl std::fmt::Debug for Used {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Used({:?})", self.place)
+    }
 }
 
 /// Something that could not be mapped.
@@ -142,18 +159,45 @@ pub fn convert(
     options: &Options,
     facts: Facts,
 ) -> Result<Mapped, NoMap> {
+    apply(maps, message, event, options, facts, None).map(|(mapped, _)| mapped)
+}
+
+/// The same, and which parts of the message came into resources, in the order in which they did.
+///
+/// # Errors
+/// Those of [`convert`].
+pub fn traced(
+    maps: &Maps,
+    message: &RawMessage,
+    event: &str,
+    options: &Options,
+    facts: Facts,
+) -> Result<(Mapped, Vec<Used>), NoMap> {
+    apply(maps, message, event, options, facts, Some(Vec::new()))
+}
+
+fn apply(
+    maps: &Maps,
+    message: &RawMessage,
+    event: &str,
+    options: &Options,
+    facts: Facts,
+    used: Option<Vec<Used>>,
+) -> Result<(Mapped, Vec<Used>), NoMap> {
     let no_map = || NoMap::Event { event: event.to_owned() };
     let mut candidates = maps.messages(event).peekable();
     candidates.peek().ok_or_else(no_map)?;
     for map in candidates {
         let mut filler = Filler::new(maps, map, message, event, options);
         if filler.holds(&map.when, &Filler::root()) {
+            filler.used = used;
             filler.run(map);
             let body = bundle::make(&mut filler, facts).ok_or_else(|| NoMap::Nothing {
                 event: event.to_owned(),
                 why: "no segment of it identifies or describes a resource that the channel wants",
             })?;
-            return Ok(Mapped { body, notices: filler.notices });
+            let used = filler.used.unwrap_or_default();
+            return Ok((Mapped { body, notices: filler.notices }, used));
         }
     }
     Err(no_map())

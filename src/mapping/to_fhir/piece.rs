@@ -29,13 +29,18 @@ pub(super) struct Piece<'m> {
 }
 
 /// Where a piece stands: numbers from 1, the segment by its index in the message from 0; 0 for "all".
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) segment: usize,
-    pub(super) field: usize,
-    pub(super) repetition: usize,
-    pub(super) component: usize,
-    pub(super) subcomponent: usize,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Index of the segment in the message.
+    pub segment: usize,
+    /// Number of the field.
+    pub field: usize,
+    /// Which repetition.
+    pub repetition: usize,
+    /// Which component.
+    pub component: usize,
+    /// Which subcomponent.
+    pub subcomponent: usize,
 }
 
 impl Place {

@@ -136,9 +136,14 @@ fn nothing(message: &Resources<'_>, wanted: Wanted) -> NoMessage {
     }
 }
 
+/// Events that name a record that ends (HL7 v2.5.1 §3.3.18, .34, .39, .40).
+pub(super) fn is_merge(event: &str) -> bool {
+    matches!(event, "A18" | "A34" | "A39" | "A40")
+}
+
 /// Only results and orders may be several in one message.
 fn single<'m>(code: &str, event: &str, about: Vec<&'m Json>) -> Result<Vec<&'m Json>, NoMessage> {
-    let (merge, first) = (event == "A40", about.first().map_or("", |one| kind(one)));
+    let (merge, first) = (is_merge(event), about.first().map_or("", |one| kind(one)));
     if about.len() > 1 && !merge && matches!(code, "ADT" | "SIU") {
         return Err(NoMessage::Nothing {
             element: format!("Bundle.entry.resource of type {first}"),
@@ -174,7 +179,8 @@ fn original_event(message: &Resources<'_>, code: &str) -> Option<String> {
     let codings = provenance.pointer("/activity/coding")?.as_array()?;
     let event = codings.iter().find(|coding| text(coding, "system").ends_with("/v2-0003"))?;
     let event = text(event, "code");
-    (event.len() == 3 && (event.starts_with(first) || (code == "SIU" && event.starts_with('S'))))
+    let is_event = event.len() == 3 && event.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+    (is_event && (event.starts_with(first) || (code == "SIU" && event.starts_with('S'))))
         .then(|| event.to_owned())
 }
 
@@ -247,8 +253,9 @@ pub(super) fn structure(code: &str, event: &str) -> String {
         ("ADT", "A01" | "A04" | "A08" | "A13") => "ADT_A01",
         ("ADT", "A05" | "A14" | "A28" | "A31") => "ADT_A05",
         ("ADT", "A06" | "A07") => "ADT_A06",
-        ("ADT", "A21" | "A22" | "A23" | "A29") => "ADT_A21",
-        ("ADT", "A40") => "ADT_A39",
+        ("ADT", "A21" | "A22" | "A23" | "A25" | "A26" | "A27" | "A29") => "ADT_A21",
+        ("ADT", "A39" | "A40") => "ADT_A39",
+        ("ADT", "A34") => "ADT_A30",
         ("ADT", "A09" | "A10" | "A11") => "ADT_A09",
         ("SIU", _) => "SIU_S12",
         _ => return format!("{code}_{event}"),

@@ -77,7 +77,6 @@ impl Maps {
     }
 
     /// Every row.
-    #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Row)> {
         self.segments.iter().flat_map(|(name, rows)| rows.iter().map(move |row| (&**name, row)))
     }

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use crate::fhir::view::{Resources, items, kind, links_of_merge, text};
-use crate::mapping::to_v2::event::{Chosen, order_control, structure};
+use crate::mapping::to_v2::event::{Chosen, is_merge, order_control, structure};
 use crate::mapping::to_v2::language::{Row, Source};
 use crate::mapping::to_v2::maps::maps;
+use crate::mapping::to_v2::report::Group;
 use crate::mapping::to_v2::types::{At, Maker};
 use crate::mapping::to_v2::wire::{Piece, Segment};
 use crate::mapping::to_v2::{Header, NoMessage, Notice, Options};
@@ -23,6 +24,13 @@ pub(super) struct Builder<'m> {
 pub(super) enum Person<'m> {
     Known(&'m Json),
     Named { owner: &'m Json, reference: &'m Json },
+}
+
+/// Whether a structure has a place for NK1.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kin {
+    Told,
+    Untold,
 }
 
 impl<'m> Builder<'m> {
@@ -151,7 +159,7 @@ impl<'m> Builder<'m> {
         let Some(about) = chosen.about.first().copied() else { return Ok(()) };
         let encounter = (kind(about) == "Encounter").then_some(about);
         segments.push(evn(&chosen.event, encounter, header));
-        if chosen.event == "A40" {
+        if is_merge(&chosen.event) {
             return self.merge(&chosen.about, segments);
         }
         let person = match encounter {
@@ -159,19 +167,10 @@ impl<'m> Builder<'m> {
             None => Person::Known(about),
         };
         self.pid(person, segments)?;
-        if let Person::Known(patient) = person {
-            let pd1 = self.segment("PD1 of Patient", patient, patient)?;
-            if pd1.says_something() {
-                segments.push(pd1);
-            }
-            for (nth, contact) in items(patient, "contact").enumerate() {
-                let mut nk1 = self.segment("NK1 of Patient.contact", contact, patient)?;
-                nk1.set(1, &(nth + 1).to_string());
-                segments.push(nk1);
-            }
-        }
+        self.kin(person, Kin::Told, segments)?;
         let encounter = encounter.or_else(|| self.message.first("Encounter"));
         self.visit(encounter, segments)?;
+        self.observed(segments)?;
         for (name, kind) in
             [("AL1 of AllergyIntolerance", "AllergyIntolerance"), ("DG1 of Condition", "Condition")]
         {
@@ -179,40 +178,117 @@ impl<'m> Builder<'m> {
             for (nth, resource) in found.into_iter().enumerate() {
                 let mut segment = self.segment(name, resource, resource)?;
                 segment.set(1, &(nth + 1).to_string());
+                if let Some(used) = encounter.and_then(|visit| self.use_of(visit, resource)) {
+                    segment.replace(6, used);
+                }
                 segments.push(segment);
             }
         }
         Ok(())
     }
 
-    /// A merge: PID is the record that stays, MRG the one that ends (HL7 v2.5.1 §3.3.40).
+    /// PD1 and, where the structure has them, NK1 of a patient that is known.
+    fn kin(
+        &mut self,
+        person: Person<'m>,
+        kin: Kin,
+        segments: &mut Vec<Segment>,
+    ) -> Result<(), NoMessage> {
+        let Person::Known(patient) = person else { return Ok(()) };
+        let pd1 = self.segment("PD1 of Patient", patient, patient)?;
+        if pd1.says_something() {
+            segments.push(pd1);
+        }
+        for (nth, contact) in items(patient, "contact").enumerate().filter(|_| kin == Kin::Told) {
+            let mut nk1 = self.segment("NK1 of Patient.contact", contact, patient)?;
+            nk1.set(1, &(nth + 1).to_string());
+            segments.push(nk1);
+        }
+        Ok(())
+    }
+
+    /// OBX of what was observed beside a visit. One that cannot be written is no reason to hold back the
+    /// message: it is named.
+    fn observed(&mut self, segments: &mut Vec<Segment>) -> Result<(), NoMessage> {
+        let mut group = Group::default();
+        let all: Vec<&'m Json> = self.message.all("Observation").collect();
+        for observation in all {
+            match self.observation(observation, &mut group, 0, segments) {
+                Err(NoMessage::Missing { element, field }) => self.maker.notices.push(Notice {
+                    element,
+                    what: format!("says nothing, and {field} is required"),
+                    table: String::new(),
+                    value: String::new(),
+                }),
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// DG1-6 (HL7 table 0052) by what the visit says of its diagnosis.
+    fn use_of(&mut self, encounter: &'m Json, condition: &'m Json) -> Option<Piece> {
+        let mut all = items(encounter, "diagnosis");
+        let own = all.find(|one| {
+            let named = one.get("condition");
+            let found = named.and_then(|named| self.message.resolve(encounter, named));
+            found.is_some_and(|found| std::ptr::eq(found, condition))
+        });
+        let value = own?.get("use")?;
+        let at = At { value, owner: encounter, element: "diagnosis.use" };
+        self.maker.piece("only", &["0052".into()], at)
+    }
+
+    /// Merges: PID is the record that stays, MRG the one that ends (HL7 v2.5.1 §3.3.40).
     fn merge(
         &mut self,
         patients: &[&'m Json],
         segments: &mut Vec<Segment>,
     ) -> Result<(), NoMessage> {
-        let linked = patients.iter().copied().find(|one| links_of_merge(one).next().is_some());
-        let Some((own, (kind, link))) =
-            linked.and_then(|own| Some((own, links_of_merge(own).next()?)))
-        else {
+        // Both records may say it of each other: each end is told once.
+        let mut ended: Vec<*const Json> = Vec::new();
+        for own in patients.iter().copied() {
+            for (kind, link) in links_of_merge(own) {
+                let Some(reference) = link.get("other") else {
+                    let element = "Patient.link.other".to_owned();
+                    return Err(NoMessage::Missing { element, field: "MRG-1".to_owned() });
+                };
+                let other = match self.message.resolve(own, reference) {
+                    Some(other) => Person::Known(other),
+                    None => Person::Named { owner: own, reference },
+                };
+                let (stays, ends) = match kind {
+                    "replaces" => (Person::Known(own), other),
+                    _ => (other, Person::Known(own)),
+                };
+                let end = match ends {
+                    Person::Known(patient) => std::ptr::from_ref(patient),
+                    Person::Named { reference, .. } => std::ptr::from_ref(reference),
+                };
+                if ended.contains(&end) {
+                    continue;
+                }
+                ended.push(end);
+                self.merged(stays, ends, segments)?;
+            }
+        }
+        if ended.is_empty() {
             return Err(NoMessage::Nothing {
                 element: "Patient.link".to_owned(),
                 why: "a merge is made of a link of type replaced-by or replaces".to_owned(),
             });
-        };
-        let Some(reference) = link.get("other") else {
-            let element = "Patient.link.other".to_owned();
-            return Err(NoMessage::Missing { element, field: "MRG-1".to_owned() });
-        };
-        let other = match self.message.resolve(own, reference) {
-            Some(other) => Person::Known(other),
-            None => Person::Named { owner: own, reference },
-        };
-        let (stays, ends) = match kind {
-            "replaces" => (Person::Known(own), other),
-            _ => (other, Person::Known(own)),
-        };
+        }
+        Ok(())
+    }
+
+    fn merged(
+        &mut self,
+        stays: Person<'m>,
+        ends: Person<'m>,
+        segments: &mut Vec<Segment>,
+    ) -> Result<(), NoMessage> {
         self.pid(stays, segments)?;
+        self.kin(stays, Kin::Untold, segments)?;
         let mrg = match ends {
             Person::Known(patient) => self.segment("MRG of Patient", patient, patient)?,
             Person::Named { owner, reference } => {
@@ -327,7 +403,11 @@ impl<'m> Builder<'m> {
         resource: &'m Json,
         segments: &mut Vec<Segment>,
     ) -> Result<(), NoMessage> {
-        let found = self.message.follow(resource, "encounter");
+        let found = self.message.follow(resource, "encounter").or_else(|| {
+            // The only visit that the bundle speaks of.
+            let mut all = self.message.all("Encounter");
+            all.next().filter(|_| all.next().is_none() && resource.get("encounter").is_none())
+        });
         match found.filter(|found| kind(found) == "Encounter") {
             Some(encounter) => self.visit(Some(encounter), segments),
             None => Ok(()),
@@ -342,7 +422,8 @@ impl<'m> Builder<'m> {
         let mut of = None;
         for order in chosen.about.iter().copied() {
             let control = order_control(order, &chosen.action)?;
-            self.begin_patient(order, &mut of, segments)?;
+            let kin = if chosen.code == "OML" { Kin::Told } else { Kin::Untold };
+            self.begin_patient(order, kin, &mut of, segments)?;
             let mut orc = self.segment("ORC of ServiceRequest", order, order)?;
             orc.set(1, control);
             segments.push(orc);
@@ -361,6 +442,7 @@ impl<'m> Builder<'m> {
     pub(super) fn begin_patient(
         &mut self,
         resource: &'m Json,
+        kin: Kin,
         before: &mut Option<&'m Json>,
         segments: &mut Vec<Segment>,
     ) -> Result<(), NoMessage> {
@@ -370,6 +452,7 @@ impl<'m> Builder<'m> {
         }
         let person = self.person(resource, "subject")?;
         self.pid(person, segments)?;
+        self.kin(person, kin, segments)?;
         *before = subject;
         self.visit_of(resource, segments)
     }

@@ -17,7 +17,7 @@ mod types;
 mod value;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use serde_json::Value as Json;
@@ -161,6 +161,14 @@ pub enum NoMessage {
         /// Why.
         why: String,
     },
+}
+
+/// The fields that the maps fill, each as segment and number: what of a message can come back from FHIR.
+/// OBX-5 and its type and unit are filled without rows, by the type of the value.
+#[must_use]
+pub fn fields() -> BTreeSet<([u8; 3], usize)> {
+    let of_rows = maps::maps().all().map(|(_, row)| (row.segment, row.field));
+    of_rows.chain([2, 5, 6].map(|field| (*b"OBX", field))).collect()
 }
 
 /// Makes a message of a resource or of a Bundle of resources that belong together.

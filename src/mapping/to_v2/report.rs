@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::fhir::view::{items, kind, text};
 use crate::mapping::to_v2::event::Chosen;
+use crate::mapping::to_v2::message::Kin;
 use crate::mapping::to_v2::message::{Builder, notes};
 use crate::mapping::to_v2::types::At;
 use crate::mapping::to_v2::wire::{Piece, Segment};
@@ -27,7 +28,7 @@ impl<'m> Builder<'m> {
     ) -> Result<(), NoMessage> {
         let mut of = None;
         for (nth, report) in chosen.about.iter().copied().enumerate() {
-            self.begin_patient(report, &mut of, segments)?;
+            self.begin_patient(report, Kin::Told, &mut of, segments)?;
             let is_report = kind(report) == "DiagnosticReport";
             if is_report {
                 segments.push(self.segment("ORC of DiagnosticReport", report, report)?);
@@ -82,7 +83,7 @@ impl<'m> Builder<'m> {
     }
 
     /// OBX of an observation, of its components and of its members, each once.
-    fn observation(
+    pub(super) fn observation(
         &mut self,
         observation: &'m Json,
         group: &mut Group,
@@ -107,6 +108,7 @@ impl<'m> Builder<'m> {
             for component in components.iter().filter(|_| repeated) {
                 value::fill(&mut self.maker, component, observation, &mut obx);
             }
+            value::fill_unit_of_range(observation, &mut obx);
             absent(observation, &mut obx);
             segments.push(obx);
             notes(observation, "note", segments);
@@ -137,7 +139,7 @@ impl<'m> Builder<'m> {
 
 /// The observations of one report: numbered, and each only once.
 #[derive(Default)]
-struct Group {
+pub(super) struct Group {
     count: usize,
     seen: HashSet<*const Json>,
 }

@@ -306,7 +306,7 @@ fn report() -> Vec<Json> {
 #[test]
 fn a_report_is_an_oru_with_its_observations() {
     let message = made(&bundle(&report()), "Bundle^collection", &options());
-    assert_eq!(segments(&message), "MSH PID ORC OBR NTE NTE OBX NTE OBX OBX OBX OBX OBX OBX");
+    assert_eq!(segments(&message), "MSH PID NK1 ORC OBR NTE NTE OBX NTE OBX OBX OBX OBX OBX OBX");
     check(
         &message,
         &[

@@ -40,7 +40,7 @@ impl<'m> Maker<'m> {
             "yes" => Piece::of(if at.value.as_bool()? { "Y" } else { "N" }),
             "CX" | "other-CX" => self.cx(at.value),
             "EI" => self.ei(at),
-            "EIP" => Some(self.ei(at)?.into_parts(2)),
+            "EIP" => self.eip(at),
             "XPN" => xpn(at.value),
             "XAD" => xad(at.value),
             "XTN" => xtn(at.value),
@@ -54,7 +54,9 @@ impl<'m> Maker<'m> {
             "PL" => self.pl(at),
             "range" => Piece::of(&range(at.value)),
             "code" => self.code(at, argument(0), argument(1)),
-            "code-of" => self.code_of(at.value, argument(0)),
+            "code-of" => {
+                self.only(at.value, argument(0)).or_else(|| self.code_of(at.value, argument(0)))
+            }
             "coding" => self.coding(at, argument(0), argument(1)),
             "concept" => self.concept(at, argument(0), argument(1)),
             "only" => self.only(at.value, argument(0)),
@@ -96,10 +98,7 @@ impl<'m> Maker<'m> {
         let typed = value.get("type").and_then(|kind| v2_code(kind, "0203"));
         let of_site = self.options.authority(text(value, "system")).map(|own| &*own.kind);
         piece.set(5, typed.or(of_site).unwrap_or_default());
-        for (component, end) in [(7, "start"), (8, "end")] {
-            let date = value.pointer(&format!("/period/{end}")).and_then(Json::as_str);
-            piece.set(component, date.and_then(time::hl7).as_deref().unwrap_or_default());
-        }
+        ends(value, &mut piece, 7);
         Some(piece)
     }
 
@@ -132,6 +131,24 @@ impl<'m> Maker<'m> {
         Some(piece)
     }
 
+    /// EIP from the identifiers of the resource: the placer's, then the filler's (§2.A.28).
+    fn eip(&self, at: At<'m>) -> Option<Piece> {
+        let is_placer =
+            |one: &&Json| one.get("type").and_then(|kind| v2_code(kind, "0203")) == Some("PLAC");
+        let all = || items(at.owner, "identifier");
+        let placer = all().find(is_placer);
+        let filler = all().find(|one| !is_placer(one));
+        let mut piece = Piece::default();
+        for (component, identifier) in [(1, placer), (2, filler)] {
+            let Some(identifier) = identifier else { continue };
+            piece.set_part(component, 1, text(identifier, "value"));
+            for (place, part) in self.authority(identifier).iter().enumerate() {
+                piece.set_part(component, place + 2, part);
+            }
+        }
+        piece.filled()
+    }
+
     /// An Identifier itself; of a reference that of the resource it leads to, or its own.
     fn identifier_of(&self, at: At<'m>) -> Option<&'m Json> {
         if at.value.get("value").is_some() {
@@ -160,18 +177,27 @@ impl<'m> Maker<'m> {
         if !table.is_empty() {
             codings.sort_by_key(own);
         }
+        self.coded(&codings, text(value, "text"))
+    }
+
+    /// CWE of codings, the first three of them with their versions, and of a text (§2.A.13).
+    fn coded(&self, codings: &[&Json], said: &str) -> Option<Piece> {
         let mut piece = Piece::default();
-        for (coding, first) in codings.iter().zip([1, 4]) {
+        for (coding, (first, version)) in codings.iter().zip([(1, 7), (4, 8), (10, 13)]) {
             piece.set(first, text(coding, "code"));
             piece.set(first + 1, text(coding, "display"));
             piece.set(first + 2, &self.system(text(coding, "system")));
+            piece.set(version, text(coding, "version"));
         }
-        let said = text(value, "text");
         if codings.is_empty() {
-            // Text without a code: the text stands where codes have theirs (§2.A.13).
+            // Text without a code: the text stands where codes have theirs.
             piece.set(2, said);
-        } else if !codings.iter().any(|coding| text(coding, "display") == said) {
-            piece.set(9, said);
+        } else {
+            // Readers take the first name there is for the text.
+            let mut shown = codings.iter().map(|coding| text(coding, "display"));
+            if shown.find(|shown| !shown.is_empty()) != Some(said) {
+                piece.set(9, said);
+            }
         }
         piece.filled()
     }
@@ -193,6 +219,7 @@ impl<'m> Maker<'m> {
         let mut piece = Piece::default();
         if let Some(identifier) = identifier {
             piece.set(1, text(identifier, "value"));
+            piece.set(3, &self.system(text(identifier, "system")));
         }
         piece.set(2, &self.name_of(at));
         piece.filled()
@@ -229,6 +256,8 @@ impl<'m> Maker<'m> {
         };
         match self.maps.code(table, code) {
             Some(found) => Piece::of(found),
+            // Tables of users have codes of their own, which are of no system.
+            None if text(at.value, "system").is_empty() && !code.is_empty() => Piece::of(code),
             None => {
                 self.notice(at, hl7, code);
                 None
@@ -253,14 +282,24 @@ impl<'m> Maker<'m> {
         }
     }
 
-    /// The coding of a v2 table alone, with its text.
+    /// The coding of a v2 table first, without those that FHIR has for it.
     fn only(&self, value: &Json, table: &str) -> Option<Piece> {
         let name = format!("HL7{table}");
-        let coding = items(value, "coding").find(|one| system_name(text(one, "system")) == name)?;
-        let mut piece = Piece::of(text(coding, "code"))?;
-        let shown = text(coding, "display");
-        piece.set(2, if shown.is_empty() { text(value, "text") } else { shown });
-        piece.set(3, &name);
+        let system = |coding: &&Json| text(coding, "system").to_owned();
+        let own = items(value, "coding").find(|one| system_name(&system(one)) == name)?;
+        let of_fhir = |coding: &&Json| {
+            let system = system(coding);
+            system.starts_with("http://terminology.hl7.org/CodeSystem/v3-")
+                || system.starts_with("http://hl7.org/fhir/")
+                || system.starts_with("http://terminology.hl7.org/CodeSystem/observation-")
+        };
+        let others = items(value, "coding").filter(|one| !std::ptr::eq(*one, own));
+        let codings: Vec<&Json> =
+            std::iter::once(own).chain(others.filter(|one| !of_fhir(one))).collect();
+        let mut piece = self.coded(&codings, text(value, "text"))?;
+        if text(own, "display").is_empty() && piece.text(9) == text(value, "text") {
+            piece.set(2, text(value, "text"));
+        }
         Some(piece)
     }
 
@@ -463,7 +502,16 @@ fn xpn(value: &Json) -> Option<Piece> {
             _ => "",
         },
     );
+    ends(value, &mut piece, 12);
     Some(piece)
+}
+
+/// Beginning and end of `period` in a component and the next.
+fn ends(value: &Json, piece: &mut Piece, first: usize) {
+    for (component, end) in [(first, "start"), (first + 1, "end")] {
+        let date = value.pointer(&format!("/period/{end}")).and_then(Json::as_str);
+        piece.set(component, date.and_then(time::hl7).as_deref().unwrap_or_default());
+    }
 }
 
 /// XAD from Address.
@@ -494,6 +542,7 @@ fn xad(value: &Json) -> Option<Piece> {
             _ => "",
         },
     );
+    ends(value, &mut piece, 13);
     Some(piece)
 }
 

@@ -53,7 +53,16 @@ pub(super) fn fill<'m>(
         return fill_structured(holder, obx);
     };
     obx.set(2, kind);
-    obx.set(5, &text);
+    obx.add(5, Piece::of(&text).unwrap_or_default());
+}
+
+/// A value that has no unit of its own is of the unit of its reference range.
+pub(super) fn fill_unit_of_range(observation: &Json, obx: &mut Segment) {
+    let range = observation.pointer("/referenceRange/0");
+    let end = range.and_then(|range| range.get("low").or_else(|| range.get("high")));
+    if let (false, Some(end)) = (obx.has(6), end) {
+        fill_unit(end, obx);
+    }
 }
 
 /// NM; with a comparator SN: `>^100` (HL7 v2.5.1 §2.A.71). The number keeps its digits.
@@ -62,7 +71,7 @@ fn fill_quantity(quantity: &Json, obx: &mut Segment) {
         match text(quantity, "comparator") {
             "" => {
                 obx.set(2, "NM");
-                obx.set(5, &number.to_string());
+                obx.add(5, Piece::of(&number.to_string()).unwrap_or_default());
             }
             sign => {
                 obx.set(2, "SN");
@@ -84,7 +93,7 @@ fn fill_unit(quantity: &Json, obx: &mut Segment) {
         piece.set(2, if shown == code { "" } else { shown });
         piece.set(3, &system_name(text(quantity, "system")));
     }
-    if let Some(piece) = piece.filled() {
+    if let (Some(piece), false) = (piece.filled(), obx.has(6)) {
         obx.add(6, piece);
     }
 }

@@ -39,7 +39,7 @@ fn options(form: Form) -> Options {
     }
 }
 
-fn event_of(bytes: &Bytes) -> String {
+pub(crate) fn event_of(bytes: &Bytes) -> String {
     Header::read(bytes).map(|header| header.event_name()).unwrap_or_default()
 }
 
@@ -49,7 +49,7 @@ fn mapped(bytes: &Bytes, options: &Options) -> Result<Mapped, NoMap> {
 }
 
 /// Every message of a folder, those of batches one by one.
-fn messages(folder: &Path) -> Vec<(String, Bytes)> {
+pub(crate) fn messages(folder: &Path) -> Vec<(String, Bytes)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the folder can be read") {
         let path = entry.expect("its entries too").path();
@@ -69,18 +69,22 @@ fn messages(folder: &Path) -> Vec<(String, Bytes)> {
 
 fn own() -> Vec<(String, Bytes)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/messages");
-    ["to_fhir", "views", "hl7"].into_iter().flat_map(|name| messages(&folder.join(name))).collect()
+    ["to_fhir", "views", "hl7", "round_trip"]
+        .into_iter()
+        .flat_map(|name| messages(&folder.join(name)))
+        .collect()
 }
 
 /// Narrative is recommended for every resource, and maps make none: that many warnings are no errors.
 const LIMITS: Limits = Limits { issues_max: 100_000, work_max: 100_000_000 };
 
 /// The events that are promised.
-const PROMISED: [&str; 30] = [
+const PROMISED: [&str; 36] = [
     "ADT^A01", "ADT^A02", "ADT^A03", "ADT^A04", "ADT^A05", "ADT^A08", "ADT^A11", "ADT^A13",
     "ADT^A28", "ADT^A31", "ADT^A34", "ADT^A40", "ORU^R01", "ORM^O01", "OML^O21", "OMG^O19",
     "SIU^S12", "SIU^S13", "SIU^S14", "SIU^S15", "SIU^S26", "MDM^T02", "VXU^V04", "RDE^O11",
-    "DFT^P03", "ORU^R32", "OML^O33", "RDE^O25", "DFT^P11", "MDM^T01",
+    "ADT^A15", "ADT^A16", "ADT^A17", "ADT^A25", "ADT^A26", "ORU^R40", "DFT^P03", "ORU^R32",
+    "OML^O33", "RDE^O25", "DFT^P11", "MDM^T01",
 ];
 
 #[test]
@@ -243,5 +247,51 @@ fn chosen_messages_become_what_was_read() {
         }
         let name = name.trim_end_matches("#0").trim_end_matches(".hl7").to_owned();
         insta::assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn an_alarm_is_one_observation_from_its_beginning_to_its_end() {
+    let of = |phase: &str, at: &str| {
+        let text = format!(
+            "MSH|^~\\&|MON^0013A20041F2C0DE^EUI-64|NORTH|||{at}+0100||ORU^R40^ORU_R40|A1|P|2.6\r\
+             PID|||4711^^^NORTH^MR||Testperson^Ada\r\
+             OBR|1|AL-55^MON|AL-55^MON|196616^MDC_EVT_ALARM^MDC|||{at}+0100\r\
+             OBX|1||69965^MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS^MDC|1.0.0.0|||||||X|||||||M7^^0013A20041F2C0DE^EUI-64\r\
+             OBX|2|CWE|196616^MDC_EVT_ALARM^MDC|1.3.1.1.1|196652^MDC_EVT_HI_GT_LIM^MDC|||H|||R\r\
+             OBX|3|ST|68481^MDC_ATTR_EVENT_PHASE^MDC|1.3.1.1.3|{phase}||||||R\r"
+        );
+        entries(&Bytes::from(text), &options(Form::Transaction))
+    };
+    let (start, end) = (of("start", "20260114092045"), of("end", "20260114092145"));
+    let alarm = |entries: &[Json]| -> Json {
+        let all = entries.iter().map(|entry| &entry["resource"]);
+        let mut alarms = all.filter(|one| one["resourceType"] == "Observation");
+        let found = alarms.next().expect("an alarm").clone();
+        assert!(alarms.next().is_none(), "only one");
+        found
+    };
+    let (start, end) = (alarm(&start), alarm(&end));
+    assert_eq!(start["id"], end["id"]);
+    assert_eq!(start["component"][0]["valueCodeableConcept"]["coding"][0]["code"], "196652");
+    assert_eq!(start["component"][1]["valueString"], "start");
+    assert_eq!(end["component"][1]["valueString"], "end");
+    assert!(start["device"]["reference"].is_string() && start["subject"]["reference"].is_string());
+}
+
+#[test]
+fn two_patients_who_change_beds_have_a_visit_each() {
+    let text = "MSH|^~\\&|HIS|NORTH|||20260301||ADT^A17^ADT_A17|1|P|2.5.1\r\
+                PID|1||1^^^NORTH^MR||One^Ada\rPV1|1|I|W1^1^1||||||||||||||||V1^^^NORTH\r\
+                PID|2||2^^^NORTH^MR||Two^Bo\rPV1|1|I|W1^1^2||||||||||||||||V2^^^NORTH\r";
+    let entries = entries(&Bytes::from(text), &options(Form::Transaction));
+    let of = |kind: &str| -> Vec<&Json> {
+        let all = entries.iter().filter(|entry| entry["resource"]["resourceType"] == kind);
+        all.collect()
+    };
+    let (patients, visits) = (of("Patient"), of("Encounter"));
+    assert_eq!((patients.len(), visits.len()), (2, 2));
+    for (patient, visit) in patients.iter().zip(&visits) {
+        assert_eq!(visit["resource"]["subject"]["reference"], patient["fullUrl"]);
     }
 }
