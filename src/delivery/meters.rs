@@ -1,5 +1,6 @@
 //! The metrics of one destination.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
@@ -14,6 +15,15 @@ pub struct DestinationName {
     pub channel: String,
     /// Its name there.
     pub destination: String,
+}
+
+impl DestinationName {
+    /// The destination as metrics name it: all subscriptions of a channel together, since clients make as
+    /// many as they like and each series costs its reader memory for ever.
+    #[must_use]
+    pub fn series(&self) -> &str {
+        self.destination.split_once('/').map_or(&self.destination, |(family, _)| family)
+    }
 }
 
 impl std::fmt::Display for DestinationName {
@@ -31,6 +41,8 @@ pub struct Meters {
     states: [Gauge; 6],
     oldest: Gauge,
     seconds: Histogram,
+    /// What this one added to the gauges, which others may share.
+    shown: Mutex<[f64; 6]>,
 }
 
 impl std::fmt::Debug for Meters {
@@ -43,7 +55,9 @@ impl Meters {
     /// The meters of one destination.
     #[must_use]
     pub fn new(name: &DestinationName) -> Self {
-        let labels = [("channel", name.channel.clone()), ("destination", name.destination.clone())];
+        let series = name.series().to_owned();
+        let is_shared = series != name.destination;
+        let labels = [("channel", name.channel.clone()), ("destination", series)];
         Self {
             outcomes: OUTCOMES.map(|outcome| {
                 let [channel, destination] = labels.clone();
@@ -55,8 +69,13 @@ impl Meters {
                 let labels = [channel, destination, ("state", state.to_owned())];
                 gauge!(names::QUEUE_MESSAGES, &labels)
             }),
-            oldest: gauge!(names::QUEUE_OLDEST_SECONDS, &labels),
+            // Ages of several do not add up to anything.
+            oldest: match is_shared {
+                true => Gauge::noop(),
+                false => gauge!(names::QUEUE_OLDEST_SECONDS, &labels),
+            },
             seconds: histogram!(names::DELIVERY_SECONDS, &labels),
+            shown: Mutex::default(),
         }
     }
 
@@ -78,6 +97,15 @@ impl Meters {
         }
     }
 
+    /// Gauges grow by what this one has more than before: several may stand on one.
+    fn put(&self, counts: [f64; 6]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((gauge, count), before) in self.states.iter().zip(counts).zip(shown.iter_mut()) {
+            gauge.increment(count - *before);
+            *before = count;
+        }
+    }
+
     /// Shows where the queue stands.
     pub fn show(&self, status: &RunnerStatus) {
         let counts = [
@@ -88,9 +116,28 @@ impl Meters {
             status.behind,
             status.dead,
         ];
-        for (gauge, count) in self.states.iter().zip(counts) {
-            gauge.set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
-        }
+        self.put(counts.map(|count| f64::from(u32::try_from(count).unwrap_or(u32::MAX))));
         self.oldest.set(status.oldest.unwrap_or(Duration::ZERO).as_secs_f64());
+    }
+}
+
+impl Drop for Meters {
+    fn drop(&mut self) {
+        self.put([0.0; 6]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DestinationName;
+
+    #[test]
+    fn subscriptions_of_a_channel_are_one_series() {
+        let of = |destination: &str| DestinationName {
+            channel: "gateway".to_owned(),
+            destination: destination.to_owned(),
+        };
+        assert_eq!(of("Subscription/0198c").series(), "Subscription");
+        assert_eq!(of("lab").series(), "lab");
     }
 }

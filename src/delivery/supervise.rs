@@ -67,7 +67,7 @@ impl Supervisor {
             shared.crashed();
             let labels = [
                 ("channel", shared.name.channel.clone()),
-                ("destination", shared.name.destination.clone()),
+                ("destination", shared.name.series().to_owned()),
             ];
             counter!(DELIVERY_CRASHES, &labels).increment(1);
             let seconds = wait.as_secs();
