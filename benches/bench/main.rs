@@ -10,6 +10,7 @@
 )]
 
 mod ends;
+mod fhir;
 mod keep;
 mod load;
 mod mllp;
@@ -38,6 +39,8 @@ const CASES: &[(&str, Case)] = &[
     ("store_append", store::append),
     ("store_cycle", store::cycle),
     ("fhir_store_write", resources::write),
+    ("fhir_post", fhir::post),
+    ("subscriptions", fhir::subscriptions),
     ("store_open", store::open),
     ("store_search", store::search),
     ("parse", pure::parse),

@@ -9,6 +9,7 @@ use medway::config::load::{LoadOptions, load};
 use medway::engine::Engine;
 use medway::engine::registry::LiveChannel;
 use medway::store::Store;
+use medway::store::sqlite::access::SqliteAccess;
 use medway::store::sqlite::{SqliteOptions, SqliteStore};
 use medway::telemetry::setup;
 use tempfile::TempDir;
@@ -62,9 +63,22 @@ pub(crate) fn destinations(ports: &[u16], way: Way) -> String {
 impl Trial {
     /// Starts one that sends `to` (YAML).
     pub(crate) fn start(to: &str) -> Self {
+        Self::run(to, false)
+    }
+
+    /// One that has a FHIR endpoint, `gateway`, besides.
+    pub(crate) fn with_fhir(to: &str) -> Self {
+        medway::tls::install_provider();
+        Self::run(to, true)
+    }
+
+    fn run(to: &str, has_fhir: bool) -> Self {
         setup::metrics().unwrap();
         let folder = folder();
         write_config(folder.path(), to);
+        if has_fhir {
+            write_fhir(folder.path());
+        }
         let loaded = load(folder.path(), &LoadOptions::default());
         assert!(loaded.starts(), "{:?}", loaded.findings);
         let runtime = threads("engine");
@@ -72,12 +86,17 @@ impl Trial {
             let options = SqliteOptions::new(folder.path().join("medway.db"));
             let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options).await.unwrap());
             let never = Box::new(|| Err("a benchmark does not reload".to_owned()));
-            Engine::start(&loaded, never, store, Clock::System).await.unwrap()
+            let access = SqliteAccess::open(&folder.path().join("access.db")).await.unwrap();
+            let access = Arc::new(access);
+            Engine::start(&loaded, never, store, access, Clock::System).await.unwrap()
         });
-        let sources = engine.sources("bench");
-        let address = sources[0]["listens"].as_str().unwrap();
-        let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
+        let port = port_of(&engine, "bench");
         Self { port, engine, runtime, folder }
+    }
+
+    /// Where the FHIR endpoint listens.
+    pub(crate) fn fhir_port(&self) -> u16 {
+        port_of(&self.engine, "gateway")
     }
 
     /// The channel in force.
@@ -96,6 +115,23 @@ impl Trial {
         self.runtime.block_on(self.engine.stop());
         drop(self.folder);
     }
+}
+
+fn port_of(engine: &Engine, channel: &str) -> u16 {
+    let sources = engine.sources(channel);
+    let address = sources[0]["listens"].as_str().unwrap();
+    address.rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+fn write_fhir(folder: &Path) {
+    let engine = "data: data\nchannels: channels\n\
+                  subscriptions: {allow: [127.0.0.0/8], plain_http: true}\n";
+    fs::write(folder.join("engine.yaml"), engine).unwrap();
+    fs::create_dir(folder.join("data")).unwrap();
+    let channel = "channel: gateway\norder_by: none\nfrom:\n  \
+                   fhir: {listen: \"127.0.0.1:0\", access: none, max_connections_per_peer: 512}\n\
+                   to:\n  nowhere: {when: $.resourceType is Basic, channel: {topic: nothing}}\n";
+    fs::write(folder.join("channels/gateway.yaml"), channel).unwrap();
 }
 
 fn write_config(folder: &Path, to: &str) {
