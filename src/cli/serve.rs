@@ -100,7 +100,8 @@ pub(crate) async fn start(
     })?;
     let admin = listener.local_addr()?;
     let drain = loaded.engine.shutdown_within;
-    let engine = Engine::start(&loaded, loader(arguments), store, Clock::System)
+    let trail = Arc::clone(door.store());
+    let engine = Engine::start(&loaded, loader(arguments), store, trail, Clock::System)
         .await
         .map_err(|error| Failure::config(&error.to_string()))?;
     let stop_admin = CancellationToken::new();

@@ -221,6 +221,10 @@ fn tls(
             let connects = from.and_then(|from| from.get("mllp")?.get("connect")).is_some();
             named(engine, node, if connects { &mut send } else { &mut listen }, &mut found);
         }
+        let jwt = from.and_then(|from| from.get("fhir")?.get("access")?.get("jwt"));
+        if let Some(node) = jwt.and_then(|jwt| jwt.get("keys_tls")) {
+            named(engine, node, &mut send, &mut found);
+        }
         for (_, node) in root.get("to").map(Node::entries).unwrap_or_default() {
             let listens = node.get("mllp").is_some_and(|mllp| mllp.get("listen").is_some());
             for node in

@@ -136,6 +136,7 @@ fn jwt(fields: Fields<'_>, folder: &Path) -> JwtOptions {
         issuer: text("issuer").into(),
         audience: text("audience").into(),
         keys: if url { KeySource::Url(keys.into()) } else { KeySource::File(folder.join(keys)) },
+        keys_tls: fields.text("keys_tls").map(Into::into),
         keys_for: fields.duration("keys_for", Duration::from_hours(1)),
         token_endpoint: fields.text("token_endpoint").map(Into::into),
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -26,7 +25,7 @@ use crate::destination::webhook::WebhookDestination;
 use crate::engine::publish::TopicPublisher;
 use crate::engine::registry::Registry;
 use crate::engine::upsert::ResourceWriter;
-use crate::source::fhir::audit::{Audit, AuditFile};
+use crate::source::fhir::audit::{Audit, AuditTrail};
 use crate::source::fhir::extension::{Extension, NoExtension};
 use crate::source::fhir::options::FhirSourceOptions;
 use crate::source::fhir::{BoundFhirSource, FhirParts, FhirSource};
@@ -38,11 +37,9 @@ use crate::source::mllp::options::Side;
 use crate::source::mllp::{BoundMllpSource, MllpSource, MllpTls};
 use crate::source::status::SourceStatus;
 use crate::store::Store;
+use crate::store::access::AccessStore;
 use crate::store::resources::ResourceStore;
 use crate::tls::{ClientTls, ServerTls, TlsProfile};
-
-/// The audit log, in the data directory.
-const AUDIT_FILE: &str = "audit.jsonl";
 
 /// What parts are built with.
 pub(crate) struct Parts {
@@ -50,8 +47,7 @@ pub(crate) struct Parts {
     servers: Mutex<BTreeMap<String, Arc<ServerTls>>>,
     clients: Mutex<BTreeMap<String, Arc<ClientTls>>>,
     outbound_allow: Option<Vec<String>>,
-    audit_file: PathBuf,
-    audit: Mutex<Option<Arc<dyn Audit>>>,
+    audit: Arc<dyn Audit>,
     fhir: OnceLock<Arc<dyn Extension>>,
     doors: Doors,
     store: Arc<dyn Store>,
@@ -110,6 +106,7 @@ impl Parts {
     pub(crate) fn new(
         engine: &EngineConfig,
         store: &Arc<dyn Store>,
+        access: Arc<dyn AccessStore>,
         registry: &Arc<Registry>,
         intake: &Intake,
         clock: &Clock,
@@ -119,8 +116,7 @@ impl Parts {
             servers: Mutex::default(),
             clients: Mutex::default(),
             outbound_allow: engine.outbound_allow.clone(),
-            audit_file: engine.data.join(AUDIT_FILE),
-            audit: Mutex::default(),
+            audit: Arc::new(AuditTrail::new(access)),
             fhir: OnceLock::new(),
             doors: Doors::default(),
             store: Arc::clone(store),
@@ -229,29 +225,16 @@ impl Parts {
     /// What a FHIR endpoint stands on.
     fn fhir(&self, options: &FhirSourceOptions) -> Result<FhirParts, String> {
         let tls = options.tls.as_deref().map(|name| self.server(name)).transpose()?;
+        let keys_tls = options.access.keys_tls().map(|name| self.client(name)).transpose()?;
         let none = || -> Arc<dyn Extension> { Arc::new(NoExtension) };
         Ok(FhirParts {
             store: self.resources(),
-            audit: self.audit()?,
+            audit: Arc::clone(&self.audit),
             extension: self.fhir.get().map_or_else(none, Arc::clone),
             tls,
+            keys_tls,
             clock: self.clock.clone(),
         })
-    }
-
-    /// The audit log of all endpoints; opened when the first one needs it.
-    fn audit(&self) -> Result<Arc<dyn Audit>, String> {
-        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(audit) = &*audit {
-            return Ok(Arc::clone(audit));
-        }
-        let path = &self.audit_file;
-        let file = AuditFile::open(path).map_err(|error| {
-            format!("the audit log {} cannot be written: {error}", path.display())
-        })?;
-        let opened: Arc<dyn Audit> = Arc::new(file);
-        *audit = Some(Arc::clone(&opened));
-        Ok(opened)
     }
 
     /// A destination whose receiver connects to us.

@@ -48,6 +48,7 @@ use crate::engine::subscriptions::{Ground, Subscriptions, SubscriptionsError};
 use crate::engine::versions::Versions;
 use crate::message::id::DestinationId;
 use crate::source::intake::{Admit, Intake};
+use crate::store::access::AccessStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{STORE_HEAD, STORE_SIZE_BYTES};
 use crate::tls::ServerTls;
@@ -104,7 +105,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts everything that `loaded` asks for, on `store`.
+    /// Starts everything that `loaded` asks for, on `store`; what is asked of FHIR endpoints goes on the
+    /// audit trail of `access`.
     ///
     /// # Errors
     /// When a part cannot be built or a listener cannot be bound: nothing runs then.
@@ -112,6 +114,7 @@ impl Engine {
         loaded: &Loaded,
         loader: Loader,
         store: Arc<dyn Store>,
+        access: Arc<dyn AccessStore>,
         clock: Clock,
     ) -> Result<Arc<Self>, EngineError> {
         let tracker = TaskTracker::new();
@@ -132,7 +135,7 @@ impl Engine {
             stop_deliveries.clone(),
         ));
         let intake = Intake::with_limits(Arc::clone(&store), admit, loaded.engine.intake);
-        let parts = Parts::new(&loaded.engine, &store, &registry, &intake, &clock);
+        let parts = Parts::new(&loaded.engine, &store, access, &registry, &intake, &clock);
         let kept = Kept::new(loaded.engine.retention.clone());
         let names: Arc<RwLock<BTreeMap<DestinationId, String>>> = Arc::default();
         let ground = Ground {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::fhir::definitions;
+use crate::fhir::json::resource_type;
 use crate::fhir::patch::{self, PatchFault, apply};
 use crate::fhir::search::Reading;
 use crate::fhir::search::index::index;
@@ -42,19 +43,29 @@ pub fn wrong(error: &SearchError) -> Fault {
     Fault::new(400, "not-supported", "parameter", error.to_string())
 }
 
-/// A resource after a patch: a list is a JSON Patch (RFC 6902), an object a merge patch (RFC 7396).
+/// A resource after a patch: a list is a JSON Patch (RFC 6902), a Parameters resource a FHIRPath Patch (FHIR
+/// R4 fhirpatch.html), any other object a merge patch (RFC 7396).
 ///
 /// # Errors
 /// 400 when the patch is none, 422 when it does not fit the resource.
 pub fn patched(resource: &Value, patch: &Value) -> Result<Value, Fault> {
-    if patch.is_object() {
+    let limits = patch::Limits::default();
+    let by_path = resource_type(patch) == Some("Parameters");
+    if patch.is_object() && !by_path {
         let mut after = resource.clone();
         json_patch::merge(&mut after, patch);
         return Ok(after);
     }
-    apply(resource, patch, patch::Limits::default()).map_err(|error| {
+    let done = match by_path {
+        true => patch::parameters::apply(resource, patch, limits),
+        false => apply(resource, patch, limits),
+    };
+    done.map_err(|error| {
         let status = match error.fault {
-            PatchFault::NotAList | PatchFault::UnknownOperation | PatchFault::Missing(_) => 400,
+            PatchFault::NotAList
+            | PatchFault::NotParameters
+            | PatchFault::UnknownOperation
+            | PatchFault::Missing(_) => 400,
             PatchFault::TooMany | PatchFault::TooLarge => 413,
             _ => 422,
         };

@@ -109,11 +109,14 @@ pub fn version_of(tag: &str) -> Result<u64, Fault> {
     inner.parse().map_err(|_| bad("etag", "a version is named as W/\"1\""))
 }
 
-/// A patch inside a bundle travels in a Binary (FHIR R4 http.html#patch).
+/// A patch inside a bundle travels in a Binary (FHIR R4 http.html#patch), a FHIRPath Patch as it is.
 ///
 /// # Errors
 /// 400 when it is none.
 pub fn patch_of(resource: &Value) -> Result<Value, Fault> {
+    if resource_type(resource) == Some("Parameters") {
+        return Ok(resource.clone());
+    }
     let text = |name: &str| resource.get(name).and_then(Value::as_str);
     let known = resource_type(resource) == Some("Binary")
         && text("contentType").is_some_and(|name| name.starts_with("application/json-patch+json"));

@@ -10,3 +10,4 @@ pub mod listener;
 pub mod mllp;
 pub mod resource;
 pub mod status;
+mod talk;

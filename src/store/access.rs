@@ -207,6 +207,9 @@ pub trait AccessStore: Send + Sync {
     /// Adds to the trail; answers the record's number.
     async fn audit(&self, entry: &AuditEntry) -> Result<i64, StoreError>;
 
+    /// Adds several to the trail, in their order, all or none.
+    async fn audit_all(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+
     /// Records of the trail.
     async fn audit_records(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, StoreError>;
 

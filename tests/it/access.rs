@@ -19,6 +19,7 @@ use medway::config::load::{LoadOptions, load};
 use medway::engine::Engine;
 use medway::message::time::Timestamp;
 use medway::store::Store;
+use medway::store::access::AccessStore;
 use medway::store::sqlite::access::SqliteAccess;
 use medway::store::sqlite::{SqliteOptions, SqliteStore};
 use serde_json::{Value, json};
@@ -71,9 +72,11 @@ impl House {
         let clock = Clock::manual(Timestamp(1_800_000_000_000_000));
         let again = path.to_path_buf();
         let loader = Box::new(move || Ok(load(&again, &LoadOptions::default())));
-        let engine = Engine::start(&loaded, loader, store, clock.clone()).await.unwrap();
         let access = SqliteAccess::open(&path.join("data/access.db")).await.unwrap();
-        let door = Door::new(Arc::new(access), clock.clone(), DoorOptions::default()).unwrap();
+        let access: Arc<dyn AccessStore> = Arc::new(access);
+        let trail = Arc::clone(&access);
+        let engine = Engine::start(&loaded, loader, store, trail, clock.clone()).await.unwrap();
+        let door = Door::new(access, clock.clone(), DoorOptions::default()).unwrap();
         let door = Arc::new(door);
         let token = Token::new("the-engine's-own");
         let router =

@@ -194,6 +194,12 @@ static JWT: MapShape = MapShape::new(
             "The issuer's key set (JWKS): a URL, or a file relative to the channel file.",
         ),
         Field::optional(
+            "keys_tls",
+            Shape::Name,
+            "hospital",
+            "TLS profile for fetching them: its ca and certificate. Default: the system's roots.",
+        ),
+        Field::optional(
             "keys_for",
             Shape::Duration,
             "1h",
@@ -212,7 +218,7 @@ static TOKEN: MapShape = MapShape::new(
     "from_fhir_token",
     "A bearer token of our own.",
     &[
-        Field::required("name", Shape::Name, "emr", "The holder's name in the audit log."),
+        Field::required("name", Shape::Name, "emr", "The holder's name in the audit trail."),
         Field::required(
             "secret",
             Shape::Secret,

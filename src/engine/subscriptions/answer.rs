@@ -16,6 +16,7 @@ use crate::fhir::subscription::read::coerced;
 use crate::fhir::subscription::{BACKPORT, Content, Issue, Status, header};
 use crate::message::id::MessageId;
 use crate::message::resource::ResourceKey;
+use crate::message::secret::Secret;
 use crate::resources::fault::Fault;
 use crate::source::fhir::answer::Answer;
 use crate::source::fhir::extension::{Call, Extension, Offered};
@@ -72,6 +73,13 @@ impl Extension for Door {
             return Ok(());
         }
         self.0.submitted(channel, previous, resource).map_err(refused)
+    }
+
+    fn secret(&self, key: &ResourceKey, secret: &Secret) -> Result<(), Fault> {
+        if &*key.kind != "Subscription" {
+            return Ok(());
+        }
+        self.0.first_secret(&key.id, secret)
     }
 
     fn written(&self, _: &str, key: &ResourceKey, _: u64, _: Option<&Value>) {

@@ -18,6 +18,7 @@ use crate::message::outcome::Outcome;
 use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
 use crate::message::verdict::Rendered;
+use crate::resources::fault::{Fault, unavailable};
 use crate::store::StoreError;
 
 /// How long the secret before signs too, unless told otherwise.
@@ -134,6 +135,20 @@ impl Subscriptions {
             "public": public,
             "overlap_seconds": overlap.as_secs(),
         }))
+    }
+
+    /// The secret of a subscription that is about to be made. One that is left of another with its id is
+    /// not signed with any more.
+    pub(super) fn first_secret(&self, id: &str, secret: &Secret) -> Result<(), Fault> {
+        public_half(secret).map_err(|reason| {
+            let text = format!("X-Hub-Secret cannot sign: {reason}");
+            Fault::new(422, "value", "secret", text)
+        })?;
+        let kept = self.vault.rotate(id, secret, Duration::ZERO, self.ground.clock.now());
+        kept.map_err(|error| {
+            tracing::error!(%error, "the secret of a subscription cannot be kept");
+            unavailable("the secret cannot be kept; try again later")
+        })
     }
 
     /// Calls the receiver with a heartbeat: whether it is there.

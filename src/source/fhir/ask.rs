@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::fhir::search::Reading;
 use crate::message::payload::Payload;
+use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
 use crate::resources::fault::Fault;
 use crate::resources::plan::Body;
@@ -66,6 +67,8 @@ pub(super) struct Conditions {
     /// In seconds since 1970.
     pub(super) if_modified_since: Option<i64>,
     pub(super) if_none_exist: Option<Box<str>>,
+    /// `X-Hub-Secret`: what calls of the subscription that is made are signed with.
+    pub(super) hub_secret: Option<Secret>,
 }
 
 /// The body of a request.

@@ -1,16 +1,14 @@
-//! Who did what: one line for each request and for each entry of a bundle, without content.
+//! Who did what: a record of the audit trail for each request and for each entry of a bundle, without
+//! content, on disk before the answer leaves.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::json;
+use async_trait::async_trait;
 use tracing::error;
 
 use crate::message::time::Timestamp;
+use crate::store::StoreError;
+use crate::store::access::{AccessStore, AuditEntry as Record};
 
 /// One act.
 #[derive(Debug, Clone, Copy)]
@@ -38,90 +36,115 @@ pub struct AuditEntry<'a> {
     pub status: u16,
 }
 
+impl AuditEntry<'_> {
+    /// The act as the trail keeps it.
+    fn record(&self) -> Record {
+        let outcome = match self.status {
+            401 | 403 => "denied",
+            400.. => "failed",
+            _ => "done",
+        };
+        let about = [self.kind, self.id].into_iter().filter(|part| !part.is_empty());
+        let object: Vec<&str> = std::iter::once(self.channel).chain(about).collect();
+        Record {
+            at: self.at,
+            actor: if self.who.is_empty() { "nobody".into() } else { self.who.to_owned() },
+            address: self.from.to_owned(),
+            action: format!("fhir.{}", self.interaction.trim_start_matches('$')),
+            outcome: outcome.to_owned(),
+            object: object.join("/"),
+            reason: format!("{} by {}, request {}", self.status, self.means, self.request),
+        }
+    }
+}
+
 /// Keeps entries.
+#[async_trait]
 pub trait Audit: Send + Sync {
-    /// Keeps one entry. Must not wait for anything but a local disk.
+    /// Takes an entry in. Waits for nothing.
     fn record(&self, entry: &AuditEntry<'_>);
+
+    /// Waits until what was taken in before is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    async fn settle(&self) -> Result<(), StoreError>;
 }
 
 /// Nobody keeps anything: for tests of other things.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoAudit;
 
+#[async_trait]
 impl Audit for NoAudit {
     fn record(&self, _: &AuditEntry<'_>) {}
-}
 
-/// JSON lines in a file that only grows.
-pub struct AuditFile {
-    file: Mutex<File>,
-    failing: AtomicBool,
-}
-
-impl AuditFile {
-    /// Opens the file, or makes it (mode 0600).
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        Ok(Self { file: Mutex::new(file), failing: AtomicBool::new(false) })
+    async fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 
-impl Audit for AuditFile {
+/// The engine's audit trail. Whoever waits first writes for all that wait, in one transaction with one
+/// sync: many requests at once cost little more than one.
+pub struct AuditTrail {
+    store: Arc<dyn AccessStore>,
+    queue: Mutex<Queue>,
+    writing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Record>,
+    /// How many were ever taken in, and how many of these were dealt with.
+    taken: u64,
+    dealt: u64,
+    /// The last ones that could not be written: after the first number, up to the second.
+    failed: (u64, u64),
+}
+
+impl AuditTrail {
+    /// The trail in this store.
+    #[must_use]
+    pub fn new(store: Arc<dyn AccessStore>) -> Self {
+        Self { store, queue: Mutex::default(), writing: tokio::sync::Mutex::default() }
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Audit for AuditTrail {
     fn record(&self, entry: &AuditEntry<'_>) {
-        let line = json!({
-            "at": entry.at.to_string(),
-            "channel": entry.channel,
-            "request": entry.request,
-            "who": entry.who,
-            "means": entry.means,
-            "from": entry.from,
-            "interaction": entry.interaction,
-            "type": entry.kind,
-            "id": entry.id,
-            "status": entry.status,
-        });
-        // One write a line: the file is opened for appending, so lines never mix.
-        let written = {
-            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.write_all(format!("{line}\n").as_bytes())
-        };
-        let failed_before = self.failing.swap(written.is_err(), Ordering::Relaxed);
-        if let (Err(error), false) = (written, failed_before) {
-            error!(%error, "the audit log cannot be written");
-        }
+        let mut queue = self.queue();
+        queue.waiting.push(entry.record());
+        queue.taken = queue.taken.saturating_add(1);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_act_is_a_line_that_stays() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.jsonl");
-        let entry = AuditEntry {
-            at: Timestamp(0),
-            channel: "fhir",
-            request: "r1",
-            who: "lab",
-            means: "token",
-            from: "10.0.0.1",
-            interaction: "read",
-            kind: "Patient",
-            id: "1",
-            status: 200,
+    async fn settle(&self) -> Result<(), StoreError> {
+        let own = self.queue().taken;
+        let _turn = self.writing.lock().await;
+        let (batch, before, after) = {
+            let queue = self.queue();
+            let (from, to) = queue.failed;
+            if (from + 1..=to).contains(&own) {
+                return Err(StoreError::Database("the audit trail could not be written".into()));
+            }
+            if queue.dealt >= own {
+                return Ok(());
+            }
+            (queue.waiting.clone(), queue.dealt, queue.taken)
         };
-        AuditFile::open(&path).unwrap().record(&entry);
-        AuditFile::open(&path).unwrap().record(&AuditEntry { status: 404, ..entry });
-        let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0]["who"], "lab");
-        assert_eq!(lines[1]["status"], 404);
+        // They stay in the queue until they are written: this request may be dropped while it waits.
+        let written = self.store.audit_all(&batch).await;
+        let mut queue = self.queue();
+        queue.waiting.drain(..batch.len());
+        queue.dealt = after;
+        if let Err(error) = &written {
+            error!(%error, "the audit trail cannot be written");
+            queue.failed = (before, after);
+        }
+        written
     }
 }

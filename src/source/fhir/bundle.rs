@@ -183,6 +183,7 @@ impl Desk {
                         .or_else(|| text.parse::<jiff::Timestamp>().ok().map(|at| at.as_second()))
                 }),
                 if_none_exist: text("ifNoneExist").map(Into::into),
+                hub_secret: None,
             },
             prefer: bundle_prefer(ask),
             sent,

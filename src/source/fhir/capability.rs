@@ -50,7 +50,11 @@ impl Desk {
             "implementation": {"description": format!("Medway, channel {}", self.channel), "url": base},
             "fhirVersion": "4.0.1",
             "format": ["application/fhir+json", "json"],
-            "patchFormat": ["application/json-patch+json", "application/merge-patch+json"],
+            "patchFormat": [
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/fhir+json",
+            ],
             "rest": [{
                 "mode": "server",
                 "security": security,

@@ -9,7 +9,7 @@ use crate::fhir::json::read::{Limits, read};
 use crate::fhir::outcome::Issue;
 use crate::fhir::search::Reading;
 use crate::message::time::Timestamp;
-use crate::resources::fault::{Fault, bad, not_found};
+use crate::resources::fault::{Fault, bad, not_found, unavailable};
 use crate::resources::plan::{Act, Planner, Submit, Target, WriteRules};
 use crate::source::fhir::FhirParts;
 use crate::source::fhir::access::Principal;
@@ -18,7 +18,7 @@ use crate::source::fhir::answer::Answer;
 use crate::source::fhir::ask::{Ask, Sent, Verb, is_about_form};
 use crate::source::fhir::audit::AuditEntry;
 use crate::source::fhir::extension::Call;
-use crate::source::fhir::negotiate::{is_patch, is_resource};
+use crate::source::fhir::negotiate::{is_fhir_patch, is_patch, is_resource};
 use crate::source::fhir::options::FhirSourceOptions;
 use crate::source::fhir::page::PageSeal;
 use crate::source::fhir::route::Route;
@@ -38,7 +38,7 @@ pub(super) struct Desk {
     pub(super) status: Arc<SourceStatus>,
 }
 
-/// An interaction by its name, with what it is about, for the audit log.
+/// An interaction by its name, with what it is about, for the audit trail.
 #[derive(Debug, Clone)]
 pub(super) struct Deed {
     pub(super) name: Box<str>,
@@ -50,6 +50,7 @@ impl Desk {
     /// Does what is asked. `security` is what the CapabilityStatement says of access.
     pub(super) async fn perform(&self, ask: Ask, security: &Value) -> Answer {
         let deed = deed(&ask);
+        let reads = ask.verb.reads() || matches!(ask.route, Route::Search(_));
         let allowed = ask.route.methods();
         let caller = ask.caller.clone();
         let answer = match Box::pin(self.dispatch(ask, security)).await {
@@ -65,10 +66,19 @@ impl Desk {
         let who = Some(&*caller.principal);
         let id = if deed.id.is_empty() { located(&answer) } else { deed.id.clone() };
         self.note(&caller.request, &caller.peer, who, &deed.name, &deed.kind, &id, answer.status);
-        answer
+        self.on_record(answer, reads).await
     }
 
-    /// One line of the audit log, by its columns.
+    /// The answer, once it is on the trail. What nobody could account for later is not shown; a write is
+    /// done by then, and its sender hears so.
+    pub(super) async fn on_record(&self, answer: Answer, reads: bool) -> Answer {
+        match self.parts.audit.settle().await {
+            Err(_) if reads => Answer::fault(&unavailable("the audit trail cannot be written")),
+            _ => answer,
+        }
+    }
+
+    /// One record of the audit trail, by its columns.
     pub(super) fn note(
         &self,
         request: &str,
@@ -234,7 +244,12 @@ impl Desk {
 
     fn patch(&self, bytes: &Bytes, name: Option<&str>) -> Result<Value, Fault> {
         is_patch(name)?;
-        self.json(bytes)
+        let patch = self.json(bytes)?;
+        let is_parameters = patch.get("resourceType").is_some_and(|kind| kind == "Parameters");
+        if name.is_some_and(is_fhir_patch) && !is_parameters {
+            return Err(bad("patch", "a patch of application/fhir+json is a Parameters resource"));
+        }
+        Ok(patch)
     }
 
     fn json(&self, bytes: &Bytes) -> Result<Value, Fault> {

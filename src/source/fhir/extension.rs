@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::message::resource::ResourceKey;
+use crate::message::secret::Secret;
 use crate::resources::fault::Fault;
 use crate::source::fhir::answer::Answer;
 
@@ -24,7 +25,7 @@ pub struct Call {
     pub body: Value,
     /// What clients call the endpoint, without a slash at the end.
     pub base: Box<str>,
-    /// Who asks, as the audit log names them.
+    /// Who asks, as the audit trail names them.
     pub who: Box<str>,
 }
 
@@ -60,6 +61,12 @@ pub trait Extension: Send + Sync {
         resource: &mut Value,
     ) -> Result<(), Fault>;
 
+    /// A secret was given with a resource that is about to be made; kinds that have none ignore it.
+    ///
+    /// # Errors
+    /// When it cannot sign or cannot be kept.
+    fn secret(&self, key: &ResourceKey, secret: &Secret) -> Result<(), Fault>;
+
     /// A resource was written, durably; `current` is `None` when it was deleted.
     fn written(&self, channel: &str, key: &ResourceKey, version: u64, current: Option<&Value>);
 
@@ -80,6 +87,10 @@ impl Extension for NoExtension {
     fn describe(&self, _: &str, _: &mut Value) {}
 
     fn submit(&self, _: &str, _: Option<&Value>, _: &mut Value) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn secret(&self, _: &ResourceKey, _: &Secret) -> Result<(), Fault> {
         Ok(())
     }
 

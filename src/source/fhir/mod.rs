@@ -6,7 +6,6 @@
 //!     answer ←─────────────────────────┼─ write, transaction ─→ resources::plan ─→ intake (one commit)
 //!                                      └─ $process-message ─→ intake
 //! ```
-//! An accept loop of our own, for the reasons of [`crate::source::http`].
 
 pub mod access;
 pub mod answer;
@@ -33,12 +32,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,13 +46,14 @@ use crate::source::fhir::extension::Extension;
 use crate::source::fhir::options::FhirSourceOptions;
 use crate::source::fhir::page::PageSeal;
 use crate::source::fhir::request::Clerk;
-use crate::source::gate::{Gate, GateRules, Ticket};
+use crate::source::gate::{Gate, GateRules};
 use crate::source::intake::Intake;
 use crate::source::listener::{SourceError, bind};
 use crate::source::mllp::options::PeerFull;
 use crate::source::status::SourceStatus;
+use crate::source::talk::{Talk, TalkRules};
 use crate::store::resources::ResourceStore;
-use crate::tls::{ServerTls, client_names};
+use crate::tls::{ClientTls, ServerTls, client_names};
 
 /// Largest request header, in bytes: searches may be long.
 const HEADER_BYTES_MAX: usize = 32 << 10;
@@ -73,6 +70,8 @@ pub struct FhirParts {
     pub extension: Arc<dyn Extension>,
     /// The TLS profile that the options name.
     pub tls: Option<Arc<ServerTls>>,
+    /// The TLS profile that fetches the keys of the authorization server.
+    pub keys_tls: Option<Arc<ClientTls>>,
     /// The time.
     pub clock: Clock,
 }
@@ -141,7 +140,7 @@ impl BoundFhirSource {
         let FhirSource { channel, options, parts } = source;
         let tls = parts.tls.clone();
         let clerk = Arc::new(Clerk {
-            access: Access::new(&options.access, &parts.clock),
+            access: Access::new(&options.access, parts.keys_tls.clone(), &parts.clock),
             scheme: if tls.is_some() { "https" } else { "http" },
             address,
             in_flight: std::sync::Mutex::default(),
@@ -157,80 +156,41 @@ impl BoundFhirSource {
             },
         });
         while let Some((stream, peer, ticket)) = gate.accept(&listener, &stop).await {
-            let connection = Connection {
-                clerk: Arc::clone(&clerk),
-                gate: Arc::clone(&gate),
-                tls: tls.clone(),
-                peer,
-                ticket,
+            let timeouts = clerk.desk.options.timeouts;
+            let rules = TalkRules {
+                handshake: timeouts.handshake,
+                header: timeouts.header,
+                header_bytes_max: HEADER_BYTES_MAX,
+                rest: timeouts.header + timeouts.body + timeouts.answer,
             };
-            tracker.spawn(connection.serve(stream));
+            let talk = Talk { gate: Arc::clone(&gate), peer, ticket, rules };
+            tracker.spawn(serve(talk, Arc::clone(&clerk), tls.clone(), stream));
         }
     }
 }
 
-struct Connection {
+async fn serve(talk: Talk, clerk: Arc<Clerk>, tls: Option<Arc<ServerTls>>, stream: TcpStream) {
+    let Some(tls) = tls else { return answer_all(talk, clerk, stream, Vec::new()).await };
+    if let Some(stream) = talk.shake(&tls, stream).await {
+        let names = client_names(&stream);
+        answer_all(talk, clerk, stream, names).await;
+    }
+}
+
+/// `names` are those in the client's certificate.
+async fn answer_all(
+    talk: Talk,
     clerk: Arc<Clerk>,
-    gate: Arc<Gate>,
-    tls: Option<Arc<ServerTls>>,
-    peer: SocketAddr,
-    ticket: Ticket,
-}
-
-impl Connection {
-    async fn serve(self, stream: TcpStream) {
-        let Some(tls) = self.tls.clone() else {
-            return Box::pin(self.talk(stream, Vec::new())).await;
-        };
-        let shake = tls.accept(stream, self.clerk.desk.options.timeouts.handshake);
-        let stopped = self.ticket.stop.clone();
-        let shaken = tokio::select! {
-            () = stopped.cancelled() => return,
-            shaken = shake => shaken,
-        };
-        match shaken {
-            Ok(stream) => {
-                let names = client_names(&stream);
-                Box::pin(self.talk(stream, names)).await;
-            }
-            Err(_) => self.gate.refused(self.peer, "tls"),
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    names: Vec<String>,
+) {
+    let (peer, names) = (talk.peer, Arc::new(names));
+    let service = service_fn(move |request| {
+        let (clerk, names) = (Arc::clone(&clerk), Arc::clone(&names));
+        async move {
+            let answer = Box::pin(clerk.answer(request, peer, &names)).await;
+            Ok::<_, std::convert::Infallible>(answer)
         }
-    }
-
-    async fn talk(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        names: Vec<String>,
-    ) {
-        let timeouts = self.clerk.desk.options.timeouts;
-        let (clerk, peer, names) = (Arc::clone(&self.clerk), self.peer, Arc::new(names));
-        let service = service_fn(move |request| {
-            let (clerk, names) = (Arc::clone(&clerk), Arc::clone(&names));
-            async move {
-                let answer = Box::pin(clerk.answer(request, peer, &names)).await;
-                Ok::<_, std::convert::Infallible>(answer)
-            }
-        });
-        let mut connection = std::pin::pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(timeouts.header)
-                .max_buf_size(HEADER_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if ended.is_err_and(|error| error.is_timeout()) {
-                    self.gate.refused(self.peer, "timeout");
-                }
-                return;
-            }
-            () = self.ticket.stop.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        // The request in work may still end; each of its steps has its own limit.
-        let rest = timeouts.header + timeouts.body + timeouts.answer;
-        if timeout(rest, connection).await.is_err() {
-            self.gate.refused(self.peer, "timeout");
-        }
-    }
+    });
+    Box::pin(talk.serve(stream, service)).await;
 }

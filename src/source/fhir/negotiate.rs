@@ -78,14 +78,22 @@ pub(super) fn is_resource(content_type: Option<&str>) -> Result<(), Fault> {
     }
 }
 
+/// Whether a body of this type is a FHIRPath Patch, a Parameters resource (FHIR R4 http.html#patch).
+pub(super) fn is_fhir_patch(content_type: &str) -> bool {
+    name(content_type) == "application/fhir+json"
+}
+
 /// Whether a body of this type is a patch: a list is a JSON Patch, an object a merge patch. Plain
 /// `application/json` is what some clients call either.
 pub(super) fn is_patch(content_type: Option<&str>) -> Result<(), Fault> {
     let known = [JSON_PATCH, MERGE_PATCH, "application/json"];
-    if content_type.is_some_and(|given| known.contains(&&*name(given)) && is_utf8(given)) {
+    let is_known = |given: &str| known.contains(&&*name(given)) || is_fhir_patch(given);
+    if content_type.is_some_and(|given| is_known(given) && is_utf8(given)) {
         return Ok(());
     }
-    Err(unsupported("patches are application/json-patch+json or application/merge-patch+json"))
+    Err(unsupported(
+        "patches are application/json-patch+json, application/merge-patch+json or application/fhir+json",
+    ))
 }
 
 /// Whether a body of this type is a form.

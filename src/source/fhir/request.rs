@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 use uuid::Uuid;
 
+use crate::message::secret::Secret;
 use crate::resources::fault::{Fault, bad, not_found, unavailable};
 use crate::source::fhir::access::scope::Scopes;
 use crate::source::fhir::access::{Access, Principal};
@@ -73,10 +74,13 @@ impl Clerk {
         let head = request.method() == hyper::Method::HEAD;
         let peer: Arc<str> = peer.ip().to_canonical().to_string().into();
         let worked = Box::pin(self.work(request, query, &request_id, &peer, certificate)).await;
-        let answer = worked.unwrap_or_else(|(fault, seen)| {
-            self.turn_away(&fault, &request_id, &peer, seen);
-            Answer::fault(&fault)
-        });
+        let answer = match worked {
+            Ok(answer) => answer,
+            Err((fault, seen)) => {
+                self.turn_away(&fault, &request_id, &peer, seen);
+                self.desk.on_record(Answer::fault(&fault), false).await
+            }
+        };
         histogram!(ACK_SECONDS, "channel" => self.desk.channel.to_string()).record(began.elapsed());
         let manner = Manner {
             pretty,
@@ -262,6 +266,7 @@ fn conditions(headers: &HeaderMap) -> Conditions {
         if_modified_since: text(headers, &IF_MODIFIED_SINCE).and_then(from_http_date),
         if_none_exist: text(headers, &HeaderName::from_static("if-none-exist"))
             .map(|query| query.trim_start_matches('?').into()),
+        hub_secret: text(headers, &HeaderName::from_static("x-hub-secret")).map(Secret::new),
     }
 }
 

@@ -39,6 +39,10 @@ impl Desk {
             let planner = self.planner(now, &reading);
             let step = planner.plan(kind, act.clone(), &mut guards).await?;
             let Step::Write(change) = step else { return Ok(answer(ask, &step)) };
+            // Before anybody can read of the subscription, and so before it is greeted.
+            if let (Some(secret), true) = (&ask.conditions.hub_secret, change.creates()) {
+                self.parts.extension.secret(&change.write.key, secret)?;
+            }
             let message = self.message(&ask.caller, &change);
             if let Tried::Done = self.commit(vec![message], guards).await? {
                 self.told(&change);

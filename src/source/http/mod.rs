@@ -1,7 +1,4 @@
 //! Messages by HTTP POST: 2xx only after the commit.
-//!
-//! An accept loop of our own, because hyper's header timeout needs a timer that ready-made servers
-//! do not install: a client that sends its header byte by byte would hold its connection for ever.
 
 pub mod options;
 
@@ -12,23 +9,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::source::gate::{Gate, GateRules, Ticket};
+use crate::source::gate::{Gate, GateRules};
 use crate::source::http::options::HttpSourceOptions;
 use crate::source::http::request::Desk;
 use crate::source::intake::Intake;
 use crate::source::listener::{SourceError, bind};
 use crate::source::mllp::options::PeerFull;
 use crate::source::status::SourceStatus;
+use crate::source::talk::{Talk, TalkRules};
 use crate::tls::ServerTls;
 
 /// Largest request header, in bytes.
@@ -105,68 +99,31 @@ impl BoundHttpSource {
         let HttpSource { channel, options, tls, clock } = source;
         let desk = Arc::new(Desk { channel, options, clock, intake, status });
         while let Some((stream, peer, ticket)) = gate.accept(&listener, &stop).await {
-            let connection = Connection {
-                desk: Arc::clone(&desk),
-                gate: Arc::clone(&gate),
-                tls: tls.clone(),
-                peer,
-                ticket,
+            let timeouts = desk.options.timeouts;
+            let rules = TalkRules {
+                handshake: timeouts.handshake,
+                header: timeouts.header,
+                header_bytes_max: HEADER_BYTES_MAX,
+                rest: timeouts.header + timeouts.body + timeouts.answer,
             };
-            tracker.spawn(connection.serve(stream));
+            let talk = Talk { gate: Arc::clone(&gate), peer, ticket, rules };
+            tracker.spawn(serve(talk, Arc::clone(&desk), tls.clone(), stream));
         }
     }
 }
 
-struct Connection {
-    desk: Arc<Desk>,
-    gate: Arc<Gate>,
-    tls: Option<Arc<ServerTls>>,
-    peer: SocketAddr,
-    ticket: Ticket,
-}
-
-impl Connection {
-    async fn serve(self, stream: TcpStream) {
-        let Some(tls) = self.tls.clone() else { return self.talk(stream).await };
-        let shake = tls.accept(stream, self.desk.options.timeouts.handshake);
-        let stopped = self.ticket.stop.clone();
-        let shaken = tokio::select! {
-            () = stopped.cancelled() => return,
-            shaken = shake => shaken,
-        };
-        match shaken {
-            Ok(stream) => Box::pin(self.talk(stream)).await,
-            Err(_) => self.gate.refused(self.peer, "tls"),
-        }
-    }
-
-    async fn talk(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let timeouts = self.desk.options.timeouts;
-        let (desk, peer) = (Arc::clone(&self.desk), self.peer);
-        let service = service_fn(move |request| {
-            let desk = Arc::clone(&desk);
-            async move { Ok::<_, std::convert::Infallible>(desk.answer(request, peer).await) }
-        });
-        let mut connection = std::pin::pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(timeouts.header)
-                .max_buf_size(HEADER_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if ended.is_err_and(|error| error.is_timeout()) {
-                    self.gate.refused(self.peer, "timeout");
-                }
-                return;
+async fn serve(talk: Talk, desk: Arc<Desk>, tls: Option<Arc<ServerTls>>, stream: TcpStream) {
+    let peer = talk.peer;
+    let service = service_fn(move |request| {
+        let desk = Arc::clone(&desk);
+        async move { Ok::<_, std::convert::Infallible>(desk.answer(request, peer).await) }
+    });
+    match tls {
+        None => Box::pin(talk.serve(stream, service)).await,
+        Some(tls) => {
+            if let Some(stream) = talk.shake(&tls, stream).await {
+                Box::pin(talk.serve(stream, service)).await;
             }
-            () = self.ticket.stop.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        // The request in work may still end; each of its steps has its own limit.
-        let rest = timeouts.header + timeouts.body + timeouts.answer;
-        if timeout(rest, connection).await.is_err() {
-            self.gate.refused(self.peer, "timeout");
         }
     }
 }

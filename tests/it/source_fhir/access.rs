@@ -1,18 +1,24 @@
-//! Who may do what, and what the audit log says of it.
+//! Who may do what, and what the audit trail says of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use medway::access::verify::{Verified, verify};
 use medway::clock::Clock;
+use medway::message::time::Timestamp;
 use medway::source::fhir::access::options::{
     AccessOptions, HashedSecret, JwtOptions, KeySource, Known, SecretHolder,
 };
 use medway::source::fhir::access::scope::Scopes;
+use medway::source::fhir::audit::{Audit, AuditEntry, AuditTrail};
 use medway::source::fhir::options::FhirSourceOptions;
+use medway::store::access::AccessStore;
+use medway::store::sqlite::access::SqliteAccess;
 use serde_json::{Value, json};
 
 use super::{JSON, Server};
@@ -118,6 +124,7 @@ fn login(keys: PathBuf) -> Known {
         issuer: "https://login.example".into(),
         audience: "https://fhir.example/fhir".into(),
         keys: KeySource::File(keys),
+        keys_tls: None,
         keys_for: Duration::from_secs(60),
         token_endpoint: Some("https://login.example/token".into()),
     };
@@ -203,4 +210,54 @@ async fn bearer_tokens_of_an_authorization_server_are_checked_in_every_part() {
     assert_eq!(security["service"][0]["coding"][0]["code"], "SMART-on-FHIR");
     assert!(server.audited().iter().any(|line| line == "emr search Patient  200"));
     server.end().await;
+}
+
+#[tokio::test]
+async fn nothing_is_shown_that_is_not_on_the_trail() {
+    let server = Server::start().await;
+    server.store(&json!({"resourceType": "Patient", "id": "1", "active": true})).await;
+    server.audit.1.store(true, std::sync::atomic::Ordering::Relaxed);
+    for path in ["Patient/1", "Patient", "Patient/1/_history"] {
+        let got = server.get(path).await;
+        assert_eq!(got.status, 503, "{path}");
+        assert!(!got.text.contains("active"), "{path}: {}", got.text);
+    }
+    // What was done was done: its sender hears the truth and does not send it again.
+    let got = server.post("Patient", &json!({"resourceType": "Patient"})).await;
+    assert_eq!(got.status, 201);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn many_requests_at_once_are_records_of_one_whole_trail() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteAccess::open(&folder.path().join("access.db")).await.unwrap();
+    let store: Arc<dyn AccessStore> = Arc::new(store);
+    let trail = Arc::new(AuditTrail::new(Arc::clone(&store)));
+    let act = |trail: Arc<AuditTrail>, number: i64| async move {
+        trail.record(&AuditEntry {
+            at: Timestamp(number),
+            channel: "fhir",
+            request: "r1",
+            who: "emr",
+            means: "token",
+            from: "10.0.0.1",
+            interaction: "read",
+            kind: "Patient",
+            id: "1",
+            status: if number == 0 { 403 } else { 200 },
+        });
+        trail.settle().await.unwrap();
+    };
+    let acts: Vec<_> = (0..100).map(|n| tokio::spawn(act(Arc::clone(&trail), n))).collect();
+    for act in acts {
+        act.await.unwrap();
+    }
+    let records = store.audit_from(0, 1_000).await.unwrap();
+    assert_eq!(records.len(), 100);
+    let denied = records.iter().find(|record| record.entry.at.0 == 0).unwrap();
+    assert_eq!(denied.entry.action, "fhir.read");
+    assert_eq!(denied.entry.object, "fhir/Patient/1");
+    assert_eq!((&*denied.entry.actor, &*denied.entry.outcome), ("emr", "denied"));
+    assert!(matches!(verify(&*store).await.unwrap(), Verified::Whole { records: 100, .. }));
 }

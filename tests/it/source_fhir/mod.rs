@@ -4,6 +4,7 @@ mod access;
 mod bundles;
 mod conditions;
 mod history;
+mod keys;
 mod messages;
 mod negotiation;
 mod search;
@@ -13,8 +14,10 @@ mod writes;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use medway::clock::Clock;
 use medway::message::id::MessageId;
 use medway::message::kind::{ContentType, Kind};
@@ -28,8 +31,8 @@ use medway::source::fhir::{FhirParts, FhirSource};
 use medway::source::intake::{Admit, CONTROL_ID, EVENT, Intake, Received};
 use medway::store::resources::ResourceStore;
 use medway::store::sqlite::{SqliteOptions, SqliteStore};
-use medway::store::{MessageQuery, NewMessage, Store};
-use medway::tls::ServerTls;
+use medway::store::{MessageQuery, NewMessage, Store, StoreError};
+use medway::tls::{ClientTls, ServerTls};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -66,10 +69,11 @@ impl Admit for Judge {
     }
 }
 
-/// Keeps the audit log in memory: interaction, what, status.
+/// Keeps the audit trail in memory: interaction, what, status; or has no room for it.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<Vec<String>>);
+pub(super) struct Kept(Mutex<Vec<String>>, pub(super) AtomicBool);
 
+#[async_trait]
 impl Audit for Kept {
     fn record(&self, entry: &AuditEntry<'_>) {
         let line = format!(
@@ -77,6 +81,11 @@ impl Audit for Kept {
             entry.who, entry.interaction, entry.kind, entry.id, entry.status
         );
         self.0.lock().unwrap().push(line);
+    }
+
+    async fn settle(&self) -> Result<(), StoreError> {
+        let full = self.1.load(Ordering::Relaxed);
+        if full { Err(StoreError::Database("disk full".into())) } else { Ok(()) }
     }
 }
 
@@ -145,6 +154,15 @@ impl Server {
     }
 
     pub(super) async fn over(options: FhirSourceOptions, tls: Option<Arc<ServerTls>>) -> Self {
+        Self::all(options, tls, None, Clock::System).await
+    }
+
+    pub(super) async fn all(
+        options: FhirSourceOptions,
+        tls: Option<Arc<ServerTls>>,
+        keys_tls: Option<Arc<ClientTls>>,
+        clock: Clock,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let opened = SqliteStore::open(SqliteOptions::new(folder.path().join("store.db"))).await;
         let store = Arc::new(opened.unwrap());
@@ -157,7 +175,8 @@ impl Server {
             audit: audit.clone(),
             extension: Arc::new(NoExtension),
             tls,
-            clock: Clock::System,
+            keys_tls,
+            clock,
         };
         let source = FhirSource::new("fhir".into(), options, parts).bind().await.unwrap();
         let address = source.local_addr();

@@ -1,7 +1,7 @@
 //! Create, read, update, patch, delete.
 
 use medway::source::fhir::options::FhirSourceOptions;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{JSON, Server};
 
@@ -175,5 +175,52 @@ async fn overload_and_a_stop_are_refused_honestly() {
     assert_eq!((got.status, got.codes()), (503, vec!["transient"]));
     assert_eq!(got.header("retry-after"), "5");
     assert_eq!(server.get("Patient").await.body["total"], 0);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_patch_may_name_its_places_as_paths() {
+    let server = Server::start().await;
+    server
+        .store(&json!({"resourceType": "Patient", "id": "p", "gender": "male", "active": true}))
+        .await;
+    let operation = |kind: &str, path: &str, value: Value| {
+        let mut parts = vec![
+            json!({"name": "type", "valueCode": kind}),
+            json!({"name": "path", "valueString": path}),
+        ];
+        if !value.is_null() {
+            parts.push(value);
+        }
+        json!({"name": "operation", "part": parts})
+    };
+    let patch =
+        |operations: &[Value]| json!({"resourceType": "Parameters", "parameter": operations});
+    let female = json!({"name": "value", "valueCode": "female"});
+    let good = patch(&[
+        operation("replace", "Patient.gender", female),
+        operation("delete", "Patient.active", Value::Null),
+    ]);
+    let got = server.call("PATCH", "Patient/p", &[JSON], &good.to_string()).await;
+    assert_eq!(got.status, 200, "{got:?}");
+    assert_eq!(got.body["gender"], "female");
+    assert!(got.body.get("active").is_none());
+    let elsewhere = patch(&[operation(
+        "replace",
+        "Patient.contact[3].gender",
+        json!({"name": "value", "valueCode": "male"}),
+    )]);
+    assert_eq!(
+        server.call("PATCH", "Patient/p", &[JSON], &elsewhere.to_string()).await.status,
+        422
+    );
+    let none = json!({"resourceType": "Patient", "gender": "male"}).to_string();
+    assert_eq!(server.call("PATCH", "Patient/p", &[JSON], &none).await.status, 400);
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [{
+        "resource": patch(&[operation("replace", "Patient.gender", json!({"name": "value", "valueCode": "other"}))]),
+        "request": {"method": "PATCH", "url": "Patient/p"},
+    }]});
+    assert_eq!(server.post("", &bundle).await.status, 200);
+    assert_eq!(server.get("Patient/p").await.body["gender"], "other");
     server.end().await;
 }

@@ -180,6 +180,40 @@ async fn calls_are_signed_with_the_new_and_the_old_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_given_at_the_creation_signs_from_the_first_call_on() {
+    let site = Site::new(&format!("{TOPICS}, {QUICK}, old_signatures: true")).await;
+    let hook = Hook::new(&[]).await;
+    let secret = "made-up-secret-of-the-receiver-0001";
+    let put = |id: &str, secret: &str| {
+        let request = site.client.put(format!("{}/Subscription/{id}", site.base));
+        let body = topic(id, &hook.url(), "id-only").to_string();
+        let request = request.header("content-type", "application/fhir+json");
+        request.header("x-hub-secret", secret.to_owned()).body(body).send()
+    };
+    let refused = put("short", "too-short").await.unwrap();
+    assert_eq!(refused.status().as_u16(), 422);
+    assert!(!refused.text().await.unwrap().contains("too-short"));
+    let made = put("t", secret).await.unwrap();
+    assert_eq!(made.status().as_u16(), 201);
+    assert!(!made.text().await.unwrap().contains(secret));
+    let shown = site.status("t", "active").await.to_string();
+    assert!(!shown.contains(secret));
+    // Whoever may change a subscription is not thereby the one who knows its secret.
+    assert_eq!(put("t", "another-secret-that-nobody-asked").await.unwrap().status().as_u16(), 200);
+    site.observe("1", "a", 1).await;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    for call in hook.called(2).await {
+        let hex: String = hmac::sign(&key, call.body.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        assert_eq!(call.header("x-hub-signature"), Some(format!("sha256={hex}").as_str()));
+    }
+    site.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_loses_no_event_and_repeats_no_number() {
     let site = Site::new(&format!("{TOPICS}, schedule: [1h]")).await;
     let hook = Hook::new(&[]).await;

@@ -11,11 +11,13 @@ use std::time::Duration;
 use medway::clock::Clock;
 use medway::config::load::{LoadOptions, load};
 use medway::engine::Engine;
+use medway::store::sqlite::access::SqliteAccess;
 use medway::store::sqlite::{SqliteOptions, SqliteStore};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 pub(super) const BACKPORT: &str =
     "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/";
@@ -76,7 +78,7 @@ pub(super) enum Says {
 /// A receiver with a script; beyond it, it answers 200.
 pub(super) struct Hook {
     pub(super) port: u16,
-    calls: Arc<Mutex<Vec<Called>>>,
+    calls: Arc<watch::Sender<Vec<Called>>>,
     script: Arc<Mutex<VecDeque<Says>>>,
 }
 
@@ -84,7 +86,7 @@ impl Hook {
     pub(super) async fn new(script: &[Says]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let calls = Arc::new(Mutex::new(Vec::new()));
+        let calls = Arc::new(watch::Sender::new(Vec::new()));
         let script = Arc::new(Mutex::new(script.iter().cloned().collect::<VecDeque<_>>()));
         let (kept, said) = (Arc::clone(&calls), Arc::clone(&script));
         tokio_util::task::TaskTracker::new().spawn(async move {
@@ -109,21 +111,24 @@ impl Hook {
 
     /// Waits until it was called so often; all calls so far.
     pub(super) async fn called(&self, times: usize) -> Vec<Called> {
-        let calls = || self.calls.lock().unwrap().clone();
-        until("the receiver is called", || calls().len() >= times).await;
-        calls()
+        let mut seen = self.calls.subscribe();
+        let called = seen.wait_for(|calls| calls.len() >= times);
+        match tokio::time::timeout(PATIENCE, called).await {
+            Ok(calls) => calls.unwrap().clone(),
+            Err(_) => panic!("called {} times, never {times}", self.calls.borrow().len()),
+        }
     }
 }
 
 async fn serve(
     mut stream: tokio::net::TcpStream,
-    calls: Arc<Mutex<Vec<Called>>>,
+    calls: Arc<watch::Sender<Vec<Called>>>,
     script: Arc<Mutex<VecDeque<Says>>>,
 ) {
     let mut read = Vec::new();
     loop {
         let Some(called) = request(&mut stream, &mut read).await else { return };
-        calls.lock().unwrap().push(called);
+        calls.send_modify(|calls| calls.push(called));
         let says = script.lock().unwrap().pop_front();
         let answer = match says.unwrap_or(Says::Status(200, "")) {
             Says::Status(code, more) => {
@@ -168,16 +173,6 @@ async fn request(stream: &mut tokio::net::TcpStream, read: &mut Vec<u8>) -> Opti
     Some(called)
 }
 
-/// Waits until something holds.
-pub(super) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
-
 /// An engine with one FHIR endpoint.
 pub(super) struct Site {
     pub(super) engine: Arc<Engine>,
@@ -207,7 +202,9 @@ impl Site {
         let data: &Path = &loaded.engine.data;
         let store = SqliteStore::open(SqliteOptions::new(data.join("medway.db"))).await.unwrap();
         let never = Box::new(|| Err("no reload here".to_owned()));
-        let engine = Engine::start(&loaded, never, Arc::new(store), Clock::System).await.unwrap();
+        let access = Arc::new(SqliteAccess::open(&data.join("access.db")).await.unwrap());
+        let store = Arc::new(store);
+        let engine = Engine::start(&loaded, never, store, access, Clock::System).await.unwrap();
         let sources = engine.sources("gateway");
         let base = format!("http://{}/fhir", sources[0]["listens"].as_str().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

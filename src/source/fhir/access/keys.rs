@@ -24,6 +24,7 @@ const FETCH_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct KeyCache {
     source: KeySource,
     keep: Duration,
+    tls: Option<Arc<ClientTls>>,
     clock: Clock,
     known: Mutex<Known>,
     fetching: tokio::sync::Mutex<()>,
@@ -37,10 +38,16 @@ struct Known {
 }
 
 impl KeyCache {
-    pub(super) fn new(source: KeySource, keep: Duration, clock: Clock) -> Self {
+    pub(super) fn new(
+        source: KeySource,
+        keep: Duration,
+        tls: Option<Arc<ClientTls>>,
+        clock: Clock,
+    ) -> Self {
         Self {
             source,
             keep,
+            tls,
             clock,
             known: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
@@ -58,7 +65,13 @@ impl KeyCache {
             return Some(keys);
         }
         let now = self.clock.now();
-        self.lock().tried = Some(now);
+        {
+            let mut known = self.lock();
+            if known.tried.is_some_and(|tried| now.since(tried) < FETCH_PAUSE) {
+                return known.keys.clone();
+            }
+            known.tried = Some(now);
+        }
         match self.fetch().await {
             Ok(keys) => {
                 let keys = Arc::new(keys);
@@ -90,7 +103,8 @@ impl KeyCache {
                 tokio::fs::read(path).await.map_err(|error| error.to_string())?
             }
             KeySource::Url(url) => {
-                let fetched = tokio::time::timeout(FETCH_WITHIN, get(url)).await;
+                let fetched =
+                    tokio::time::timeout(FETCH_WITHIN, get(url, self.tls.as_deref())).await;
                 fetched.map_err(|_| "no answer in time".to_owned())??
             }
         };
@@ -102,8 +116,10 @@ impl KeyCache {
     }
 }
 
-async fn get(url: &str) -> Result<Vec<u8>, String> {
-    let tls = if url.starts_with("https:") {
+async fn get(url: &str, profile: Option<&ClientTls>) -> Result<Vec<u8>, String> {
+    let tls = if let Some(profile) = profile {
+        (*profile.config()).clone()
+    } else if url.starts_with("https:") {
         let system = ClientTls::load(&TlsProfile::default()).map_err(|error| error.to_string())?;
         (*system.config()).clone()
     } else {

@@ -19,6 +19,7 @@ use crate::source::fhir::access::jwt::{JwtFault, JwtJudge};
 use crate::source::fhir::access::keys::KeyCache;
 use crate::source::fhir::access::options::{AccessOptions, Known, SecretHolder};
 use crate::source::fhir::access::scope::{Permission, Scopes};
+use crate::tls::ClientTls;
 
 /// Somebody who is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,15 +52,19 @@ pub struct Access {
 }
 
 impl Access {
-    /// Access as configured.
+    /// Access as configured; `keys_tls` is the profile that fetches keys.
     #[must_use]
-    pub fn new(options: &AccessOptions, clock: &Clock) -> Arc<Self> {
+    pub fn new(
+        options: &AccessOptions,
+        keys_tls: Option<Arc<ClientTls>>,
+        clock: &Clock,
+    ) -> Arc<Self> {
         let AccessOptions::Known(known) = options else {
             return Arc::new(Self { known: None, jwt: None });
         };
         let jwt = known.jwt.as_ref().map(|options| JwtJudge {
             options: options.clone(),
-            keys: KeyCache::new(options.keys.clone(), options.keys_for, clock.clone()),
+            keys: KeyCache::new(options.keys.clone(), options.keys_for, keys_tls, clock.clone()),
             clock: clock.clone(),
         });
         Arc::new(Self { known: Some(known.clone()), jwt })

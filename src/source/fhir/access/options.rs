@@ -14,6 +14,17 @@ pub enum AccessOptions {
     Known(Box<Known>),
 }
 
+impl AccessOptions {
+    /// The TLS profile that fetches an authorization server's keys.
+    #[must_use]
+    pub fn keys_tls(&self) -> Option<&str> {
+        match self {
+            Self::Open => None,
+            Self::Known(known) => known.jwt.as_ref()?.keys_tls.as_deref(),
+        }
+    }
+}
+
 /// The ways to be known.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Known {
@@ -36,6 +47,8 @@ pub struct JwtOptions {
     pub audience: Box<str>,
     /// Where the issuer's keys are.
     pub keys: KeySource,
+    /// The TLS profile for fetching them: its roots, its certificate. The system's roots without.
+    pub keys_tls: Option<Box<str>>,
     /// How long fetched keys are used before they are fetched again.
     pub keys_for: Duration,
     /// What clients are told in `.well-known/smart-configuration`: where tokens are to be had.

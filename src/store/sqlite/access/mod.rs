@@ -326,6 +326,15 @@ impl AccessStore for SqliteAccess {
         Ok(number)
     }
 
+    async fn audit_all(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin().await?;
+        for entry in entries {
+            append(&mut transaction, entry).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
     async fn audit_records(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, StoreError> {
         let family = query.action.as_deref().is_some_and(|action| action.ends_with('.'));
         let rows = sqlx::query(queries::AUDIT)
