@@ -7,6 +7,7 @@
 
 pub mod build;
 mod disk;
+mod listen;
 pub mod live;
 pub mod publish;
 pub mod readings;
@@ -38,7 +39,7 @@ use crate::delivery::render::Render;
 use crate::destination::Destination;
 use crate::engine::build::Parts;
 use crate::engine::disk::DiskWatch;
-use crate::engine::live::LiveSource;
+use crate::engine::listen::LiveSources;
 use crate::engine::readings::Readings;
 use crate::engine::registry::Registry;
 use crate::engine::replay::{ReplayError, ReplayRequest, Replayed};
@@ -88,11 +89,11 @@ pub struct Engine {
     versions: Arc<Versions>,
     deliveries: Arc<Deliveries>,
     intake: Intake,
-    parts: Parts,
+    parts: Arc<Parts>,
     kept: Arc<Kept>,
     names: Arc<RwLock<BTreeMap<DestinationId, String>>>,
     subscriptions: Arc<Subscriptions>,
-    sources: RwLock<BTreeMap<String, LiveSource>>,
+    sources: LiveSources,
     transports: RwLock<BTreeMap<DestinationId, Arc<dyn Destination>>>,
     applied: RwLock<BTreeMap<String, ChannelConfig>>,
     refused: RwLock<Vec<Value>>,
@@ -136,6 +137,7 @@ impl Engine {
         ));
         let intake = Intake::with_limits(Arc::clone(&store), admit, loaded.engine.intake);
         let parts = Parts::new(&loaded.engine, &store, access, &registry, &intake, &clock);
+        let parts = Arc::new(parts);
         let kept = Kept::new(loaded.engine.retention.clone());
         let names: Arc<RwLock<BTreeMap<DestinationId, String>>> = Arc::default();
         let ground = Ground {
@@ -167,7 +169,7 @@ impl Engine {
             kept,
             names,
             subscriptions,
-            sources: RwLock::default(),
+            sources: LiveSources::default(),
             transports: RwLock::default(),
             applied: RwLock::default(),
             refused: RwLock::default(),

@@ -217,26 +217,7 @@ impl Engine {
 
     fn run_source(&self, channel: &ChannelConfig, source: Option<BoundSource>) {
         let Some(source) = source else { return };
-        let name: Arc<str> = Arc::clone(&channel.name);
-        let (stop, ended) = (self.stop_sources.child_token(), CancellationToken::new());
-        let live = LiveSource {
-            kind: source.kind(),
-            address: source.address(),
-            status: source.status(),
-            stop: stop.clone(),
-            ended: ended.clone(),
-            options: channel.source.clone(),
-        };
-        if let Some(address) = live.address {
-            info!(channel = %name, kind = live.kind, %address, "listening");
-        }
-        self.sources.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), live);
-        let (intake, tracker) = (self.intake.clone(), self.tracker.clone());
-        self.tracker.spawn(async move {
-            // Also when it crashes: whoever waits for its end must not wait for ever.
-            let _ended = ended.drop_guard();
-            source.run(intake, stop, tracker).await;
-        });
+        self.keep_listening(&channel.name, source, channel.source.clone());
     }
 
     async fn close_source(&self, channel: &str) -> Option<LiveSource> {
@@ -251,25 +232,7 @@ impl Engine {
     async fn reopen(&self, channel: &str, old: LiveSource) {
         let name: Arc<str> = channel.into();
         match self.parts.source(&name, &old.options).await {
-            Ok(Some(source)) => {
-                let (stop, ended) = (self.stop_sources.child_token(), CancellationToken::new());
-                let live = LiveSource {
-                    status: source.status(),
-                    address: source.address(),
-                    stop: stop.clone(),
-                    ended: ended.clone(),
-                    ..old
-                };
-                self.sources
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(channel.to_owned(), live);
-                let (intake, tracker) = (self.intake.clone(), self.tracker.clone());
-                self.tracker.spawn(async move {
-                    let _ended = ended.drop_guard();
-                    source.run(intake, stop, tracker).await;
-                });
-            }
+            Ok(Some(source)) => self.keep_listening(&name, source, old.options),
             Ok(None) => {}
             Err(error) => error!(channel, %error, "the source could not be opened again"),
         }

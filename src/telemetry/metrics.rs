@@ -39,6 +39,9 @@ pub const DELIVERY_ATTEMPTS: &str = "medway_delivery_attempts_total";
 /// Counter `{channel, destination}`: crashes of a destination's delivery, each followed by a new start
 /// from what the store says. Above 0 is a fault of the engine.
 pub const DELIVERY_CRASHES: &str = "medway_delivery_crashes_total";
+/// Counter `{channel}`: crashes of a channel's source, after each of which it is opened again. Above 0 is a
+/// fault of the engine.
+pub const SOURCE_CRASHES: &str = "medway_source_crashes_total";
 /// Gauge `{channel, destination, state}`: deliveries that are not done. States: `pending`,
 /// `in_flight`, `retry`, `held`, `behind`, `dead`.
 pub const QUEUE_MESSAGES: &str = "medway_queue_messages";
