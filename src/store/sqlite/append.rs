@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Statement, ToSql, params};
 
 use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::payload::Payload;
@@ -30,6 +30,21 @@ struct BodyPlace {
     payload: Payload,
 }
 
+/// What stands in a message's row beside the message itself, and its body.
+#[derive(Debug)]
+pub(super) struct Row {
+    channel: u32,
+    keys: Vec<u8>,
+    plan: u32,
+    lanes: Vec<u8>,
+    identity: Option<i64>,
+    content: Option<i64>,
+    body_seq: i64,
+    body_size: i64,
+    events: Option<Vec<u8>>,
+    body: Option<(i64, Bytes)>,
+}
+
 /// An earlier message with the same identity.
 pub(super) struct Earlier {
     /// Which, and whether it has the same content.
@@ -53,10 +68,13 @@ impl Committer {
         for prepared in &messages {
             match (&prepared.message.payload, &prepared.message.envelope.origin) {
                 (Some(_), _) => places.push(None),
-                (None, Some(origin)) => match self.shared_body(origin.parent)? {
-                    Some(place) => places.push(Some(place)),
-                    None => return Ok(Err(StoreError::Missing)),
-                },
+                (None, Some(origin)) => {
+                    self.flush(batch)?;
+                    match self.shared_body(origin.parent)? {
+                        Some(place) => places.push(Some(place)),
+                        None => return Ok(Err(StoreError::Missing)),
+                    }
+                }
                 (None, None) => return Ok(Err(StoreError::Missing)),
             }
         }
@@ -104,20 +122,20 @@ impl Committer {
             batch.known.push(Known { identity, content, seq });
         }
         let stored = StoredMessage { seq, envelope, plan, payload: place.payload.clone(), events };
-        self.insert(&stored, &place, duplicate.as_ref(), body.as_ref(), batch)?;
-        batch.messages.push(Arc::new(stored));
+        self.insert(stored, &place, duplicate.as_ref(), body, batch)?;
         Ok(if held { Appended::Held(seq) } else { Appended::New(seq) })
     }
 
+    /// Puts a message into the batch; `flush` writes it.
     fn insert(
         &mut self,
-        message: &StoredMessage,
+        message: StoredMessage,
         place: &BodyPlace,
         duplicate: Option<&DuplicateRule>,
-        body: Option<&(i64, Bytes)>,
+        body: Option<(i64, Bytes)>,
         batch: &mut Batch,
     ) -> rusqlite::Result<()> {
-        let StoredMessage { seq, envelope, plan, .. } = message;
+        let StoredMessage { envelope, plan, .. } = &message;
         let channel = self.channel(&envelope.channel, batch)?;
         let mut names = Vec::with_capacity(envelope.keys.len());
         for key in &envelope.keys {
@@ -125,34 +143,69 @@ impl Committer {
         }
         let (plan, lanes) = self.plan(plan, batch)?;
         let values = envelope.keys.iter().map(|key| &key.value);
-        let origin = envelope.origin.as_ref();
-        self.conn.prepare_cached(queries::INSERT_MESSAGE)?.execute(params![
-            seq.0,
-            envelope.id.to_bytes(),
-            envelope.received_at.0,
+        let row = Row {
             channel,
-            envelope.content_type.number(),
-            envelope.kind.number(),
-            envelope.event,
-            envelope.control_id.expose(),
-            put_keys(names.iter().copied().zip(values)),
+            keys: put_keys(names.iter().copied().zip(values)),
             plan,
             lanes,
-            duplicate.map(|rule| rule.identity.cast_signed()),
-            duplicate.map(|rule| rule.content.cast_signed()),
-            origin.map(|origin| origin.parent.0),
-            origin.map(|origin| &origin.by),
-            origin.map(|origin| &origin.reason),
-            place.seq.0,
-            place.size,
-            put_events(&message.events),
-        ])?;
-        if let Some((codec, bytes)) = body {
-            let mut insert = self.conn.prepare_cached(queries::INSERT_BODY)?;
-            insert.execute(params![seq.0, codec, &**bytes])?;
-        }
+            identity: duplicate.map(|rule| rule.identity.cast_signed()),
+            content: duplicate.map(|rule| rule.content.cast_signed()),
+            body_seq: place.seq.0,
+            body_size: place.size,
+            events: put_events(&message.events),
+            body,
+        };
         batch.keys += names.len() + message.events.len() + 2;
-        batch.indexed.push(Indexed::new(message, channel, &names));
+        batch.indexed.push(Indexed::new(&message, channel, &names));
+        batch.messages.push(Arc::new(message));
+        batch.rows.push(row);
+        Ok(())
+    }
+
+    /// Writes the batch's messages that are not written yet, several in a statement: half of what a row costs
+    /// is its statement. Whoever reads messages inside the transaction calls it first.
+    pub(super) fn flush(&self, batch: &mut Batch) -> rusqlite::Result<()> {
+        if batch.rows.is_empty() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut batch.rows);
+        let written = batch.messages.len().saturating_sub(rows.len());
+        let messages = batch.messages.get(written..).unwrap_or_default();
+        let places: Vec<(&StoredMessage, &Row)> =
+            messages.iter().map(|message| &**message).zip(&rows).collect();
+        let (eights, rest) = places.as_chunks::<8>();
+        let conn = &self.conn;
+        if !eights.is_empty() {
+            let mut insert = conn.prepare_cached(queries::INSERT_MESSAGES_8)?;
+            for eight in eights {
+                bind_messages(&mut insert, eight)?;
+            }
+        }
+        if !rest.is_empty() {
+            let mut insert = conn.prepare_cached(queries::INSERT_MESSAGE)?;
+            for one in rest {
+                bind_messages(&mut insert, std::slice::from_ref(one))?;
+            }
+        }
+        let bodies: Vec<(i64, i64, &[u8])> = places
+            .iter()
+            .filter_map(|(message, row)| {
+                row.body.as_ref().map(|(codec, bytes)| (message.seq.0, *codec, &**bytes))
+            })
+            .collect();
+        let (eights, rest) = bodies.as_chunks::<8>();
+        if !eights.is_empty() {
+            let mut insert = conn.prepare_cached(queries::INSERT_BODIES_8)?;
+            for eight in eights {
+                bind_bodies(&mut insert, eight)?;
+            }
+        }
+        if !rest.is_empty() {
+            let mut insert = conn.prepare_cached(queries::INSERT_BODY)?;
+            for one in rest {
+                bind_bodies(&mut insert, std::slice::from_ref(one))?;
+            }
+        }
         Ok(())
     }
 
@@ -316,6 +369,62 @@ impl Batch {
         }
         changed
     }
+}
+
+/// Binds parameters one after the other.
+struct Binder<'s, 'c> {
+    statement: &'s mut Statement<'c>,
+    next: usize,
+}
+
+impl Binder<'_, '_> {
+    fn put(&mut self, value: impl ToSql) -> rusqlite::Result<()> {
+        self.next += 1;
+        self.statement.raw_bind_parameter(self.next, value)
+    }
+}
+
+fn bind_messages(
+    statement: &mut Statement<'_>,
+    messages: &[(&StoredMessage, &Row)],
+) -> rusqlite::Result<()> {
+    let mut binder = Binder { statement, next: 0 };
+    for (StoredMessage { seq, envelope, .. }, row) in messages {
+        let origin = envelope.origin.as_ref();
+        binder.put(seq.0)?;
+        binder.put(envelope.id.to_bytes())?;
+        binder.put(envelope.received_at.0)?;
+        binder.put(row.channel)?;
+        binder.put(envelope.content_type.number())?;
+        binder.put(envelope.kind.number())?;
+        binder.put(&*envelope.event)?;
+        binder.put(envelope.control_id.expose())?;
+        binder.put(&*row.keys)?;
+        binder.put(row.plan)?;
+        binder.put(&*row.lanes)?;
+        binder.put(row.identity)?;
+        binder.put(row.content)?;
+        binder.put(origin.map(|origin| origin.parent.0))?;
+        binder.put(origin.map(|origin| &origin.by))?;
+        binder.put(origin.map(|origin| &origin.reason))?;
+        binder.put(row.body_seq)?;
+        binder.put(row.body_size)?;
+        binder.put(row.events.as_deref())?;
+    }
+    statement.raw_execute().map(drop)
+}
+
+fn bind_bodies(
+    statement: &mut Statement<'_>,
+    bodies: &[(i64, i64, &[u8])],
+) -> rusqlite::Result<()> {
+    let mut binder = Binder { statement, next: 0 };
+    for (seq, codec, bytes) in bodies {
+        binder.put(seq)?;
+        binder.put(codec)?;
+        binder.put(bytes)?;
+    }
+    statement.raw_execute().map(drop)
 }
 
 /// Nothing is sent until a person releases it.

@@ -16,6 +16,7 @@ use tracing::{error, warn};
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, VersionId};
 use crate::store::resources::Written;
+use crate::store::sqlite::append::Row;
 use crate::store::sqlite::duplicates::Duplicates;
 use crate::store::sqlite::error;
 use crate::store::sqlite::index::{Indexed, Piece, RunWriter};
@@ -72,6 +73,8 @@ pub(super) struct Committer {
 pub(super) struct Batch {
     /// New messages, ascending.
     pub(super) messages: Vec<Arc<StoredMessage>>,
+    /// The rows of the last of them, which are not written yet.
+    pub(super) rows: Vec<Row>,
     /// Those of them with a duplicate rule.
     pub(super) known: Vec<Known>,
     /// Their keys.
@@ -215,6 +218,7 @@ impl Committer {
             batch.bytes = batch.bytes.saturating_add(next.bytes);
             self.apply(next, batch)?;
         }
+        self.flush(batch)?;
         let settled: Vec<&Settled> = batch.done.iter().flat_map(Done::settled).collect();
         self.positions.write(&self.conn, &settled)?;
         let close = || self.shared.tail_mut().close();
@@ -232,6 +236,16 @@ impl Committer {
     /// Writes one piece of work. Whatever happens, its answer stands in `batch.done` afterwards.
     fn apply(&mut self, waiting: Waiting, batch: &mut Batch) -> rusqlite::Result<()> {
         let bytes = waiting.bytes;
+        match waiting.work {
+            Work::Write(..) | Work::Prune(..) => {
+                // They read messages, or set a savepoint.
+                if let Err(error) = self.flush(batch) {
+                    refuse(waiting.work, &error::of_writer(&error));
+                    return Err(error);
+                }
+            }
+            _ => {}
+        }
         match waiting.work {
             Work::Append(messages, reply) => {
                 let appended = self.append(messages, Vec::new(), batch);

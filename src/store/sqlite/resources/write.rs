@@ -284,6 +284,7 @@ impl Committer {
             Ok(appended) => appended,
             Err(error) => return Ok(Err(error)),
         };
+        self.flush(batch)?;
         for write in writes {
             let seq = write.write.message.and_then(|message| appended.get(message)).map(seq_of);
             let before = found.get(&write.write.key).copied();
@@ -422,6 +423,7 @@ impl Committer {
         self.conn.prepare_cached(queries::UNDO)?.execute([])?;
         self.conn.prepare_cached(queries::RELEASE)?.execute([])?;
         batch.messages.truncate(before.messages);
+        batch.rows.clear();
         batch.known.truncate(before.known);
         batch.indexed.truncate(before.indexed);
         batch.keys = before.keys;
