@@ -4,6 +4,7 @@
 //! Order: a call of [`Intake::receive_batch`] hands its messages to the store when its future is first
 //! polled, so a source that polls one call before it makes the next keeps the order of its frames.
 
+use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -253,32 +254,43 @@ impl Intake {
     /// Takes several messages in one transaction: all that are taken are durable before the first reply.
     /// Each is taken or refused on its own; replies stand in the order of the messages.
     pub async fn receive_batch(&self, batch: Vec<Received>) -> Vec<Reply> {
-        self.take(batch, Unit::Messages, Way::Admit).await
+        self.take(&batch, Unit::Messages, Way::Admit).await
+    }
+
+    /// The same, or all or none, with messages that stay where they are.
+    pub(super) async fn receive_all(&self, batch: &[&Received], unit: Unit) -> Vec<Reply> {
+        self.take(batch, unit, Way::Admit).await
     }
 
     /// Takes all or none: one refused message refuses the others. A known id with other content is
     /// held here even where the channel would refuse it, because the rest is stored by then.
     pub async fn receive_whole(&self, batch: Vec<Received>) -> Vec<Reply> {
-        self.take(batch, Unit::Whole, Way::Admit).await
+        self.take(&batch, Unit::Whole, Way::Admit).await
     }
 
     /// Takes one message that goes to the channels that ask for its type by name, and is stored when
     /// none does.
     pub async fn receive_kept(&self, received: Received) -> Reply {
-        let mut replies = self.take(vec![received], Unit::Messages, Way::Keep).await;
+        let mut replies = self.take(&[received], Unit::Messages, Way::Keep).await;
         replies.pop().unwrap_or_else(|| unavailable("the store did not answer"))
     }
 
-    async fn take(&self, batch: Vec<Received>, unit: Unit, way: Way) -> Vec<Reply> {
-        let _room = match self.enter(&batch) {
+    async fn take<R: Borrow<Received> + Sync>(
+        &self,
+        batch: &[R],
+        unit: Unit,
+        way: Way,
+    ) -> Vec<Reply> {
+        let _room = match self.enter(batch) {
             Ok(room) => room,
             Err(reason) => {
                 let replies: Vec<_> = batch.iter().map(|_| unavailable(reason)).collect();
-                count(&batch, &replies);
+                count(batch, &replies);
                 return replies;
             }
         };
-        let mut judged: Vec<_> = batch.iter().map(|received| self.judge(received, way)).collect();
+        let mut judged: Vec<_> =
+            batch.iter().map(|received| self.judge(received.borrow(), way)).collect();
         if unit == Unit::Whole {
             refuse_whole(&mut judged);
         }
@@ -299,12 +311,12 @@ impl Intake {
             self.note(appended.as_ref().err());
             settle(&mut replies, appended);
         }
-        count(&batch, &replies);
-        self.keep_refused(&batch, &replies).await;
+        count(batch, &replies);
+        self.keep_refused(batch, &replies).await;
         replies
     }
 
-    pub(super) fn enter(&self, batch: &[Received]) -> Result<Room<'_>, &'static str> {
+    pub(super) fn enter<R: Borrow<Received>>(&self, batch: &[R]) -> Result<Room<'_>, &'static str> {
         if self.draining() {
             return Err("the engine is stopping; send it again");
         }
@@ -312,7 +324,8 @@ impl Intake {
             return Err("the disk is nearly full; send it again later");
         }
         let shared = &*self.shared;
-        let (messages, bytes) = (batch.len(), batch.iter().map(|one| one.payload.len()).sum());
+        let (messages, bytes) =
+            (batch.len(), batch.iter().map(|one| one.borrow().payload.len()).sum());
         let room = Room { shared, messages, bytes };
         let before = (
             shared.messages.fetch_add(messages, Ordering::Relaxed),
@@ -354,11 +367,11 @@ impl Intake {
         }
     }
 
-    async fn keep_refused(&self, batch: &[Received], replies: &[Reply]) {
+    async fn keep_refused<R: Borrow<Received> + Sync>(&self, batch: &[R], replies: &[Reply]) {
         for (received, reply) in batch.iter().zip(replies) {
             if let Reply::Refused(problem) = reply {
                 let reason = format!("{} {}", problem.code, problem.text);
-                self.keep(received, reason).await;
+                self.keep(received.borrow(), reason).await;
             }
         }
     }
@@ -425,8 +438,8 @@ fn refuse_whole(judged: &mut [Result<NewMessage, Problem>]) {
 }
 
 /// Counts replies; a batch comes from one source, so its channel is looked up once.
-pub(super) fn count(batch: &[Received], replies: &[Reply]) {
-    let Some(first) = batch.first() else { return };
+pub(super) fn count<R: Borrow<Received>>(batch: &[R], replies: &[Reply]) {
+    let Some(first) = batch.first().map(Borrow::borrow) else { return };
     let (mut new, mut repeated, mut refused, mut unavailable) = (0, 0, 0, 0);
     for reply in replies {
         match reply {

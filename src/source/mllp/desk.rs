@@ -304,12 +304,9 @@ impl Desk {
                 item.what = What::Refused { problem, reason: "batch" };
             }
         }
-        let messages: Vec<_> = items
-            .iter()
-            .filter(|item| is_message(item))
-            .map(|item| item.received.clone())
-            .collect();
-        let mut replies = self.take(messages, unit).await.into_iter();
+        let messages: Vec<&Received> =
+            items.iter().filter(|item| is_message(item)).map(|item| &item.received).collect();
+        let mut replies = self.take(&messages, unit).await.into_iter();
         let mut told = Vec::with_capacity(items.len());
         for Item { received, what } in items {
             let (reply, due) = match what {
@@ -340,20 +337,14 @@ impl Desk {
         told
     }
 
-    async fn take(&self, messages: Vec<Received>, unit: Unit) -> Vec<Reply> {
+    async fn take(&self, messages: &[&Received], unit: Unit) -> Vec<Reply> {
         if messages.is_empty() {
             return Vec::new();
         }
-        let count = messages.len();
-        let taking = async {
-            match unit {
-                Unit::Messages => self.intake.receive_batch(messages).await,
-                Unit::Whole => self.intake.receive_whole(messages).await,
-            }
-        };
+        let taking = self.intake.receive_all(messages, unit);
         timeout(self.options.timeouts.ack, taking).await.unwrap_or_else(|_| {
             let reason = "the store did not answer in time; send it again".to_owned();
-            vec![Reply::Unavailable { reason }; count]
+            vec![Reply::Unavailable { reason }; messages.len()]
         })
     }
 
