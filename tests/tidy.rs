@@ -123,6 +123,7 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "admin/content/",
             "admin/messages.rs",
             "admin/people.rs",
+            "admin/resend.rs",
             "admin/sessions.rs",
             "channel/accept.rs",
             "channel/cases/expect.rs",

@@ -17,7 +17,7 @@ use medway::store::resources::{EventCount, ResourceBatch, ResourceStore, Written
 use medway::store::{
     Appended, Change, Conservation, DeliveryView, DestinationState, Exception, ExceptionQuery,
     LogPage, MessageQuery, NewMessage, Pause, Reject, Retention, Store, StoreError, StoreStatus,
-    VersionRecord,
+    VersionRecord, VersionSummary,
 };
 use tokio::sync::broadcast;
 
@@ -108,6 +108,9 @@ impl Store for Nowhere {
         Err(StoreError::Closed)
     }
     async fn version_record(&self, _: VersionId) -> Answer<VersionRecord> {
+        Err(StoreError::Closed)
+    }
+    async fn versions(&self, _: &str) -> Answer<Vec<VersionSummary>> {
         Err(StoreError::Closed)
     }
     async fn destination_state(&self, _: DestinationId) -> Answer<DestinationState> {

@@ -138,6 +138,7 @@ pub struct Door {
     /// What a wrong name is compared with, so that it takes as long as a wrong password.
     decoy: Secret,
     set_up: std::sync::Mutex<Option<[u8; 32]>>,
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Door {
@@ -153,13 +154,19 @@ impl Door {
         let decoy = password::hash(&token::draw()?)?;
         let hashing = Arc::new(Semaphore::new(HASHES_MAX));
         let set_up = std::sync::Mutex::default();
-        Ok(Self { store, clock, options, hashing, decoy, set_up })
+        let changing = tokio::sync::Mutex::default();
+        Ok(Self { store, clock, options, hashing, decoy, set_up, changing })
     }
 
     /// The store behind it.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn AccessStore> {
         &self.store
+    }
+
+    /// Held while somebody or something is looked at and then changed: nobody else changes it meanwhile.
+    pub async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
     }
 
     /// Its limits.
@@ -373,6 +380,27 @@ impl Door {
         let now = self.clock.now();
         let valid = found.filter(|token| !token.revoked && token.ends_at > now);
         Ok(valid.map(|token| program(&token)))
+    }
+
+    /// Whether somebody who was admitted still is, with the same rights. To ask keeps no session alive.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn still_admits(&self, actor: &Actor) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        if let Some(hash) = &actor.session {
+            let Some((session, user)) = self.store.session(hash).await? else { return Ok(false) };
+            let idle = now.since(session.seen_at) > self.options.idle;
+            let holds = !idle && session.ends_at > now && !user.disabled;
+            return Ok(holds && actor_of(&user, Some(&session), now) == *actor);
+        }
+        if *actor == Actor::engine() {
+            return Ok(true);
+        }
+        let tokens = self.store.tokens().await?;
+        let name = actor.name.strip_prefix("token:").unwrap_or_default();
+        let mut own = tokens.iter().filter(|token| token.name == name);
+        Ok(own.any(|token| !token.revoked && token.ends_at > now))
     }
 
     /// Emergency access: everything is shown for a while, to somebody who says why and who they are again.

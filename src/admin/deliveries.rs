@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::access::door::Actor;
 use crate::access::role::View;
@@ -39,7 +40,7 @@ pub(crate) fn answer_text(answer: &Answer, view: View) -> &str {
     if view == View::Full { &answer.text } else { "" }
 }
 
-fn state_of(name: &str) -> Result<ExceptionState, Problem> {
+pub(crate) fn state_of(name: &str) -> Result<ExceptionState, Problem> {
     [
         ExceptionState::Retry,
         ExceptionState::Held,
@@ -55,8 +56,9 @@ fn state_of(name: &str) -> Result<ExceptionState, Problem> {
 }
 
 /// Which rows.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ExceptionSearch)]
 pub(crate) struct Search {
     state: Option<String>,
     /// `channel/destination`.
@@ -106,14 +108,14 @@ pub(crate) async fn exceptions(
 }
 
 /// Why somebody does something. It goes on record.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reason {
     reason: String,
 }
 
 impl Reason {
-    fn text(self) -> Result<String, Problem> {
+    pub(crate) fn text(self) -> Result<String, Problem> {
         if self.reason.trim().is_empty() {
             return Err(Problem::bad("no_reason", "a reason is required: it goes on record"));
         }

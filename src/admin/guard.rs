@@ -15,10 +15,10 @@ use tracing::error;
 
 use crate::access::door::{Actor, Door};
 use crate::access::token;
-use crate::admin::BODY_BYTES_MAX;
 use crate::admin::auth::Token;
 use crate::admin::problem::Problem;
-use crate::admin::route::{Needs, ROUTES, Recorded, Route, find};
+use crate::admin::repeat::{self, Answers, Asked};
+use crate::admin::route::{BODY_BYTES_MAX, Needs, ROUTES, Recorded, Route, find};
 use crate::admin::sessions::Cookies;
 use crate::store::access::AuditEntry;
 
@@ -39,6 +39,8 @@ pub struct Guard {
     /// Which cookie holds a session here. The other name is not looked at: a page without TLS on the
     /// same host could plant it.
     pub cookies: Cookies,
+    /// Answers given to calls with an `Idempotency-Key`.
+    pub answers: Answers,
 }
 
 /// The caller's address, for records.
@@ -79,9 +81,9 @@ async fn worded(response: Response) -> Response {
 }
 
 /// The body of a request within its size and its time.
-async fn whole(request: Request, wait: Duration) -> Result<Request, Problem> {
+async fn whole(request: Request, bytes_max: usize, wait: Duration) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
-    let read = tokio::time::timeout(wait, to_bytes(body, BODY_BYTES_MAX)).await;
+    let read = tokio::time::timeout(wait, to_bytes(body, bytes_max)).await;
     let body = match read {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
@@ -89,7 +91,7 @@ async fn whole(request: Request, wait: Duration) -> Result<Request, Problem> {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too_large",
                 format!(
-                    "a request has at most {BODY_BYTES_MAX} bytes, and this one had more or ended early"
+                    "a request has at most {bytes_max} bytes, and this one had more or ended early"
                 ),
             ));
         }
@@ -117,7 +119,7 @@ async fn guarded(
     request.extensions_mut().insert(Address(address.clone()));
     if route.needs == Needs::Nothing {
         same_site(request.headers())?;
-        return Ok(next.run(whole(request, BODY_WAIT).await?).await);
+        return Ok(next.run(whole(request, route.body_bytes_max(), BODY_WAIT).await?).await);
     }
     let actor = identify(&guard, &mut request).await?;
     let mut entry = AuditEntry {
@@ -137,17 +139,19 @@ async fn guarded(
         return Err(Problem::forbidden(permission.name()));
     }
     request.extensions_mut().insert(actor);
-    follow(&guard.door, route, entry, whole(request, BODY_WAIT).await?, next).await
+    let request = whole(request, route.body_bytes_max(), BODY_WAIT).await?;
+    follow(&guard, route, entry, request, next).await
 }
 
 /// Runs the route with its record before or behind it.
 async fn follow(
-    door: &Door,
+    guard: &Guard,
     route: &Route,
     mut entry: AuditEntry,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    let door = &*guard.door;
     match route.recorded {
         Recorded::Never | Recorded::Itself => Ok(next.run(request).await),
         Recorded::Shown => {
@@ -161,9 +165,17 @@ async fn follow(
         Recorded::Done => {
             let (parts, body) = request.into_parts();
             // It is in memory already: see `whole`.
-            let body = to_bytes(body, BODY_BYTES_MAX)
+            let body = to_bytes(body, route.body_bytes_max())
                 .await
                 .map_err(|_| Problem::fault("the body of the request was lost"))?;
+            let mut ticket = None;
+            if let (Some(key), &Method::POST) = (repeat::key_of(&parts.headers)?, &parts.method) {
+                let call = (entry.actor.as_str(), parts.uri.path(), key);
+                match guard.answers.ask(call, &body, entry.at)? {
+                    Asked::First(first) => ticket = Some(first),
+                    Asked::Again(response) => return Ok(response),
+                }
+            }
             entry.reason = reason(&body);
             record(door, entry.clone()).await?;
             let response = next.run(Request::from_parts(parts, Body::from(body))).await;
@@ -172,7 +184,10 @@ async fn follow(
                 entry.at = door.now();
                 record(door, entry).await?;
             }
-            Ok(response)
+            match ticket {
+                Some(ticket) => ticket.keep(response).await,
+                None => Ok(response),
+            }
         }
     }
 }
@@ -273,8 +288,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
-        let refused =
-            whole(Request::new(Body::from_stream(never)), Duration::ZERO).await.unwrap_err();
+        let refused = whole(Request::new(Body::from_stream(never)), BODY_BYTES_MAX, Duration::ZERO)
+            .await
+            .unwrap_err();
         assert_eq!(refused.into_response().status(), StatusCode::REQUEST_TIMEOUT);
     }
 }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::access::door::Actor;
 use crate::access::role::{Permission, View};
@@ -16,11 +17,9 @@ use crate::admin::deliveries::answer_text;
 use crate::admin::problem::Problem;
 use crate::admin::scope;
 use crate::engine::Engine;
-use crate::engine::replay::{ReplayError, ReplayRequest};
 use crate::message::StoredMessage;
 use crate::message::id::{MessageId, Seq};
 use crate::message::outcome::Outbound;
-use crate::message::plan::Disposition;
 use crate::message::time::Timestamp;
 use crate::message::verdict::Rendered;
 use crate::store::{DeliveryView, MessageQuery};
@@ -29,8 +28,9 @@ use crate::store::{DeliveryView, MessageQuery};
 const PAGE_MAX: u32 = 500;
 
 /// What is searched for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MessageSearch)]
 pub(crate) struct Search {
     /// Key name; without it any key.
     name: Option<String>,
@@ -202,7 +202,7 @@ pub(crate) fn milliseconds(duration: std::time::Duration) -> f64 {
 }
 
 /// What is sent is shown whole or not at all.
-fn whole(actor: &Actor) -> Result<(), Problem> {
+pub(crate) fn whole(actor: &Actor) -> Result<(), Problem> {
     if actor.view == View::Full {
         Ok(())
     } else {
@@ -267,52 +267,4 @@ fn download(media_type: &'static str, bytes: bytes::Bytes) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (headers, bytes).into_response()
-}
-
-/// What a replay is to do.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Replay {
-    /// `channel/destination`; none: all the message was meant for.
-    #[serde(default)]
-    destinations: Vec<String>,
-    reason: String,
-}
-
-/// Makes new deliveries from a stored message.
-pub(crate) async fn replay(
-    State(engine): State<Arc<Engine>>,
-    Extension(actor): Extension<Actor>,
-    Path(id): Path<String>,
-    Json(replay): Json<Replay>,
-) -> Result<Json<Value>, Problem> {
-    let stored = stored(&engine, &actor, &id).await?;
-    let message = stored.envelope.id;
-    let mut destinations = Vec::new();
-    for name in &replay.destinations {
-        destinations.push(scope::destination(&engine, &actor, name)?);
-    }
-    if destinations.is_empty() && !actor.groups.is_empty() {
-        let meant =
-            stored.plan.entries.iter().filter(|one| one.disposition != Disposition::Filtered);
-        destinations.extend(
-            meant
-                .map(|entry| entry.destination)
-                .filter(|id| scope::sees_destination(&engine, &actor, *id)),
-        );
-        if destinations.is_empty() {
-            return Err(Problem::missing("destination"));
-        }
-    }
-    let request =
-        ReplayRequest { message, destinations, by: actor.name.clone(), reason: replay.reason };
-    let made = engine.replay(request).await.map_err(|error| match error {
-        ReplayError::NoReason => Problem::bad("no_reason", error.to_string()),
-        ReplayError::NoDestination => Problem::conflict("no_destination", error.to_string()),
-        ReplayError::NoBody => Problem::conflict("no_body", error.to_string()),
-        ReplayError::Store(error) => error.into(),
-    })?;
-    let names: Vec<String> =
-        made.destinations.iter().map(|id| engine.destination_name(*id)).collect();
-    Ok(Json(json!({"message": made.message.to_string(), "seq": made.seq.0, "destinations": names})))
 }

@@ -5,20 +5,28 @@
 //! a URL.
 
 pub mod auth;
+mod channels;
 mod content;
 pub mod deliveries;
 mod docs;
 pub mod guard;
 pub mod health;
+mod jobs;
+mod live;
 pub mod messages;
+mod openapi;
 mod people;
+mod precondition;
 pub mod problem;
+mod repeat;
+mod resend;
 pub mod route;
 mod scope;
 pub mod serve;
 pub mod sessions;
 pub mod status;
 pub mod subscriptions;
+mod system;
 mod trail;
 mod web;
 
@@ -33,12 +41,10 @@ use crate::access::door::Door;
 use crate::admin::auth::Token;
 use crate::admin::guard::Guard;
 use crate::admin::problem::Problem;
+use crate::admin::repeat::Answers;
 use crate::admin::route::{ROUTES, Route};
 use crate::admin::sessions::Cookies;
 use crate::engine::Engine;
-
-/// Largest request body: searches and reasons are short.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What answers a route of the table; `None` for one that nothing answers.
 fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
@@ -52,6 +58,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
         ("POST", "/setup") => post(sessions::set_up),
         ("GET", "/users") => get(people::users),
         ("POST", "/users") => post(people::add_user),
+        ("GET", "/users/{name}") => get(people::user),
         ("PUT", "/users/{name}") => put(people::change_user),
         ("GET", "/tokens") => get(people::tokens),
         ("POST", "/tokens") => post(people::add_token),
@@ -59,6 +66,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
         ("POST", "/audit/search") => post(trail::search),
         ("GET", "/audit/verify") => get(trail::verified),
         ("GET", "/audit/export") => get(trail::export),
+        ("GET", "/openapi.json") => get(openapi::document),
         ("GET", "/status") => get(status::status),
         ("GET", "/channels") => get(status::channels),
         ("GET", "/destinations") => get(status::destinations),
@@ -73,7 +81,19 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
         ("GET", "/messages/{id}/neighbours") => get(content::neighbours),
         ("GET", "/messages/{id}/explain") => get(content::explain),
         ("GET", "/messages/{id}/sent/{channel}/{destination}") => get(messages::sent),
-        ("POST", "/messages/{id}/replay") => post(messages::replay),
+        ("POST", "/messages/{id}/preview") => post(resend::preview),
+        ("GET", "/system") => get(system::system),
+        ("GET", "/metrics/history") => get(system::history),
+        ("GET", "/live") => get(live::live),
+        ("POST", "/messages/{id}/replay") => post(resend::replay),
+        ("POST", "/exceptions/groups") => post(jobs::groups),
+        ("GET", "/jobs") => get(jobs::list),
+        ("POST", "/jobs") => post(jobs::begin),
+        ("GET", "/jobs/{id}") => get(jobs::one),
+        ("POST", "/jobs/{id}/abort") => post(jobs::abort),
+        ("GET", "/channels/{channel}") => get(channels::one),
+        ("GET", "/channels/{channel}/versions/{version}") => get(channels::version),
+        ("POST", "/channels/{channel}/{act}") => post(channels::act),
         ("POST", "/exceptions/search") => post(deliveries::exceptions),
         ("POST", "/deliveries/{channel}/{destination}/{id}/{act}") => {
             post(deliveries::delivery_act)
@@ -90,11 +110,14 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
 
 /// The whole surface.
 pub fn router(engine: Arc<Engine>, token: Token, door: Arc<Door>, cookies: Cookies) -> Router {
-    let routes = ROUTES.iter().filter_map(|route| Some((route.path, handler(route)?)));
+    let routes = ROUTES.iter().filter_map(|route| {
+        let limit = DefaultBodyLimit::max(route.body_bytes_max());
+        Some((route.path, handler(route)?.layer(limit)))
+    });
     let api = routes.fold(Router::new(), |api, (path, handler)| api.route(path, handler));
-    let guard = Guard { token, door: Arc::clone(&door), cookies };
+    let answers = Answers::default();
+    let guard = Guard { token, door: Arc::clone(&door), cookies, answers };
     let api = api
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(Extension(door))
         .layer(Extension(cookies))
         .route_layer(from_fn_with_state(guard, guard::check))

@@ -3,26 +3,58 @@
 use std::sync::Arc;
 
 use axum::extract::Path;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::access::door::{Actor, Door};
 use crate::access::role::{Role, View};
 use crate::access::token;
+use crate::admin::precondition;
 use crate::admin::problem::Problem;
 use crate::admin::sessions::denied;
 use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
 use crate::store::access::{TokenRecord, UserRecord};
 
+/// Most groups of one user or token.
+const GROUPS_MAX: usize = 100;
 /// Longest life of an API token.
 const TOKEN_DAYS_MAX: u32 = 366;
+
+/// Changes with whatever an administrator can change of a user, the password included.
+fn user_tag(user: &UserRecord) -> String {
+    let UserRecord { name, display, roles, groups, view, disabled, .. } = user;
+    let password = user.password.as_ref().map(Secret::expose).unwrap_or_default();
+    let factor = user.totp.is_some();
+    let all = json!([name, display, roles, groups, view, disabled, password, factor]);
+    precondition::tag(all.to_string().as_bytes())
+}
+
+fn token_tag(token: &TokenRecord) -> String {
+    let all = json!([token.name, token.created_at.0, token.revoked]);
+    precondition::tag(all.to_string().as_bytes())
+}
+
+/// Names of channel groups, as a channel file may write them.
+fn groups(names: Vec<String>) -> Result<Vec<String>, Problem> {
+    let fits = |name: &String| {
+        (1..=64).contains(&name.len()) && !name.contains(|sign: char| sign.is_control())
+    };
+    if names.len() <= GROUPS_MAX && names.iter().all(fits) {
+        return Ok(names);
+    }
+    Err(Problem::bad("bad_group", "a group is the `group` of a channel file, 1 to 64 characters"))
+}
 
 fn shown(user: &UserRecord, now: Timestamp) -> Value {
     json!({
         "name": user.name,
+        "etag": user_tag(user),
+        "groups": user.groups,
         "display": user.display,
         "roles": user.roles,
         "view": user.view,
@@ -61,8 +93,21 @@ pub(crate) async fn users(Extension(door): Extension<Arc<Door>>) -> Result<Json<
     Ok(Json(json!({"users": list, "roles": Role::ALL.map(Role::name)})))
 }
 
+/// One user, with the tag that a change may ask for.
+pub(crate) async fn user(
+    Extension(door): Extension<Arc<Door>>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let user = door.store().user(&name).await?.ok_or_else(|| Problem::missing("user"))?;
+    Ok(tagged(&user, door.now()))
+}
+
+fn tagged(user: &UserRecord, now: Timestamp) -> Response {
+    (precondition::header(&user_tag(user)), Json(shown(user, now))).into_response()
+}
+
 /// A user to be added.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUser {
     name: String,
@@ -70,6 +115,9 @@ pub(crate) struct NewUser {
     password: String,
     roles: Vec<String>,
     view: Option<String>,
+    /// Channel groups; none: all channels.
+    #[serde(default)]
+    groups: Vec<String>,
 }
 
 /// Adds a user.
@@ -81,8 +129,9 @@ pub(crate) async fn add_user(
     let view = view(new.view.as_deref(), &roles)?;
     let display = new.display.as_deref().unwrap_or(&new.name);
     let password = Secret::new(&new.password);
-    let user =
+    let mut user =
         door.new_user(&new.name, display, Some(password), &roles, view).await.map_err(denied)?;
+    user.groups = groups(new.groups)?;
     if !door.store().add_user(&user).await? {
         return Err(Problem::conflict("name_taken", "there is a user of this name already"));
     }
@@ -90,13 +139,14 @@ pub(crate) async fn add_user(
 }
 
 /// What is to change of a user; what is not named stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangeUser {
     display: Option<String>,
     password: Option<String>,
     roles: Option<Vec<String>>,
     view: Option<String>,
+    groups: Option<Vec<String>>,
     disabled: Option<bool>,
     /// `false` takes a lost second factor away.
     second_factor: Option<bool>,
@@ -109,11 +159,14 @@ pub(crate) async fn change_user(
     Extension(door): Extension<Arc<Door>>,
     Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
+    headers: HeaderMap,
     Json(change): Json<ChangeUser>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
+    let _alone = door.alone().await;
     let mut user = door.store().user(&name).await?.ok_or_else(|| Problem::missing("user"))?;
+    precondition::check(&headers, &user_tag(&user))?;
     if actor.name == format!("user:{name}")
-        && (change.roles.is_some() || change.disabled == Some(true))
+        && (change.roles.is_some() || change.groups.is_some() || change.disabled == Some(true))
     {
         let detail =
             "nobody changes their own roles or disables themselves: ask another administrator";
@@ -124,6 +177,9 @@ pub(crate) async fn change_user(
     }
     if let Some(password) = change.password {
         user.password = Some(door.hash(&name, Secret::new(&password)).await.map_err(denied)?);
+    }
+    if let Some(names) = change.groups {
+        user.groups = groups(names)?;
     }
     let roles = match &change.roles {
         Some(names) => roles(names)?,
@@ -141,7 +197,7 @@ pub(crate) async fn change_user(
     }
     door.store().put_user(&user).await?;
     door.store().end_sessions(user.number, actor.session.as_ref()).await?;
-    Ok(Json(shown(&user, door.now())))
+    Ok(tagged(&user, door.now()))
 }
 
 /// All API tokens; never the tokens themselves.
@@ -152,6 +208,8 @@ pub(crate) async fn tokens(Extension(door): Extension<Arc<Door>>) -> Result<Json
         .map(|token| {
             json!({
                 "name": token.name,
+                "etag": token_tag(token),
+                "groups": token.groups,
                 "roles": token.roles,
                 "view": token.view,
                 "created_by": token.created_by,
@@ -165,7 +223,7 @@ pub(crate) async fn tokens(Extension(door): Extension<Arc<Door>>) -> Result<Json
 }
 
 /// A token to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewToken {
     name: String,
@@ -173,6 +231,9 @@ pub(crate) struct NewToken {
     view: Option<String>,
     /// Days until it ends.
     days: u32,
+    /// Channel groups; none: all channels.
+    #[serde(default)]
+    groups: Vec<String>,
 }
 
 /// Makes a token; it is shown this once.
@@ -196,7 +257,7 @@ pub(crate) async fn add_token(
         name: new.name,
         hash: token::hash(drawn.expose()),
         roles: roles.iter().map(|role| role.name().to_owned()).collect(),
-        groups: Vec::new(),
+        groups: groups(new.groups)?,
         view: view.name().to_owned(),
         created_by: actor.name,
         created_at: now,
@@ -218,7 +279,12 @@ pub(crate) async fn add_token(
 pub(crate) async fn revoke_token(
     Extension(door): Extension<Arc<Door>>,
     Path(name): Path<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
+    let _alone = door.alone().await;
+    let tokens = door.store().tokens().await?;
+    let token = tokens.iter().find(|token| token.name == name);
+    precondition::check(&headers, &token_tag(token.ok_or_else(|| Problem::missing("token"))?))?;
     if door.store().revoke_token(&name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -83,6 +83,23 @@ impl Problem {
         Self { status: StatusCode::CONFLICT, code, detail: detail.into() }
     }
 
+    /// 412: it is not what its author saw any more.
+    #[must_use]
+    pub fn changed() -> Self {
+        Self {
+            status: StatusCode::PRECONDITION_FAILED,
+            code: "changed_meanwhile",
+            detail: "somebody changed it meanwhile; look at it again and repeat the change"
+                .to_owned(),
+        }
+    }
+
+    /// 422.
+    #[must_use]
+    pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, code, detail: detail.into() }
+    }
+
     /// 503.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {

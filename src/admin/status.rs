@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use crate::access::door::Actor;
+use crate::admin::precondition;
 use crate::admin::problem::Problem;
 use crate::admin::scope;
 use crate::engine::Engine;
@@ -57,7 +59,8 @@ pub(crate) async fn channels(
     Json(json!({"channels": list, "refused": engine.refused_files()}))
 }
 
-fn destination_value(engine: &Engine, id: DestinationId) -> Value {
+/// One destination as it stands.
+pub(crate) fn destination_value(engine: &Engine, id: DestinationId) -> Value {
     engine
         .destination_status(id)
         .unwrap_or_else(|| json!({"destination": engine.destination_name(id), "state": "stopped"}))
@@ -119,6 +122,11 @@ pub(crate) async fn conservation(
 }
 
 /// Reads the channel files again; each that passes replaces its old version.
-pub(crate) async fn reload(State(engine): State<Arc<Engine>>) -> Result<Json<Value>, Problem> {
+/// With `If-Match` only over the configuration with that hash (`/system`).
+pub(crate) async fn reload(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    precondition::check(&headers, &format!("\"{}\"", engine.config_hash()))?;
     engine.reload().await.map(Json).map_err(|error| Problem::conflict("not_reloaded", error))
 }

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::access::door::Actor;
 use crate::admin::problem::Problem;
@@ -18,7 +19,7 @@ use crate::message::secret::Secret;
 const OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// Why, and for some acts which.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
     reason: String,
@@ -27,7 +28,7 @@ pub(crate) struct Asked {
 }
 
 /// Another secret.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewSecret {
     /// `whsec_…` or `whsk_…`; drawn when there is none.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::access::door::Door;
 use crate::access::verify::{Verified, verify};
@@ -21,8 +22,9 @@ const PAGE_MAX: u32 = 500;
 const EXPORT_MAX: u32 = 10_000;
 
 /// Which records.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AuditSearch)]
 pub(crate) struct Search {
     actor: Option<String>,
     action: Option<String>,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -72,6 +73,12 @@ impl Api {
         parsed(&text)
     }
 
+    /// PUT of `body` to `path`, as JSON.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let text = self.call(Method::PUT, path, Some(body)).await?;
+        parsed(&text)
+    }
+
     async fn call(
         &self,
         method: Method,
@@ -109,6 +116,11 @@ impl Api {
             Failure::negative(&detail)
         })
     }
+}
+
+/// A text as one segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 fn token_of(data: &Path) -> Result<String, Failure> {

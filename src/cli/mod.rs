@@ -12,6 +12,7 @@ pub mod destinations;
 pub mod doctor;
 pub mod exit;
 mod http_sink;
+pub mod jobs;
 pub mod listen;
 pub mod messages;
 pub mod send;
@@ -20,6 +21,7 @@ pub mod simulate;
 pub mod subscriptions;
 pub mod terminal;
 pub mod test;
+pub mod user;
 
 use std::process::ExitCode;
 
@@ -57,6 +59,10 @@ enum Command {
     Dead(dead::DeadArguments),
     /// Sends stored messages again, with a reason.
     Replay(dead::ReplayArguments),
+    /// Bulk work on what is set aside or held: lists causes and jobs, begins one, aborts one.
+    Jobs(jobs::JobsArguments),
+    /// Lists, adds and disables users.
+    User(user::UserArguments),
     /// Shows what waits where and why; pauses and resumes.
     Destinations(destinations::DestinationsArguments),
     /// Shows FHIR subscriptions; pauses, recovers, tests, changes secrets.
@@ -105,6 +111,8 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Messages(arguments) => block_on(messages::run(arguments, terminal)),
         Command::Dead(arguments) => block_on(dead::run(arguments, terminal)),
         Command::Replay(arguments) => block_on(dead::replay(arguments, terminal)),
+        Command::Jobs(arguments) => block_on(jobs::run(arguments, terminal)),
+        Command::User(arguments) => block_on(user::run(arguments, terminal)),
         Command::Destinations(arguments) => block_on(destinations::run(arguments, terminal)),
         Command::Subscriptions(arguments) => block_on(subscriptions::run(arguments, terminal)),
         Command::Reload(arguments) => block_on(destinations::reload(arguments, terminal)),

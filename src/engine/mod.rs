@@ -6,17 +6,23 @@
 //! ```
 
 pub mod build;
+pub mod detail;
 mod disk;
+pub mod history;
+pub mod jobs;
 mod listen;
 pub mod live;
 pub mod publish;
 pub mod readings;
 pub mod registry;
+pub mod rehearse;
 pub mod reload;
 pub mod replay;
 pub mod retention;
 pub mod show;
 pub mod subscriptions;
+pub mod switch;
+pub mod system;
 pub mod upsert;
 pub mod versions;
 
@@ -38,16 +44,23 @@ use crate::delivery::marker::Marker;
 use crate::delivery::render::Render;
 use crate::destination::Destination;
 use crate::engine::build::Parts;
+use crate::engine::detail::Reports;
 use crate::engine::disk::DiskWatch;
+use crate::engine::history::History;
+use crate::engine::jobs::Jobs;
 use crate::engine::listen::LiveSources;
 use crate::engine::readings::Readings;
 use crate::engine::registry::Registry;
-use crate::engine::replay::{ReplayError, ReplayRequest, Replayed};
+use crate::engine::replay::{Previewed, ReplayError, ReplayRequest, Replayed};
 use crate::engine::retention::Kept;
 use crate::engine::subscriptions::answer::Door;
 use crate::engine::subscriptions::{Ground, Subscriptions, SubscriptionsError};
+use crate::engine::switch::Switches;
+use crate::engine::system::Facts;
 use crate::engine::versions::Versions;
+use crate::message::StoredMessage;
 use crate::message::id::DestinationId;
+use crate::message::time::Timestamp;
 use crate::source::intake::{Admit, Intake};
 use crate::store::access::AccessStore;
 use crate::store::{Store, StoreError};
@@ -68,6 +81,9 @@ pub enum EngineError {
         "the data directory cannot hold marks of what is in work: {0}; check who may write there"
     )]
     Marks(std::io::Error),
+    /// What people asked for cannot be read from the data directory: bulk jobs, stopped channels.
+    #[error("the data directory's jobs or stops cannot be read: {0}; check who may write there")]
+    Asked(std::io::Error),
     /// A part of a channel cannot be built: a port, a directory, a TLS profile.
     #[error("channel {channel}: {reason}")]
     Channel {
@@ -93,6 +109,12 @@ pub struct Engine {
     kept: Arc<Kept>,
     names: Arc<RwLock<BTreeMap<DestinationId, String>>>,
     subscriptions: Arc<Subscriptions>,
+    jobs: Jobs,
+    switches: Switches,
+    reports: Reports,
+    history: History,
+    facts: Facts,
+    loaded_at: RwLock<Timestamp>,
     sources: LiveSources,
     transports: RwLock<BTreeMap<DestinationId, Arc<dyn Destination>>>,
     applied: RwLock<BTreeMap<String, ChannelConfig>>,
@@ -158,6 +180,8 @@ impl Engine {
             clock.clone(),
             stop_sources.clone(),
         ));
+        let facts = Facts::of(loaded, clock.now());
+        let loaded_at = RwLock::new(clock.now());
         let engine = Arc::new(Self {
             store,
             clock,
@@ -169,6 +193,12 @@ impl Engine {
             kept,
             names,
             subscriptions,
+            jobs: Jobs::open(&loaded.engine.data).map_err(EngineError::Asked)?,
+            switches: Switches::open(&loaded.engine.data).map_err(EngineError::Asked)?,
+            reports: Reports::default(),
+            history: History::default(),
+            facts,
+            loaded_at,
             sources: LiveSources::default(),
             transports: RwLock::default(),
             applied: RwLock::default(),
@@ -180,17 +210,24 @@ impl Engine {
             stop_deliveries,
             reload_lock: tokio::sync::Mutex::default(),
         });
-        engine.know_destinations().await?;
+        engine.open(loaded).await?;
+        Ok(engine)
+    }
+
+    /// Puts everything in force, and what runs beside it.
+    async fn open(self: &Arc<Self>, loaded: &Loaded) -> Result<(), EngineError> {
+        self.know_destinations().await?;
         let disk = DiskWatch {
             data: loaded.engine.data.clone(),
             free_min: loaded.engine.disk_free_min,
-            intake: engine.intake.clone(),
+            intake: self.intake.clone(),
         };
         disk.look().await;
-        engine.watch_subscriptions(loaded).await?;
-        engine.apply_all(loaded).await?;
-        engine.tracker.spawn(disk.run(engine.stop_sources.clone()));
-        Ok(engine)
+        self.watch_subscriptions(loaded).await?;
+        self.apply_all(loaded).await?;
+        self.tracker.spawn(disk.run(self.stop_sources.clone()));
+        engine.tracker.spawn(history::keep_noting(Arc::downgrade(self), self.stopping_token()));
+        Ok(())
     }
 
     /// Subscriptions are in force before the first message is let in.
@@ -256,6 +293,12 @@ impl Engine {
         &self.versions
     }
 
+    /// Bulk work.
+    #[must_use]
+    pub const fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
     /// The engine's tasks, for what runs beside it.
     #[must_use]
     pub const fn tracker(&self) -> &TaskTracker {
@@ -312,6 +355,18 @@ impl Engine {
     /// See [`ReplayError`].
     pub async fn replay(&self, request: ReplayRequest) -> Result<Replayed, ReplayError> {
         replay::replay(&self.store, &self.registry, &self.clock, request).await
+    }
+
+    /// What a destination would be sent of a message now; `None` when no channel in force has it.
+    #[must_use]
+    pub fn preview(&self, id: DestinationId, message: &StoredMessage) -> Option<Previewed> {
+        replay::preview(&self.registry, &self.versions, id, message)
+    }
+
+    /// Cancelled when the engine begins to stop.
+    #[must_use]
+    pub fn stopping_token(&self) -> CancellationToken {
+        self.stop_sources.child_token()
     }
 
     /// Stops taking messages, lets what is in flight end, writes outcomes, closes the store.

@@ -135,8 +135,15 @@ impl Engine {
         Ok(())
     }
 
-    async fn bind(&self, channel: &ChannelConfig) -> Result<Option<BoundSource>, String> {
+    /// Opens a channel's source; nothing while somebody has stopped it.
+    pub(super) async fn bind(
+        &self,
+        channel: &ChannelConfig,
+    ) -> Result<Option<BoundSource>, String> {
         let name: Arc<str> = Arc::clone(&channel.name);
+        if self.switches.get(&name).is_some() {
+            return Ok(None);
+        }
         self.parts.source(&name, &channel.source).await.map_err(|error| error.to_string())
     }
 
@@ -196,6 +203,7 @@ impl Engine {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned(), channel.clone());
+        *self.loaded_at.write().unwrap_or_else(PoisonError::into_inner) = self.clock.now();
         let destinations = live.destinations.len();
         info!(channel = name, version = version.0, destinations, "in force");
         Ok(())
@@ -215,12 +223,12 @@ impl Engine {
         }
     }
 
-    fn run_source(&self, channel: &ChannelConfig, source: Option<BoundSource>) {
+    pub(super) fn run_source(&self, channel: &ChannelConfig, source: Option<BoundSource>) {
         let Some(source) = source else { return };
         self.keep_listening(&channel.name, source, channel.source.clone());
     }
 
-    async fn close_source(&self, channel: &str) -> Option<LiveSource> {
+    pub(super) async fn close_source(&self, channel: &str) -> Option<LiveSource> {
         let source =
             self.sources.write().unwrap_or_else(PoisonError::into_inner).remove(channel)?;
         source.stop.cancel();
@@ -244,6 +252,7 @@ impl Engine {
         self.kept.remove(channel);
         self.stop_missing(channel, &[]).await;
         self.applied.write().unwrap_or_else(PoisonError::into_inner).remove(channel);
+        *self.loaded_at.write().unwrap_or_else(PoisonError::into_inner) = self.clock.now();
         info!(channel, "withdrawn; what waits for its destinations stays in the log");
     }
 }

@@ -2,16 +2,30 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use crate::clock::Clock;
 use crate::engine::registry::{LiveChannel, Registry};
-use crate::engine::versions::stored_input;
+use crate::engine::versions::{Versions, stored_input};
 use crate::message::id::{DestinationId, MessageId, Seq};
+use crate::message::payload::Payload;
 use crate::message::plan::{Disposition, Plan, PlanEntry};
-use crate::message::verdict::{Route, Verdict};
-use crate::message::{Envelope, Origin, StoredMessage};
+use crate::message::verdict::{Problem, Rendered, Route, Verdict};
+use crate::message::{Envelope, KeyValue, Origin, StoredMessage};
 use crate::store::{Appended, NewMessage, Store, StoreError};
+
+/// By which rules a message is rendered when it is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RenderAs {
+    /// By those of the version in force.
+    #[default]
+    Anew,
+    /// By those of the version that it was accepted under.
+    AsSent,
+}
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -20,10 +34,25 @@ pub struct ReplayRequest {
     pub message: MessageId,
     /// To which of its destinations; empty: to all that its plan delivers to.
     pub destinations: Vec<DestinationId>,
+    /// By which rules.
+    pub render: RenderAs,
+    /// The message as edited; `None`: as received.
+    pub payload: Option<Payload>,
     /// Who asks.
     pub by: String,
     /// Why; required.
     pub reason: String,
+}
+
+/// What would be sent, and what the channel says of the message.
+#[derive(Debug)]
+pub struct Previewed {
+    /// The bytes, or why there are none.
+    pub rendered: Rendered,
+    /// Why the channel in force would not take it.
+    pub refused: Option<Problem>,
+    /// Whether the destination's filter would not choose it.
+    pub filtered: bool,
 }
 
 /// What came of it.
@@ -54,7 +83,40 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
-/// Makes a new message from a stored one, under today's versions.
+/// A stored message with other bytes, as somebody edited it.
+#[must_use]
+pub fn edited(message: &StoredMessage, payload: Payload) -> StoredMessage {
+    StoredMessage { payload, ..message.clone() }
+}
+
+/// What a destination would be sent of a message under the version in force; `None` when no channel in
+/// force has this destination.
+#[must_use]
+pub fn preview(
+    registry: &Registry,
+    versions: &Versions,
+    destination: DestinationId,
+    message: &StoredMessage,
+) -> Option<Previewed> {
+    let channels = registry.channels();
+    let mut all = channels.iter();
+    let (live, place) = all.find_map(|live| {
+        let place = live.destinations.iter().position(|id| *id == destination)?;
+        Some((live, place))
+    })?;
+    let (refused, filtered) = match live
+        .channel
+        .judge(&stored_input(message, live.channel.read_options))
+    {
+        Verdict::Take(taken) => (None, matches!(taken.routes.get(place), Some(Route::Filtered))),
+        Verdict::Refuse(problem) => (Some(problem), false),
+        Verdict::Pass => (None, true),
+    };
+    let rendered = versions.rendered_anew(destination, live.version, message);
+    Some(Previewed { rendered, refused, filtered })
+}
+
+/// Makes a new message from a stored one.
 ///
 /// # Errors
 /// See [`ReplayError`].
@@ -69,10 +131,20 @@ pub async fn replay(
     }
     let seq = store.find(request.message).await?;
     let parent = store.messages(&[seq]).await?.pop().ok_or(StoreError::Missing)?;
-    if parent.payload.is_empty() {
+    if parent.payload.is_empty() && request.payload.is_none() {
         return Err(ReplayError::NoBody);
     }
-    let plan = plan_for(&parent, registry, &request.destinations);
+    let given = match &request.payload {
+        Some(payload) => edited(&parent, payload.clone()),
+        None => StoredMessage::clone(&parent),
+    };
+    let mut plan = plan_for(&given, registry, &request.destinations);
+    if request.render == RenderAs::AsSent {
+        for entry in &mut plan.entries {
+            let then = parent.plan.entry(entry.destination);
+            entry.version = then.map_or(entry.version, |then| then.version);
+        }
+    }
     if plan.entries.is_empty() {
         return Err(ReplayError::NoDestination);
     }
@@ -81,15 +153,32 @@ pub async fn replay(
         id: MessageId::new(),
         received_at: clock.now(),
         origin: Some(Origin { parent: seq, by: request.by, reason: request.reason }),
-        ..parent.envelope.clone()
+        ..envelope_of(&given, registry, request.payload.is_some())
     };
     let id = envelope.id;
-    let message = NewMessage { envelope, plan, payload: None, duplicate: None };
+    let message = NewMessage { envelope, plan, payload: request.payload, duplicate: None };
     match store.append(vec![message]).await?.pop() {
         Some(Appended::New(seq) | Appended::Held(seq)) => {
             Ok(Replayed { message: id, seq, destinations })
         }
         _ => Err(StoreError::Missing.into()),
+    }
+}
+
+/// The parent's envelope; of an edited message with what it now says of itself: a search finds it by that.
+fn envelope_of(given: &StoredMessage, registry: &Registry, is_edited: bool) -> Envelope {
+    let envelope = given.envelope.clone();
+    let channels = registry.channels();
+    let Some(own) = channels.get(&envelope.channel).filter(|_| is_edited) else { return envelope };
+    match own.channel.judge(&stored_input(given, own.channel.read_options)) {
+        Verdict::Take(taken) => Envelope {
+            kind: taken.kind,
+            event: taken.event.into(),
+            control_id: KeyValue::new(&taken.control_id),
+            keys: taken.keys,
+            ..envelope
+        },
+        Verdict::Refuse(_) | Verdict::Pass => envelope,
     }
 }
 

@@ -162,19 +162,27 @@ impl Versions {
             return self.notification(id, destination, version, message);
         }
         let (Some(name), Ok(channel)) = (name, self.get(version)) else {
-            return Rendered::Hold(RenderProblem {
-                cause: "version",
-                text: format!("the rules of version {version} are not to be had"),
-                detail: String::new(),
-            });
+            return Rendered::Hold(no_rules(version));
         };
         let input = self.read(message, channel.read_options);
-        let context = Context {
-            id: message.envelope.id,
-            received_at: message.envelope.received_at,
-            channel: Arc::clone(&message.envelope.channel),
+        under(&channel, &name, &input, message)
+    }
+
+    /// The same for a message that is not in the log as it is here: somebody edited it, or only looks.
+    #[must_use]
+    pub fn rendered_anew(
+        &self,
+        destination: DestinationId,
+        version: VersionId,
+        message: &StoredMessage,
+    ) -> Rendered {
+        let name =
+            self.names.read().unwrap_or_else(PoisonError::into_inner).get(&destination).cloned();
+        let (Some(name), Ok(channel)) = (name, self.get(version)) else {
+            return Rendered::Hold(no_rules(version));
         };
-        channel.render(&name, &input, &context)
+        let input = stored_input(message, channel.read_options);
+        under(&channel, &name, &input, message)
     }
 
     /// Why a destination is chosen or not, under this version; `None` when the version is not to be had.
@@ -234,6 +242,23 @@ impl Render for Versions {
         message: &StoredMessage,
     ) -> Rendered {
         self.rendered(destination, version, message)
+    }
+}
+
+fn under(channel: &Channel, name: &str, input: &Input, message: &StoredMessage) -> Rendered {
+    let context = Context {
+        id: message.envelope.id,
+        received_at: message.envelope.received_at,
+        channel: Arc::clone(&message.envelope.channel),
+    };
+    channel.render(name, input, &context)
+}
+
+fn no_rules(version: VersionId) -> RenderProblem {
+    RenderProblem {
+        cause: "version",
+        text: format!("the rules of version {version} are not to be had"),
+        detail: String::new(),
     }
 }
 

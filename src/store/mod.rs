@@ -193,6 +193,17 @@ pub struct VersionRecord {
     pub applied_at: Timestamp,
 }
 
+/// A channel version without its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionSummary {
+    /// Its number.
+    pub version: VersionId,
+    /// Content hash, hexadecimal.
+    pub hash: Box<str>,
+    /// When it was first applied.
+    pub applied_at: Timestamp,
+}
+
 /// Where a destination's delivery stood when the store was last written.
 #[derive(Debug, Clone, Default)]
 pub struct DestinationState {
@@ -426,6 +437,9 @@ pub trait Store: ResourceStore {
 
     /// A stored version.
     async fn version_record(&self, id: VersionId) -> Result<VersionRecord, StoreError>;
+
+    /// The versions of a channel, the newest first.
+    async fn versions(&self, channel: &str) -> Result<Vec<VersionSummary>, StoreError>;
 
     /// Where a destination stands. Costs by what is in flight and stuck, not by what waits.
     async fn destination_state(&self, id: DestinationId) -> Result<DestinationState, StoreError>;

@@ -6,6 +6,7 @@
 //! configuration stays and the error says which file and why.
 
 pub mod certificate;
+pub mod expiry;
 pub mod load;
 
 use std::path::PathBuf;

@@ -19,7 +19,7 @@ use medway::store::resources::{EventCount, ResourceBatch, ResourceStore, Written
 use medway::store::{
     Appended, Change, Conservation, DeliveryView, DestinationState, Exception, ExceptionQuery,
     LogPage, MessageQuery, NewMessage, Pause, Reject, Retention, Store, StoreError, StoreStatus,
-    VersionRecord,
+    VersionRecord, VersionSummary,
 };
 use tokio::sync::{broadcast, watch};
 use xxhash_rust::xxh3::xxh3_64;
@@ -256,6 +256,10 @@ impl Store for MemoryStore {
     }
 
     async fn version_record(&self, _: VersionId) -> Result<VersionRecord, StoreError> {
+        Err(StoreError::Missing)
+    }
+
+    async fn versions(&self, _: &str) -> Result<Vec<VersionSummary>, StoreError> {
         Err(StoreError::Missing)
     }
 

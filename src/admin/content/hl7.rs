@@ -43,6 +43,7 @@ pub(crate) enum State {
 
 /// A message.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Hl7Tree)]
 pub(crate) struct Tree {
     /// Always `hl7`.
     format: &'static str,

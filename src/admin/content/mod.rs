@@ -27,8 +27,9 @@ use crate::engine::Engine;
 use crate::hl7::raw::{RawMessage, SegmentEnds};
 use crate::message::kind::ContentType;
 
-pub(crate) use explain::explain;
-pub(crate) use neighbours::neighbours;
+pub(crate) use explain::{Explanation, explain};
+pub(crate) use hl7::Tree as Hl7Tree;
+pub(crate) use neighbours::{Neighbours, neighbours};
 
 /// Longest text shown in place of a tree, in characters.
 const TEXT_CHARS_MAX: usize = 256 * 1024;

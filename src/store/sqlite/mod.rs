@@ -60,7 +60,7 @@ use crate::store::sqlite::shared::Shared;
 use crate::store::{
     Appended, Change, Conservation, DeliveryView, DestinationState, Exception, ExceptionQuery,
     LogPage, MessageQuery, NewMessage, Pause, Reject, Retention, Store, StoreError, StoreStatus,
-    VersionRecord,
+    VersionRecord, VersionSummary,
 };
 
 /// What a message costs beside its body, about, in the count of bytes that wait.
@@ -309,6 +309,10 @@ impl Store for SqliteStore {
 
     async fn version_record(&self, id: VersionId) -> Result<VersionRecord, StoreError> {
         read::version(&self.pool, id).await
+    }
+
+    async fn versions(&self, channel: &str) -> Result<Vec<VersionSummary>, StoreError> {
+        read::versions(&self.pool, channel).await
     }
 
     async fn destination_state(&self, id: DestinationId) -> Result<DestinationState, StoreError> {

@@ -51,6 +51,9 @@ pub(super) const INSERT_VERSION: &str =
 /// Primary key.
 pub(super) const VERSION: &str =
     "SELECT channel, hash, bundle, applied_at FROM version WHERE no = ?1";
+/// Index of (channel, hash): the versions of one channel are few.
+pub(super) const CHANNEL_VERSIONS: &str =
+    "SELECT no, hash, applied_at FROM version WHERE channel = ?1 ORDER BY no DESC LIMIT 200";
 /// Primary key.
 pub(super) const PAUSE: &str = "SELECT paused_by, reason, at FROM pause WHERE destination = ?1";
 /// Primary key.

@@ -20,7 +20,7 @@ use crate::store::sqlite::queries;
 use crate::store::sqlite::shared::Shared;
 use crate::store::{
     Attempt, DeliveryView, DestinationState, Exception, ExceptionQuery, ExceptionState, Pause,
-    Reject, Settled, StoreError, VersionRecord,
+    Reject, Settled, StoreError, VersionRecord, VersionSummary,
 };
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -40,6 +40,18 @@ pub(super) async fn version(pool: &SqlitePool, id: VersionId) -> Result<VersionR
         sqlx::query_as(queries::VERSION).bind(id.0).fetch_optional(pool).await?;
     let (channel, hash, bundle, applied_at) = row.ok_or(StoreError::Missing)?;
     Ok(VersionRecord { channel: channel.into(), hash, bundle, applied_at: Timestamp(applied_at) })
+}
+
+/// The versions of a channel, the newest first.
+pub(super) async fn versions(pool: &SqlitePool, channel: &str) -> Result<Vec<VersionSummary>> {
+    let rows: Vec<(u32, Box<str>, i64)> =
+        sqlx::query_as(queries::CHANNEL_VERSIONS).bind(channel).fetch_all(pool).await?;
+    let rows = rows.into_iter().map(|(version, hash, applied_at)| VersionSummary {
+        version: VersionId(version),
+        hash,
+        applied_at: Timestamp(applied_at),
+    });
+    Ok(rows.collect())
 }
 
 /// Refused input, newest first.

@@ -1,6 +1,13 @@
 //! What the API says of messages, channels and jobs, asked as the dashboard asks it.
 
+mod again;
+mod channels;
 mod content;
+mod jobs;
+mod live;
+mod openapi;
+mod resend;
+mod system;
 
 use std::sync::Arc;
 
@@ -44,14 +51,22 @@ fn message(control: &str, mrn: &str, class: &str) -> String {
 impl House {
     /// Takes a message in, as a source of the channel would; answers its id.
     async fn receive(&self, channel: &str, text: &str) -> String {
-        let payload = Payload::new(Bytes::from(text.to_owned()));
-        let received =
-            Received::new(Arc::from(channel), payload, self.clock.now(), "test".to_owned());
-        let new = self.engine.registry().admit(&received).unwrap();
-        let id = new.envelope.id;
-        let appended = self.engine.store().append(vec![new]).await.unwrap();
-        assert!(matches!(appended.as_slice(), [Appended::New(_)]));
-        id.to_string()
+        self.receive_all(channel, &[text.to_owned()]).await.remove(0)
+    }
+
+    /// Takes several in at once: one commit.
+    async fn receive_all(&self, channel: &str, texts: &[String]) -> Vec<String> {
+        let admitted = texts.iter().map(|text| {
+            let payload = Payload::new(Bytes::from(text.clone()));
+            let received =
+                Received::new(Arc::from(channel), payload, self.clock.now(), "test".to_owned());
+            self.engine.registry().admit(&received).unwrap()
+        });
+        let new: Vec<_> = admitted.collect();
+        let ids = new.iter().map(|new| new.envelope.id.to_string()).collect();
+        let appended = self.engine.store().append(new).await.unwrap();
+        assert!(appended.iter().all(|one| matches!(one, Appended::New(_))));
+        ids
     }
 
     /// What a successful GET answers.

@@ -1,0 +1,312 @@
+//! Bulk work on deliveries, and what waits for people, grouped by cause.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::access::door::Actor;
+use crate::access::role::{Permission, View};
+use crate::admin::deliveries::state_of;
+use crate::admin::problem::Problem;
+use crate::admin::scope;
+use crate::delivery::queue::state_name;
+use crate::engine::Engine;
+use crate::engine::jobs::{Job, JobAct, JobError, JobRequest, RATE_USUAL, Selection};
+use crate::message::id::{DestinationId, MessageId, Seq};
+use crate::message::time::Timestamp;
+use crate::store::{Exception, ExceptionQuery, ExceptionState};
+
+/// Rows read at once.
+const PAGE: u32 = 500;
+/// Most rows grouped.
+const ROWS_MAX: usize = 50_000;
+/// Most groups answered.
+const GROUPS_MAX: usize = 500;
+/// Most messages named in one request.
+const IDS_MAX: usize = 1000;
+
+/// Which deliveries a job is about. At least one of them.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Selected {
+    /// `retry`, `held`, `behind`, `dead` or `cancelled`; without it those that the act suits.
+    state: Option<String>,
+    /// `channel/destination`.
+    destination: Option<String>,
+    /// As the exception rows and groups name it.
+    cause: Option<String>,
+    /// Ids of messages, at most a thousand.
+    ids: Option<Vec<String>>,
+}
+
+/// A job to begin.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewJob {
+    act: JobAct,
+    selection: Selected,
+    /// Why; goes on record.
+    reason: String,
+    /// Acts a second, 1 to 1000; 50 when not said.
+    rate_per_second: Option<u32>,
+}
+
+/// A job that has begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Begun {
+    id: String,
+}
+
+/// The jobs, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobList {
+    jobs: Vec<Job>,
+}
+
+/// Begins a job: 202 with its id.
+pub(crate) async fn begin(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+    Json(new): Json<NewJob>,
+) -> Result<(StatusCode, Json<Begun>), Problem> {
+    if new.act == JobAct::Replay && !actor.may(Permission::Resend) {
+        return Err(Problem::forbidden(Permission::Resend.name()));
+    }
+    let selection = selection(&engine, &actor, &new.selection)?;
+    let request = JobRequest {
+        act: new.act,
+        selection,
+        by: actor.name.clone(),
+        reason: new.reason,
+        rate_per_second: new.rate_per_second.unwrap_or(RATE_USUAL),
+    };
+    let id = engine.begin_job(request).await.map_err(|error| match error {
+        JobError::NoReason => Problem::bad("no_reason", error.to_string()),
+        JobError::TooMany => Problem::conflict("too_many_jobs", error.to_string()),
+        JobError::Disk(_) => Problem::unavailable(error.to_string()),
+    })?;
+    Ok((StatusCode::ACCEPTED, Json(Begun { id })))
+}
+
+fn selection(engine: &Engine, actor: &Actor, asked: &Selected) -> Result<Selection, Problem> {
+    let named = [asked.state.is_some(), asked.destination.is_some(), asked.cause.is_some()];
+    if !named.contains(&true) && asked.ids.is_none() {
+        let told = "a selection names a state, a destination, a cause or ids";
+        return Err(Problem::bad("no_selection", told));
+    }
+    let ids = match &asked.ids {
+        Some(ids) if ids.len() > IDS_MAX => {
+            return Err(Problem::bad("too_many_ids", format!("at most {IDS_MAX} ids at once")));
+        }
+        Some(ids) => {
+            let read: Option<Vec<MessageId>> = ids.iter().map(|id| MessageId::parse(id)).collect();
+            Some(read.ok_or_else(|| Problem::bad("bad_id", "a message id is a UUID"))?)
+        }
+        None => None,
+    };
+    let destination = asked.destination.as_deref();
+    let seen = || {
+        let all = engine.destination_ids().into_iter();
+        all.filter(|id| scope::sees_destination(engine, actor, *id)).collect()
+    };
+    Ok(Selection {
+        state: asked.state.as_deref().map(state_of).transpose()?,
+        destination: destination.map(|name| scope::destination(engine, actor, name)).transpose()?,
+        cause: asked.cause.clone(),
+        ids,
+        among: (!actor.groups.is_empty()).then(seen),
+    })
+}
+
+/// Who is limited to groups sees the jobs they began.
+fn sees(actor: &Actor, job: &Job) -> bool {
+    actor.groups.is_empty() || job.by == actor.name
+}
+
+/// The jobs.
+pub(crate) async fn list(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+) -> Json<JobList> {
+    let jobs = engine.jobs().list().into_iter();
+    Json(JobList { jobs: jobs.filter(|job| sees(&actor, job)).collect() })
+}
+
+/// One job.
+pub(crate) async fn one(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Result<Json<Job>, Problem> {
+    let job = engine.jobs().get(&id).filter(|job| sees(&actor, job));
+    job.map(Json).ok_or_else(|| Problem::missing("job"))
+}
+
+/// Stops a job after the act it is at.
+pub(crate) async fn abort(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let known = engine.jobs().get(&id).filter(|job| sees(&actor, job));
+    known.ok_or_else(|| Problem::missing("job"))?;
+    if !engine.jobs().abort(&id) {
+        return Err(Problem::conflict("not_running", "the job has ended"));
+    }
+    Ok(Json(json!({"done": "abort"})))
+}
+
+/// Which rows are grouped: `dead` and `held` when no state is asked for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Grouping {
+    /// `retry`, `held`, `behind`, `dead` or `cancelled`.
+    state: Option<String>,
+    /// `channel/destination`.
+    destination: Option<String>,
+}
+
+/// Deliveries that wait for a person for the same cause.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Group {
+    /// `channel/destination`.
+    destination: String,
+    /// `dead`, `held`, …
+    state: &'static str,
+    /// Why, as a stable word.
+    cause: String,
+    /// The receiver's code.
+    code: String,
+    /// The receiver's text, of the oldest; empty below the full view.
+    text: String,
+    /// How many.
+    count: u64,
+    /// When the oldest left the straight path.
+    oldest: String,
+    /// When the newest did.
+    newest: String,
+    /// Id of the oldest one's message.
+    sample: Option<String>,
+}
+
+/// Groups, the largest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Groups {
+    groups: Vec<Group>,
+    /// Whether there was more than is grouped: counts are then too low.
+    cut: bool,
+}
+
+/// A group while it is counted.
+struct Gathered {
+    count: u64,
+    oldest: Timestamp,
+    newest: Timestamp,
+    sample: Seq,
+    text: String,
+}
+
+/// What makes two rows the same: numbers in a text tell rows apart and no causes.
+type Fingerprint = (DestinationId, ExceptionState, Box<str>, Box<str>, String);
+
+fn fingerprint(row: &Exception, view: View) -> Fingerprint {
+    let text = if view == View::Full { &*row.answer.text } else { "" };
+    let text = text.chars().map(|sign| if sign.is_ascii_digit() { '#' } else { sign });
+    (row.destination, row.state, row.cause.clone(), row.answer.code.clone(), text.collect())
+}
+
+/// Dead letters and holds by their cause.
+pub(crate) async fn groups(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+    Json(asked): Json<Grouping>,
+) -> Result<Json<Groups>, Problem> {
+    let destination = asked.destination.as_deref();
+    let destination =
+        destination.map(|name| scope::destination(&engine, &actor, name)).transpose()?;
+    let states = match asked.state.as_deref() {
+        Some(state) => vec![state_of(state)?],
+        None => vec![ExceptionState::Dead, ExceptionState::Held],
+    };
+    let mut gathered: HashMap<Fingerprint, Gathered> = HashMap::new();
+    let (mut rows, mut cut) = (0_usize, false);
+    for state in states {
+        let mut after = None;
+        loop {
+            let state = Some(state);
+            let query =
+                ExceptionQuery { destination, state, after, limit: PAGE, ..Default::default() };
+            let page = engine.store().exceptions(query).await?;
+            after = page.last().map(|row| (row.destination, row.seq));
+            rows = rows.saturating_add(page.len());
+            for row in &page {
+                if scope::sees_destination(&engine, &actor, row.destination) {
+                    gather(&mut gathered, row, actor.view);
+                }
+            }
+            if u32::try_from(page.len()).is_ok_and(|count| count < PAGE) {
+                break;
+            }
+            if rows >= ROWS_MAX {
+                cut = true;
+                break;
+            }
+        }
+    }
+    shown(&engine, gathered, cut).await.map(Json)
+}
+
+fn gather(gathered: &mut HashMap<Fingerprint, Gathered>, row: &Exception, view: View) {
+    let text = if view == View::Full { row.answer.text.to_string() } else { String::new() };
+    let group = gathered.entry(fingerprint(row, view)).or_insert_with(|| Gathered {
+        count: 0,
+        oldest: row.since,
+        newest: row.since,
+        sample: row.seq,
+        text: text.clone(),
+    });
+    group.count = group.count.saturating_add(1);
+    group.newest = group.newest.max(row.since);
+    if row.since < group.oldest {
+        (group.oldest, group.sample, group.text) = (row.since, row.seq, text);
+    }
+}
+
+async fn shown(
+    engine: &Engine,
+    gathered: HashMap<Fingerprint, Gathered>,
+    cut: bool,
+) -> Result<Groups, Problem> {
+    let mut all: Vec<(Fingerprint, Gathered)> = gathered.into_iter().collect();
+    all.sort_by(|(a, one), (b, other)| {
+        other
+            .count
+            .cmp(&one.count)
+            .then_with(|| (a.0, &a.2, &a.3, &a.4).cmp(&(b.0, &b.2, &b.3, &b.4)))
+    });
+    let cut = cut || all.len() > GROUPS_MAX;
+    all.truncate(GROUPS_MAX);
+    let seqs: Vec<Seq> = all.iter().map(|(_, group)| group.sample).collect();
+    let messages = engine.store().messages(&seqs).await?;
+    let groups = all.into_iter().map(|((destination, state, cause, code, _), group)| {
+        let sample = messages.iter().find(|message| message.seq == group.sample);
+        Group {
+            destination: engine.destination_name(destination),
+            state: state_name(state),
+            cause: cause.into(),
+            code: code.into(),
+            text: group.text,
+            count: group.count,
+            oldest: group.oldest.to_string(),
+            newest: group.newest.to_string(),
+            sample: sample.map(|message| message.envelope.id.to_string()),
+        }
+    });
+    Ok(Groups { groups: groups.collect(), cut })
+}

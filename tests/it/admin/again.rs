@@ -1,0 +1,105 @@
+//! The same call twice, and changes to what somebody else changed meanwhile.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use medway::access::role::Role;
+use serde_json::{Value, json};
+
+use crate::access::{Answer, Caller, House};
+use crate::admin::{adt, message};
+
+/// A call with one more header.
+async fn with(
+    house: &House,
+    caller: &Caller,
+    (method, path): (&str, &str),
+    (name, value): (&str, &str),
+    body: &Value,
+) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/api/v1{path}"))
+        .header("cookie", format!("medway={}", caller.cookie.as_ref().unwrap()))
+        .header("x-csrf-token", caller.csrf.as_ref().unwrap())
+        .header("content-type", "application/json")
+        .header(name, value);
+    house.send(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_with_the_same_key_is_made_once() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let op = house.operator().await;
+    let id = house.receive("adt", &message("1", "M1", "O")).await;
+    let path = format!("/messages/{id}/replay");
+    let body = json!({"destinations": ["adt/his"], "reason": "asked for"});
+    let ask = |key: &'static str, body: Value| {
+        let (house, op, path) = (&house, &op, &path);
+        async move { with(house, op, ("POST", path), ("idempotency-key", key), &body).await }
+    };
+    let first = ask("k1", body.clone()).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    let again = ask("k1", body.clone()).await;
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    let other = ask("k1", json!({"destinations": ["adt/his"], "reason": "another"})).await;
+    assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(other.body["code"], "idempotency_key_reused");
+    assert_ne!(ask("k2", body).await.body["message"], first.body["message"]);
+    let found = house.call(&op, "POST", "/messages/search", &json!({"value": "M1"})).await;
+    assert_eq!(found.body["messages"].as_array().unwrap().len(), 3);
+    let resends = house.trail().await;
+    let resends = resends.iter().filter(|line| line.contains("message.resend granted"));
+    assert_eq!(resends.count(), 2, "what is not done again is not on record again");
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_was_changed_meanwhile_is_not_changed_blindly() {
+    let house = House::with(&[]).await;
+    let boss = house.person("boss", &[Role::SecurityAdmin]).await;
+    house.person("li", &[Role::Viewer]).await;
+    let seen = house.call(&boss, "GET", "/users/li", &Value::Null).await;
+    let tag = seen.headers["etag"].to_str().unwrap().to_owned();
+    assert_eq!(seen.body["etag"], json!(tag));
+    let change = |name: &str| json!({"display": name, "groups": ["wards"]});
+    let (at, held) = (("PUT", "/users/li"), ("if-match", &*tag));
+    let first = with(&house, &boss, at, held, &change("Li Na")).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    assert_eq!(first.body["groups"], json!(["wards"]));
+    let second = with(&house, &boss, at, held, &change("Li Bai")).await;
+    assert_eq!(second.status, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(second.body["code"], "changed_meanwhile");
+    let now = first.headers["etag"].to_str().unwrap();
+    let third = with(&house, &boss, at, ("if-match", now), &change("Li Bai")).await;
+    assert_eq!((third.status, &third.body["display"]), (StatusCode::OK, &json!("Li Bai")));
+
+    let token = json!({"name": "monitor", "roles": ["viewer"], "days": 3, "groups": ["wards"]});
+    house.call(&boss, "POST", "/tokens", &token).await;
+    let wrong = ("if-match", "\"00\"");
+    let refused = with(&house, &boss, ("DELETE", "/tokens/monitor"), wrong, &json!({})).await;
+    assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED);
+    let listed = house.get(&boss, "/tokens").await;
+    assert_eq!(listed["tokens"][0]["groups"], json!(["wards"]));
+    let tag = listed["tokens"][0]["etag"].as_str().unwrap();
+    let gone =
+        with(&house, &boss, ("DELETE", "/tokens/monitor"), ("if-match", tag), &json!({})).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_put_in_force_over_the_configuration_that_was_seen() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let releaser = house.person("rel", &[Role::Releaser]).await;
+    let hash = house.get(&releaser, "/system").await["config"]["hash"].as_str().unwrap().to_owned();
+    let tag = format!("\"{hash}\"");
+    std::fs::write(house.folder.path().join("channels/lab.yaml"), adt("lab", "lab")).unwrap();
+    let reason = json!({"reason": "the lab"});
+    let (at, held) = (("POST", "/reload"), ("if-match", &*tag));
+    let first = with(&house, &releaser, at, held, &reason).await;
+    assert_eq!(first.body["added"], json!(["lab"]), "{}", first.body);
+    let second = with(&house, &releaser, at, held, &reason).await;
+    assert_eq!(second.status, StatusCode::PRECONDITION_FAILED);
+    house.end().await;
+}

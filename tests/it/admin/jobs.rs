@@ -1,0 +1,136 @@
+//! Bulk work on dead letters: grouped, begun, followed, aborted.
+
+use axum::http::StatusCode;
+use medway::access::role::Role;
+use medway::message::id::{DestinationId, MessageId};
+use medway::message::outcome::Answer;
+use medway::message::plan::Lane;
+use medway::store::{Change, Exception, ExceptionState};
+use serde_json::{Value, json};
+
+use crate::access::{Caller, House};
+use crate::admin::{adt, message};
+
+impl House {
+    /// Sets a message's delivery aside, as its runner does when the receiver refuses it.
+    pub(super) async fn dead(&self, id: &str, destination: &str, text: &str) {
+        let seq = self.engine.store().find(MessageId::parse(id).unwrap()).await.unwrap();
+        let row = Exception {
+            destination: self.number(destination),
+            seq,
+            lane: Lane::NONE,
+            joins: None,
+            state: ExceptionState::Dead,
+            attempts: 1,
+            since: self.clock.now(),
+            due: self.clock.now(),
+            cause: "rejected".into(),
+            answer: Answer::new("AE", text),
+        };
+        self.engine.store().record(vec![Change::Except(row)]).await.unwrap();
+    }
+
+    fn number(&self, destination: &str) -> DestinationId {
+        self.engine.destination_id(destination).unwrap()
+    }
+
+    /// The job once it has ended.
+    async fn ended(&self, caller: &Caller, id: &str) -> Value {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            let job = self.get(caller, &format!("/jobs/{id}")).await;
+            if job["state"] != "running" {
+                return job;
+            }
+            assert!(std::time::Instant::now() < until, "{job}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_of_one_cause_are_one_group_whatever_numbers_their_texts_hold() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let op = house.operator().await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(house.receive("adt", &message(&n.to_string(), "M1", "O")).await);
+        let text = if n < 3 { format!("no visit {n}") } else { "bad code".to_owned() };
+        house.dead(&ids[n], "adt/his", &text).await;
+        house.pass(std::time::Duration::from_secs(60));
+    }
+    let found = house.call(&op, "POST", "/exceptions/groups", &json!({})).await;
+    let groups = found.body["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 2, "{}", found.body);
+    assert_eq!((&groups[0]["count"], &groups[0]["text"]), (&json!(3), &json!("no visit 0")));
+    assert_eq!(groups[0]["sample"], json!(ids[0]));
+    assert_eq!((&groups[1]["count"], &groups[1]["code"]), (&json!(2), &json!("AE")));
+    let viewer = house.person("ward", &[Role::Viewer]).await;
+    let masked = house.call(&viewer, "POST", "/exceptions/groups", &json!({})).await;
+    assert_eq!(masked.body["groups"].as_array().unwrap().len(), 1);
+    assert_eq!(masked.body["groups"][0]["text"], "");
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_sends_all_dead_letters_of_a_cause_again_and_says_how_far_it_is() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let op = house.operator().await;
+    for n in 0..7 {
+        let id = house.receive("adt", &message(&n.to_string(), "M1", "O")).await;
+        house.dead(&id, "adt/his", "no visit").await;
+    }
+    let ask = |act: &str, cause: &str| {
+        json!({"act": act, "selection": {"cause": cause, "destination": "adt/his"},
+               "reason": "the HIS is back", "rate_per_second": 1000})
+    };
+    let begun = house.call(&op, "POST", "/jobs", &ask("replay", "rejected")).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.body);
+    let job = house.ended(&op, begun.body["id"].as_str().unwrap()).await;
+    assert_eq!((&job["state"], &job["total"]), (&json!("done"), &json!(7)));
+    assert_eq!(
+        (&job["done"], &job["failed"], &job["by"]),
+        (&json!(7), &json!(0), &json!("user:op"))
+    );
+    let all = house.call(&op, "POST", "/messages/search", &json!({"value": "M1"})).await;
+    assert_eq!(all.body["messages"].as_array().unwrap().len(), 14, "each has its replay");
+    let none = house.call(&op, "POST", "/jobs", &ask("retry", "no_such_cause")).await;
+    let job = house.ended(&op, none.body["id"].as_str().unwrap()).await;
+    assert_eq!(job["total"], 0);
+    let listed = house.get(&op, "/jobs").await;
+    assert_eq!(listed["jobs"].as_array().unwrap().len(), 2);
+    assert!(house.trail().await.contains(&"user:op job.begin granted".to_owned()));
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_ends_when_somebody_aborts_it_and_needs_a_reason_and_a_selection() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let op = house.operator().await;
+    for n in 0..50 {
+        let id = house.receive("adt", &message(&n.to_string(), "M1", "O")).await;
+        house.dead(&id, "adt/his", "no visit").await;
+    }
+    let slow = json!({"act": "replay", "selection": {"state": "dead"}, "reason": "try", "rate_per_second": 1});
+    let begun = house.call(&op, "POST", "/jobs", &slow).await;
+    let id = begun.body["id"].as_str().unwrap().to_owned();
+    let abort = format!("/jobs/{id}/abort");
+    let stranger = house.person_of("lab", &[Role::Operator], &["laboratory"]).await;
+    let hidden = house.call(&stranger, "POST", &abort, &json!({"reason": "no"})).await;
+    assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+    let stopped = house.call(&op, "POST", &abort, &json!({"reason": "wrong one"})).await;
+    assert_eq!(stopped.status, StatusCode::OK, "{}", stopped.body);
+    let job = house.ended(&op, &id).await;
+    assert_eq!(job["state"], "aborted");
+    assert!(job["done"].as_u64().unwrap() < 50);
+    let again = house.call(&op, "POST", &abort, &json!({"reason": "again"})).await;
+    assert_eq!(again.body["code"], "not_running");
+    for (body, code) in [
+        (json!({"act": "retry", "selection": {}, "reason": "x"}), "no_selection"),
+        (json!({"act": "retry", "selection": {"state": "dead"}, "reason": " "}), "no_reason"),
+    ] {
+        let refused = house.call(&op, "POST", "/jobs", &body).await;
+        assert_eq!(refused.body["code"], code);
+    }
+    house.end().await;
+}
