@@ -226,7 +226,7 @@ impl Engine {
         self.watch_subscriptions(loaded).await?;
         self.apply_all(loaded).await?;
         self.tracker.spawn(disk.run(self.stop_sources.clone()));
-        engine.tracker.spawn(history::keep_noting(Arc::downgrade(self), self.stopping_token()));
+        self.tracker.spawn(history::keep_noting(Arc::downgrade(self), self.stopping_token()));
         Ok(())
     }
 
