@@ -84,7 +84,11 @@ for (const language of LANGUAGES) {
       await section.getByText(t('state.dead')).waitFor();
       await section.getByText('unknown ward').first().waitFor();
       await page.getByRole('region', { name: 'trial/lis' }).getByText(t('state.delivered')).waitFor();
-      await page.getByRole('region', { name: 'trial/billing' }).getByText(t('state.filtered')).waitFor();
+      const billing = page.getByRole('region', { name: 'trial/billing' });
+      await billing.getByText(t('state.filtered')).waitFor();
+      // Why the filter said no: its expression and what the message has there.
+      await billing.getByText(t('why.title')).click();
+      await billing.getByText(t('why.fails', { value: 'R01' })).waitFor();
     });
 
     test('one message is sent again with a reason', async () => {
@@ -159,6 +163,20 @@ for (const language of LANGUAGES) {
       assert.equal(rows.length, 2, 'two segments were changed');
       assert.ok(rows[0].includes('|MW|') && rows[0].includes('|EMR|'), rows[0]);
       assert.ok(rows[1].includes('made up') && rows[1].includes('checked'), rows[1]);
+    });
+
+    test('the fields have names, and a tree that the arrows move in', async () => {
+      const { page, t } = operator;
+      await page.getByRole('tab', { name: t('message.tree') }).click();
+      const tree = page.getByRole('tree', { name: t('message.tree') });
+      const sex = tree.getByRole('treeitem').filter({ hasText: 'PID-8' });
+      await sex.getByText(language === 'zh' ? /性别|女/ : /Sex|Female/).first().waitFor();
+      await tree.getByRole('treeitem').first().focus();
+      await page.keyboard.press('ArrowLeft');
+      assert.equal(await tree.getByRole('treeitem').first().getAttribute('aria-expanded'), 'false');
+      await page.keyboard.press('ArrowDown');
+      assert.match(await page.evaluate(() => document.activeElement.textContent), /PID/);
+      await operator.accessible('the tree');
     });
 
     test('emergency access shows what the role hides, with a reason and a banner', async () => {

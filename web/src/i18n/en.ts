@@ -1,9 +1,11 @@
 // Texts in English.
 
 import { enPeople } from './en-people';
+import { enWork } from './en-work';
 
 export const en = {
   ...enPeople,
+  ...enWork,
   'app.name': 'Medway',
   'app.skip': 'Skip to content',
   'app.unreachable': 'The engine does not answer since {since}. What you see may be old.',

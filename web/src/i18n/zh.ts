@@ -2,9 +2,11 @@
 
 import type { en } from './en';
 import { zhPeople } from './zh-people';
+import { zhWork } from './zh-work';
 
 export const zh: Record<keyof typeof en, string> = {
   ...zhPeople,
+  ...zhWork,
   'app.name': 'Medway',
   'app.skip': '跳到正文',
   'app.unreachable': '引擎自 {since} 起没有应答，所见内容可能已过时。',

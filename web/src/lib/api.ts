@@ -1,6 +1,7 @@
 // The engine's API. The page knows nothing that this file does not ask for.
 
 import { t } from './i18n.svelte';
+import type { Tree } from './tree';
 
 /** A refusal of the engine (RFC 9457). */
 export class Problem extends Error {
@@ -157,6 +158,8 @@ export interface MessageSearch {
 
 export interface User {
   name: string;
+  /** What a change must be made to. */
+  etag?: string;
   display: string;
   roles: string[];
   groups?: string[];
@@ -189,6 +192,7 @@ export interface UserChange {
 
 export interface Token {
   name: string;
+  etag?: string;
   roles: string[];
   view: string;
   created_by: string;
@@ -246,6 +250,114 @@ export interface Subscription {
   } | null;
 }
 
+export interface Neighbour {
+  name: string;
+  previous: string | null;
+  next: string | null;
+}
+
+export interface Explained {
+  destination: string;
+  chosen: boolean;
+  accepted: boolean;
+  filter: string | null;
+  line: number | null;
+  column: number | null;
+  terms: { text: string; value: string; result: boolean }[];
+}
+
+export interface Finding {
+  severity: string;
+  code: string;
+  text: string;
+  hint?: string | null;
+  path?: string | null;
+  line?: number | null;
+  column?: number | null;
+}
+
+export interface Job {
+  id: string;
+  act: string;
+  state: string;
+  total: number | null;
+  done: number;
+  failed: number;
+  by: string;
+  reason: string;
+  started_at: string;
+  ended_at: string | null;
+  last_error: string | null;
+}
+
+export interface Selection {
+  state?: string;
+  destination?: string;
+  cause?: string;
+  ids?: string[];
+}
+
+export interface Group {
+  destination: string;
+  state: string;
+  cause: string;
+  code: string;
+  text: string;
+  count: number;
+  oldest: string;
+  newest: string;
+  sample: string;
+}
+
+export interface GraphNode {
+  id: string;
+  kind: 'source' | 'topic' | 'channel' | 'destination';
+  label: string;
+  transport?: string | null;
+}
+
+export interface GraphEdge {
+  from: string;
+  to: string;
+  when: string | null;
+}
+
+export interface ChannelDetail {
+  channel: string;
+  title: { en: string | null; zh: string | null } | null;
+  state: string;
+  version: number;
+  hash: string;
+  file: string;
+  yaml: string;
+  findings: Finding[];
+  graph: { nodes: GraphNode[]; edges: GraphEdge[] };
+  versions: { version: number; at: string | null; by: string | null; hash: string; reason: string | null }[];
+  tests: { passed: number; failed: number; ran_at: string | null; failures: string[] } | null;
+  document: string;
+  group?: string | null;
+  owner?: string | null;
+  description?: string | null;
+  stopped?: { by: string; reason: string; at: string } | null;
+  refused?: string | null;
+}
+
+export interface System {
+  version: string;
+  build: string;
+  store: { kind: string; path: string; size_bytes: number; wal_bytes: number; free_bytes: number | null };
+  retention: Record<string, unknown>;
+  certificates: { place: string; subject: string | null; not_after: string | null; days: number | null }[];
+  config: { path: string; hash: string; loaded_at: string; by: string | null };
+  uptime_seconds: number;
+}
+
+export interface History {
+  points: { at: string; received: number; delivered: number; failed: number; backlog: number }[];
+}
+
+export type Render = 'as_sent' | 'anew';
+
 let csrf = '';
 let onSignedOut: () => void = () => {};
 
@@ -292,8 +404,8 @@ async function call(method: string, path: string, body?: unknown, match?: string
   throw problem;
 }
 
-async function json<T>(method: string, path: string, body?: unknown): Promise<T> {
-  return (await call(method, path, body)).json() as Promise<T>;
+async function json<T>(method: string, path: string, body?: unknown, match?: string): Promise<T> {
+  return (await call(method, path, body, match)).json() as Promise<T>;
 }
 
 const part = encodeURIComponent;
@@ -318,17 +430,34 @@ export const api = {
   body: async (id: string) => (await call('GET', `/messages/${part(id)}/body`)).arrayBuffer(),
   sent: async (id: string, destination: string) =>
     (await call('GET', `/messages/${part(id)}/sent/${place(destination)}`)).arrayBuffer(),
-  replay: (id: string, destinations: string[], reason: string) =>
-    json<{ message: string; destinations: string[] }>('POST', `/messages/${part(id)}/replay`, { destinations, reason }),
+  tree: (id: string, destination?: string) =>
+    json<Tree>('GET', `/messages/${part(id)}/tree${destination ? `?destination=${part(destination)}` : ''}`),
+  neighbours: (id: string) => json<{ keys: Neighbour[] }>('GET', `/messages/${part(id)}/neighbours`),
+  explain: (id: string) => json<{ routes: Explained[] }>('GET', `/messages/${part(id)}/explain`),
+  preview: (id: string, destination: string, payload?: string) =>
+    json<{ payload: string; findings: Finding[] }>('POST', `/messages/${part(id)}/preview`, { destination, ...(payload === undefined ? {} : { payload }) }),
+  replay: (id: string, destinations: string[], reason: string, more: { render?: Render; payload?: string } = {}) =>
+    json<{ message: string; destinations: string[] }>('POST', `/messages/${part(id)}/replay`, { destinations, reason, ...more }),
   exceptions: (query: { state?: string; destination?: string; after?: [number, number]; limit?: number }) =>
     json<{ exceptions: Exception[]; next: [number, number] | null }>('POST', '/exceptions/search', query),
+  groups: (query: { state?: string; destination?: string }) =>
+    json<{ groups: Group[]; cut?: boolean }>('POST', '/exceptions/groups', query),
+  jobs: () => json<{ jobs: Job[] }>('GET', '/jobs'),
+  addJob: (act: string, selection: Selection, reason: string, rate?: number) =>
+    json<{ id: string }>('POST', '/jobs', { act, selection, reason, ...(rate === undefined ? {} : { rate_per_second: rate }) }),
+  abortJob: (id: string, reason: string) => call('POST', `/jobs/${part(id)}/abort`, { reason }),
+  channel: (name: string) => json<ChannelDetail>('GET', `/channels/${part(name)}`),
+  channelVersion: (name: string, version: number) => json<{ yaml: string }>('GET', `/channels/${part(name)}/versions/${version}`),
+  channelAct: (name: string, act: 'start' | 'stop', reason: string) => call('POST', `/channels/${part(name)}/${act}`, { reason }),
+  system: () => json<System>('GET', '/system'),
+  history: (minutes: number) => json<History>('GET', `/metrics/history?minutes=${minutes}`),
   users: () => json<{ users: User[]; roles: string[] }>('GET', '/users'),
   addUser: (user: NewUser) => json<User>('POST', '/users', user),
-  changeUser: (name: string, change: UserChange) => json<User>('PUT', `/users/${part(name)}`, change),
+  changeUser: (name: string, change: UserChange, match?: string) => json<User>('PUT', `/users/${part(name)}`, change, match),
   tokens: () => json<{ tokens: Token[] }>('GET', '/tokens'),
   addToken: (token: { name: string; roles: string[]; view?: string; days: number }) =>
     json<{ name: string; token: string; ends_at: string }>('POST', '/tokens', token),
-  revokeToken: (name: string) => call('DELETE', `/tokens/${part(name)}`),
+  revokeToken: (name: string, match?: string) => call('DELETE', `/tokens/${part(name)}`, undefined, match),
   password: (old: string, fresh: string) => call('POST', '/session/password', { old, new: fresh }),
   drawFactor: () => json<{ drawn: string; link: string }>('POST', '/session/second-factor', {}),
   enrolFactor: (drawn: string, code: string) => json<{ enrolled: boolean }>('POST', '/session/second-factor', { drawn, code }),
@@ -346,3 +475,13 @@ export const api = {
   deliveryAct: (destination: string, message: string, act: string, reason: string) =>
     call('POST', `/deliveries/${place(destination)}/${part(message)}/${act}`, { reason }),
 };
+
+/** What only newer engines, or fewer people, are given: nothing in place of a refusal. */
+export async function optional<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof Problem && [403, 404, 405].includes(error.status)) return undefined;
+    throw error;
+  }
+}

@@ -45,3 +45,62 @@ export function compare(left: string[], right: string[]): Line[] {
   }
   return lines;
 }
+
+export interface Piece {
+  text: string;
+  changed: boolean;
+}
+
+/** One side of a changed line in fields: those that the other side has otherwise are marked. */
+export function pieces(one: string | undefined, other: string | undefined): Piece[] {
+  if (one === undefined) return [];
+  if (other === undefined || one === other) return [{ text: one, changed: false }];
+  const sign = /^(MSH|FHS|BHS)(.)/.exec(one)?.[2] ?? '|';
+  const [mine, theirs] = [one.split(sign), other.split(sign)];
+  if (mine.length < 2) return [{ text: one, changed: true }];
+  return mine.map((text, index) => ({ text: index === 0 ? text : sign + text, changed: text !== (theirs[index] ?? '') }));
+}
+
+/** Bytes as text: UTF-8, else GB18030, which Chinese hospitals send. */
+export function decoded(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder('gb18030').decode(bytes);
+  }
+}
+
+/** Whether the text can be changed here and sent as UTF-8. */
+export function isUtf8(bytes: Uint8Array): boolean {
+  return new TextEncoder().encode(decoded(bytes)).length === bytes.length;
+}
+
+const PATH = /^([A-Z0-9]{3})(?:\[(\d+)\])?-(\d+)(?:\[(\d+)\])?(?:\.(\d+))?(?:\.(\d+))?$/;
+
+/** The message with another value at a path such as `PID-5.1`; the delimiters are those of its MSH (v2.5.1 §2.5.4). */
+export function changed(message: string, path: string, value: string): string {
+  const found = PATH.exec(path);
+  const [field, component, repeat, escape, sub] = [message[3], message[4], message[5], message[6], message[7]];
+  if (!found || !message.startsWith('MSH') || !field || !component || !repeat || !escape) return message;
+  const [, name, index, number, repetition, part, below] = found;
+  const names: [string | undefined, string][] = [[escape, 'E'], [field, 'F'], [component, 'S'], [repeat, 'R'], [sub, 'T']];
+  let text = value;
+  for (const [sign, letter] of names) if (sign) text = text.split(sign).join(`${escape}${letter}${escape}`.replace(escape, '\u0001').replace(escape, '\u0001'));
+  text = text.replaceAll('\u0001', escape).replace(/[\r\n]+/g, ' ');
+  const at = (list: string[], place: number, change: (old: string) => string) => {
+    while (list.length <= place) list.push('');
+    list[place] = change(list[place] ?? '');
+    return list;
+  };
+  const inside = (old: string, sign: string | undefined, place: string | undefined, change: (old: string) => string) =>
+    place === undefined || !sign ? change(old) : at(old.split(sign), Number(place) - 1, change).join(sign);
+  let seen = 0;
+  return message
+    .split('\r')
+    .map((segment) => {
+      if (!segment.startsWith(`${name}${field}`) || (seen += 1) !== Number(index ?? 1)) return segment;
+      const place = Number(number) - (name === 'MSH' ? 1 : 0);
+      return at(segment.split(field), place, (old) => inside(old, repeat, repetition ?? (part ? '1' : undefined), (one) => inside(one, component, part, (piece) => inside(piece, sub, below, () => text)))).join(field);
+    })
+    .join('\r');
+}

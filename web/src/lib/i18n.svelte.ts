@@ -53,6 +53,13 @@ class Texts {
     return new Intl.NumberFormat(this.tag).format(value);
   }
 
+  /** A size in its largest unit. */
+  bytes(value: number): string {
+    const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+    const step = value > 0 ? Math.min(Math.floor(Math.log2(value) / 10), units.length - 1) : 0;
+    return `${new Intl.NumberFormat(this.tag, { maximumFractionDigits: 1 }).format(value / 1024 ** step)} ${units[step]}`;
+  }
+
   /** Local time; the whole moment with its zone is for the tooltip. */
   time(moment: string): string {
     const at = new Date(moment);

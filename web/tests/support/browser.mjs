@@ -26,6 +26,9 @@ export function texts(language) {
   };
 }
 
+/** Cookies of people who have signed in. */
+const sessions = new Map();
+
 /** A person's browser: its page, and everything that must not happen there. */
 export class Visitor {
   faults = [];
@@ -42,7 +45,7 @@ export class Visitor {
       document.addEventListener('securitypolicyviolation', (event) => window.__ran.push(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
     });
     const page = (visitor.page = await visitor.context.newPage());
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     page.on('dialog', (dialog) => {
       visitor.faults.push(`dialog: ${dialog.message()}`);
       void dialog.dismiss();
@@ -55,13 +58,22 @@ export class Visitor {
     return visitor;
   }
 
+  /** Signs in; with a session of before where there is one, for each password costs the engine a core for a while. */
   async signIn(user, password) {
     const { page, t } = this;
+    const before = sessions.get(`${this.engine.url} ${user}`);
+    if (before) {
+      await this.context.addCookies(before);
+      await page.goto(`${this.engine.url}/`);
+      await page.getByRole('navigation', { name: t('app.nav') }).waitFor();
+      return this;
+    }
     await page.goto(`${this.engine.url}/`);
     await page.getByLabel(t('signin.user'), { exact: true }).fill(user);
     await page.getByLabel(t('signin.password'), { exact: true }).fill(password);
     await page.getByRole('button', { name: t('signin.do') }).click();
     await page.getByRole('navigation', { name: t('app.nav') }).waitFor();
+    sessions.set(`${this.engine.url} ${user}`, await this.context.cookies());
     return this;
   }
 
@@ -74,8 +86,8 @@ export class Visitor {
 
   /** Nothing is loading any more. */
   async settled() {
-    const loading = () => this.page.evaluate((text) => [...document.querySelectorAll('[role=status]')].some((one) => one.textContent === text), this.t('app.loading'));
-    await until(`${this.page.url()} to be loaded`, async () => !(await loading()), 10_000).catch(async (error) => {
+    const loading = () => this.page.evaluate((text) => [...document.querySelectorAll('[role=status]')].some((one) => one.textContent === text && one.checkVisibility()), this.t('app.loading'));
+    await until(`${this.page.url()} to be loaded`, async () => !(await loading())).catch(async (error) => {
       throw new Error(`${error.message}; ${JSON.stringify([this.faults, this.said.slice(-5)])}\n${await this.page.locator('main').innerText()}`);
     });
   }

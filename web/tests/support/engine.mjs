@@ -27,7 +27,7 @@ export async function freePort() {
 }
 
 /** Asks again and again until the answer is a true one; fails after a while with what it waited for. */
-export async function until(what, ask, milliseconds = 30_000) {
+export async function until(what, ask, milliseconds = 60_000) {
   const deadline = Date.now() + milliseconds;
   for (;;) {
     const found = await ask();
