@@ -14,8 +14,8 @@ describe('pages', () => {
   let browser, emr, lis, engine, message, subject;
   const people = {};
   const paths = () => [
-    '/', '/channels', '/channels/trial', '/destinations/trial/emr', '/destinations/trial/lis', '/messages', `/messages/${message}`,
-    '/stuck', '/subscriptions', '/audit', '/users', '/account', '/system', '/no-such-page',
+    '/', '/channels', '/channels/trial', '/channels/trial?tab=file', '/destinations/trial/emr', '/destinations/trial/lis', '/messages', `/messages/${message}`,
+    '/stuck', '/live', '/subscriptions', '/audit', '/users', '/account', '/system', '/no-such-page',
   ];
 
   before(async () => {
