@@ -26,6 +26,16 @@ test-all: setup ## the same with hundreds of crash rounds and long soaks
 bench: ## the benchmarks, each against its own limit; writes target/bench.json
 	$(CARGO) bench --bench bench
 
+screenshots: setup ## pictures of each page, light and dark, both languages, in target/screenshots
+	cd web && npm run --silent build
+	$(CARGO) build
+	node web/tests/screenshots.mjs
+
+bench-web: setup ## the dashboard with a million messages stored, each figure against its limit
+	cd web && npm run --silent build
+	$(CARGO) build --release
+	MEDWAY_BINARY=target/release/medway node web/tests/bench.mjs
+
 setup: ## installs what the tests need (peers from the package registries)
 	scripts/setup.sh
 
@@ -35,4 +45,4 @@ generate: ## writes the JSON Schema and the reference docs anew
 accept: ## takes changed snapshots, after you have read them
 	INSTA_UPDATE=always $(CARGO) test -q --test it
 
-.PHONY: help run web check test test-all bench setup generate accept
+.PHONY: help run web check test test-all bench screenshots bench-web setup generate accept

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Rust: HL7 and FHIR libraries nobody here wrote, as peers, under target/peers,
 # and tools that make disks fail.
+# The dashboard is tried in Debian's Chromium, with letters for Chinese.
 # Uses the package registries by name; does nothing where everything is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +20,9 @@ install_packages() {
 need cc || install_packages gcc libc6-dev
 need python3 || install_packages python3 python3-venv
 need npm || install_packages nodejs npm
+[ -n "${MEDWAY_CHROMIUM:-}" ] || need chromium || install_packages chromium
+need fc-list || install_packages fontconfig
+[ -n "$(fc-list :lang=zh)" ] || install_packages fonts-noto-cjk
 # Wished for: without these the trials of failing disks say SKIPPED.
 wish() {
   need "$1" && return
@@ -39,5 +43,9 @@ if ! cmp -s tests/peers/package.json "$peers/package.json" || [ ! -d "$peers/nod
   cp tests/peers/package.json "$peers/package.json"
   (cd "$peers" && npm install --silent --no-audit --no-fund --no-package-lock --legacy-peer-deps \
     --omit=optional --omit=peer 2>/dev/null)
+fi
+if ! cmp -s web/package-lock.json web/node_modules/.installed; then
+  (cd web && npm ci --silent --no-audit --no-fund)
+  cp web/package-lock.json web/node_modules/.installed
 fi
 echo "setup: peers are ready in $peers"

@@ -4,7 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fmt --check
 cargo clippy --all-targets --quiet -- -D warnings
+(cd web && npm run --silent check && npm run --silent build)
 cargo build --quiet
 cargo test --quiet --no-fail-fast
 target/debug/medway check channels
 target/debug/medway test channels
+(cd web && npm test --silent)
