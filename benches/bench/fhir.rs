@@ -1,6 +1,7 @@
 //! A FHIR endpoint through real HTTP: what a create costs beside an MLLP message, and what subscriptions cost
 //! the write that they hear of or do not hear of.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -97,18 +98,19 @@ fn create(port: u16, connections: usize, count: usize, first: usize) -> (f64, Ve
 pub(crate) fn post(report: &mut Report) {
     let trial = Trial::with_fhir("  nowhere: {when: MSH-9.1 is ZZZ, channel: {topic: nothing}}\n");
     let port = trial.fhir_port();
-    let mut first = 0;
+    let first = Cell::new(0);
     for (connections, count) in ROUNDS {
         let mut waits = Vec::new();
         let (messages, creates, ratio) = pairs(
             || {
-                let shape = Shape { connections, outstanding: 1, messages: count, first };
+                let shape =
+                    Shape { connections, outstanding: 1, messages: count, first: first.get() };
                 let load = closed_loop(trial.port, shape);
                 figure(load.waits.len()) / load.elapsed.as_secs_f64()
             },
             || {
-                let (rate, of_round) = create(port, connections, count, first);
-                first += count;
+                let (rate, of_round) = create(port, connections, count, first.get());
+                first.set(first.get() + count);
                 waits = of_round;
                 rate
             },
@@ -138,7 +140,7 @@ fn hook() -> (u16, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
         loop {
             let Ok((mut stream, _)) = listener.accept().await else { continue };
             let counted = std::sync::Arc::clone(&counted);
-            tokio::spawn(async move {
+            runtime().spawn(async move {
                 let mut buffer = BytesMut::new();
                 loop {
                     while let Some(end) = memchr::memmem::find(&buffer, b"\r\n\r\n") {
@@ -222,14 +224,14 @@ pub(crate) fn subscriptions(report: &mut Report) {
     };
     let made = subscribe(other, (0..OTHERS).map(of_others).collect(), OTHERS);
     let memory = (resident() - before) / figure(OTHERS);
-    let mut first = 0;
-    let mut measured = |report: &mut Report, name: &str, writes: usize, more: &[(&str, f64)]| {
+    let first = Cell::new(0);
+    let measured = |report: &mut Report, name: &str, writes: usize, more: &[(&str, f64)]| {
         let mut waits = Vec::new();
         let (bare, rate, ratio) = pairs(
-            || create(port, 1, writes, first).0,
+            || create(port, 1, writes, first.get()).0,
             || {
-                let (rate, of_round) = create(other, 1, writes, first);
-                first += writes;
+                let (rate, of_round) = create(other, 1, writes, first.get());
+                first.set(first.get() + writes);
                 waits = of_round;
                 rate
             },

@@ -11,7 +11,7 @@ use crate::admin::{adt, message};
 /// missing.
 fn faults(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(reference) = schema["$ref"].as_str() {
-        let own = document.pointer(&reference[1..]).unwrap();
+        let own = document.pointer(reference.strip_prefix('#').unwrap()).unwrap();
         return faults(document, own, value, at, found);
     }
     for choice in ["oneOf", "anyOf"] {

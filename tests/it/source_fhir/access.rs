@@ -249,7 +249,8 @@ async fn many_requests_at_once_are_records_of_one_whole_trail() {
         });
         trail.settle().await.unwrap();
     };
-    let acts: Vec<_> = (0..100).map(|n| tokio::spawn(act(Arc::clone(&trail), n))).collect();
+    let tracker = tokio_util::task::TaskTracker::new();
+    let acts: Vec<_> = (0..100).map(|n| tracker.spawn(act(Arc::clone(&trail), n))).collect();
     for act in acts {
         act.await.unwrap();
     }
