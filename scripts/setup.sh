@@ -20,19 +20,19 @@ install_packages() {
 need cc || install_packages gcc libc6-dev
 need python3 || install_packages python3 python3-venv
 need npm || install_packages nodejs npm
-[ -n "${MEDWAY_CHROMIUM:-}" ] || need chromium || install_packages chromium
-need fc-list || install_packages fontconfig
-[ -n "$(fc-list :lang=zh)" ] || install_packages fonts-noto-cjk
-# Wished for: without these the trials of failing disks say SKIPPED.
+# Wished for: without these the trials of failing disks, or those in a browser, say SKIPPED.
 wish() {
   need "$1" && return
   if need apt-get && [ "$(id -u)" = 0 ]; then
     (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$2" >/dev/null) || true
   fi
-  need "$1" || echo "setup: $2 is not there: some trials of failing disks are left out" >&2
+  need "$1" || echo "setup: $2 is not there: the trials that need it are left out" >&2
 }
 wish strace strace
 wish mkfs.ext4 e2fsprogs
+[ -n "${MEDWAY_CHROMIUM:-}" ] || wish chromium chromium
+wish fc-list fontconfig
+[ -n "$(fc-list :lang=zh 2>/dev/null)" ] || (install_packages fonts-noto-cjk) || true
 
 if ! "$peers/venv/bin/python" -c 'import hl7, fhirpy, fhirclient, standardwebhooks' 2>/dev/null; then
   python3 -m venv "$peers/venv" || { install_packages python3-venv; python3 -m venv "$peers/venv"; }
