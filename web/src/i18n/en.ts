@@ -40,6 +40,7 @@ export const en = {
   'signin.wrong': 'User name or password is wrong, or the account is locked.',
   'signin.expired': 'Your session has ended. Sign in again to go on where you were.',
   'signin.codeNeeded': 'Enter the six digits your authenticator shows.',
+  'signin.codeWrong': 'This code is not right, or was used before. Enter the one your authenticator shows now.',
   'setup.title': 'Set up the first administrator',
   'setup.text': 'The engine printed a one-time link on its console. This page was opened with it; choose a name and a password of at least 12 characters.',
   'setup.do': 'Create the administrator',

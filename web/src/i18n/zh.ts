@@ -41,6 +41,7 @@ export const zh: Record<keyof typeof en, string> = {
   'signin.wrong': '用户名或密码错误，或账户已被锁定。',
   'signin.expired': '会话已结束，请重新登录后继续。',
   'signin.codeNeeded': '请输入验证器显示的六位数字。',
+  'signin.codeWrong': '验证码不正确，或已使用过。请输入验证器当前显示的验证码。',
   'setup.title': '设置首位管理员',
   'setup.text': '引擎已在控制台打印一次性链接。请设置用户名和至少 12 个字符的密码。',
   'setup.do': '创建管理员',

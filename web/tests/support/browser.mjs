@@ -92,6 +92,14 @@ export class Visitor {
     });
   }
 
+  /** Finds a message by a key and opens it. */
+  async open(value) {
+    await this.page.getByRole('searchbox').first().fill(value);
+    await this.page.keyboard.press('Enter');
+    await this.page.getByRole('row').filter({ hasText: value }).getByRole('link').click();
+    await this.page.getByRole('heading', { name: this.t('message.deliveries') }).waitFor();
+  }
+
   button(key, values) {
     return this.page.getByRole('button', { name: this.t(key, values), exact: true });
   }

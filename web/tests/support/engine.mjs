@@ -3,6 +3,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHmac } from 'node:crypto';
+import http from 'node:http';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -12,6 +14,8 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 /** The binary that is tried. */
 export const BINARY = process.env.MEDWAY_BINARY ?? join(ROOT, 'target/debug/medway');
 
+/** What is subscribed to. */
+const TOPIC = 'https://hospital.example/topics/results';
 const START = Buffer.from([0x0b]);
 const END = Buffer.from([0x1c, 0x0d]);
 
@@ -77,6 +81,58 @@ export class Receiver {
   close() {
     this.server.close();
   }
+}
+
+/** A receiver of FHIR notifications: keeps each call and answers with the status it is told to. */
+export class Hook {
+  status = 200;
+  got = [];
+
+  static async open() {
+    const hook = new Hook();
+    hook.server = http.createServer(async (request, response) => {
+      const parts = [];
+      for await (const part of request) parts.push(part);
+      const bundle = JSON.parse(Buffer.concat(parts).toString('utf8'));
+      const said = Object.fromEntries(bundle.entry[0].resource.parameter.map((one) => [one.name, Object.values(one).find((value) => value !== one.name)]));
+      hook.got.push({ kind: said.type, number: Number(said['events-since-subscription-start']), signature: request.headers['webhook-signature'], answered: hook.status });
+      response.writeHead(hook.status, { 'content-length': 0 }).end();
+    });
+    hook.server.listen(0, '127.0.0.1');
+    await once(hook.server, 'listening');
+    hook.port = hook.server.address().port;
+    return hook;
+  }
+
+  /** The numbers of the events that were taken. */
+  taken() {
+    return this.got.filter((call) => call.kind === 'event-notification' && call.answered === 200).map((call) => call.number);
+  }
+
+  close() {
+    this.server.closeAllConnections();
+    this.server.close();
+  }
+}
+
+/** What an authenticator shows (RFC 6238): the code of now, or of so many steps of thirty seconds later. */
+export function code(secret, later = 0) {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+  const bits = [...secret.replace(/=+$/, '')].map((letter) => letters.indexOf(letter).toString(2).padStart(5, '0')).join('');
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => Number.parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later));
+  const sum = createHmac('sha1', key).update(step).digest();
+  const number = sum.readUInt32BE(sum[19] & 15) & 0x7fffffff;
+  return String(number % 1_000_000).padStart(6, '0');
+}
+
+/** Whether somebody listens on a port. */
+export async function listens(port) {
+  const socket = connect(port, '127.0.0.1');
+  const found = await once(socket, 'connect').then(() => true, () => false);
+  socket.destroy();
+  return found;
 }
 
 /** Sends messages over one connection; answers the codes of their acknowledgements. */
@@ -149,6 +205,41 @@ tests:
     engine.write('channels/result.hl7', result());
     engine.write('engine.yaml', `data: data\nchannels: channels\nadmin: {listen: "127.0.0.1:${engine.admin}"}\n`);
     return engine;
+  }
+
+  /** Adds a FHIR source whose clients may subscribe, before it is started. */
+  async withSubscriptions() {
+    this.fhirPort = await freePort();
+    this.write('channels/gateway.yaml', `channel: gateway
+order_by: none
+from: {fhir: {listen: "127.0.0.1:${this.fhirPort}", access: none}}
+to: {nowhere: {when: $.resourceType is Basic, channel: {topic: nothing}}}
+`);
+    const settings = readFileSync(join(this.folder, 'engine.yaml'), 'utf8');
+    this.write('engine.yaml', `${settings}subscriptions: {allow: [127.0.0.0/8], plain_http: true, schedule: [1h], topics: [{url: "${TOPIC}", types: [Observation]}]}
+`);
+    return this;
+  }
+
+  /** One FHIR request; answers the resource. */
+  async fhir(method, path, body) {
+    const response = await fetch(`http://127.0.0.1:${this.fhirPort}/fhir/${path}`, { method, headers: { 'content-type': 'application/fhir+json' }, ...(body ? { body: JSON.stringify(body) } : {}) });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return JSON.parse(text);
+  }
+
+  /** Subscribes; answers when the handshake is done. */
+  async subscribe(id, port) {
+    const extension = [{ url: 'http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/backport-payload-content', valueCode: 'id-only' }];
+    const channel = { type: 'rest-hook', endpoint: `http://127.0.0.1:${port}/hook`, payload: 'application/fhir+json', _payload: { extension } };
+    await this.fhir('PUT', `Subscription/${id}`, { resourceType: 'Subscription', id, status: 'requested', reason: 'a trial', criteria: TOPIC, channel });
+    await until('the subscription to be active', async () => (await this.fhir('GET', `Subscription/${id}`)).status === 'active');
+  }
+
+  /** A result that subscribers are told of. */
+  observe(id) {
+    return this.fhir('PUT', `Observation/${id}`, { resourceType: 'Observation', id, status: 'final', code: { text: 'pulse' }, subject: { reference: 'Patient/900100' }, valueInteger: 70 });
   }
 
   write(name, text) {
