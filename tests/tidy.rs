@@ -122,6 +122,8 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "access/",
             "admin/content/",
             "admin/messages.rs",
+            "admin/oidc/mod.rs",
+            "admin/oidc/provider.rs",
             "admin/people.rs",
             "admin/resend.rs",
             "admin/sessions.rs",

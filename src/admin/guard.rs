@@ -118,7 +118,10 @@ async fn guarded(
     let address = address(&request);
     request.extensions_mut().insert(Address(address.clone()));
     if route.needs == Needs::Nothing {
-        same_site(request.headers())?;
+        // A browser comes back from the sign-in provider, another site, by GET.
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            same_site(request.headers())?;
+        }
         return Ok(next.run(whole(request, route.body_bytes_max(), BODY_WAIT).await?).await);
     }
     let actor = identify(&guard, &mut request).await?;

@@ -14,6 +14,7 @@ pub mod health;
 mod jobs;
 mod live;
 pub mod messages;
+pub mod oidc;
 mod openapi;
 mod people;
 mod precondition;
@@ -40,6 +41,7 @@ use axum::{Extension, Router};
 use crate::access::door::Door;
 use crate::admin::auth::Token;
 use crate::admin::guard::Guard;
+use crate::admin::oidc::Provider;
 use crate::admin::problem::Problem;
 use crate::admin::repeat::Answers;
 use crate::admin::route::{ROUTES, Route};
@@ -52,6 +54,9 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
         ("GET", "/session") => get(sessions::see),
         ("POST", "/session") => post(sessions::sign_in),
         ("DELETE", "/session") => delete(sessions::sign_out),
+        ("GET", "/session/ways") => get(oidc::ways),
+        ("GET", "/session/oidc") => get(oidc::begin),
+        ("GET", "/session/oidc/callback") => get(oidc::back),
         ("POST", "/session/password") => post(sessions::change_password),
         ("POST", "/session/second-factor") => post(sessions::second_factor),
         ("POST", "/session/emergency") => post(sessions::emergency),
@@ -108,8 +113,19 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
     })
 }
 
-/// The whole surface.
+/// The whole surface, where people sign in by password alone.
 pub fn router(engine: Arc<Engine>, token: Token, door: Arc<Door>, cookies: Cookies) -> Router {
+    router_with(engine, token, door, cookies, None)
+}
+
+/// The whole surface, with a provider that people may sign in by.
+pub fn router_with(
+    engine: Arc<Engine>,
+    token: Token,
+    door: Arc<Door>,
+    cookies: Cookies,
+    provider: Option<Arc<Provider>>,
+) -> Router {
     let routes = ROUTES.iter().filter_map(|route| {
         let limit = DefaultBodyLimit::max(route.body_bytes_max());
         Some((route.path, handler(route)?.layer(limit)))
@@ -120,6 +136,7 @@ pub fn router(engine: Arc<Engine>, token: Token, door: Arc<Door>, cookies: Cooki
     let api = api
         .layer(Extension(door))
         .layer(Extension(cookies))
+        .layer(Extension(provider))
         .route_layer(from_fn_with_state(guard, guard::check))
         .fallback(|| async { Problem::missing("route") });
     Router::new()

@@ -112,7 +112,8 @@ fn tagged(user: &UserRecord, now: Timestamp) -> Response {
 pub(crate) struct NewUser {
     name: String,
     display: Option<String>,
-    password: String,
+    /// Without one only the provider (`access.oidc`) signs the user in.
+    password: Option<String>,
     roles: Vec<String>,
     view: Option<String>,
     /// Channel groups; none: all channels.
@@ -128,9 +129,9 @@ pub(crate) async fn add_user(
     let roles = roles(&new.roles)?;
     let view = view(new.view.as_deref(), &roles)?;
     let display = new.display.as_deref().unwrap_or(&new.name);
-    let password = Secret::new(&new.password);
+    let password = new.password.as_deref().map(Secret::new);
     let mut user =
-        door.new_user(&new.name, display, Some(password), &roles, view).await.map_err(denied)?;
+        door.new_user(&new.name, display, password, &roles, view).await.map_err(denied)?;
     user.groups = groups(new.groups)?;
     if !door.store().add_user(&user).await? {
         return Err(Problem::conflict("name_taken", "there is a user of this name already"));

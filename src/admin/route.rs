@@ -75,6 +75,9 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/session", Anybody, "session.see", Never),
     route("POST", "/session", Nothing, "session.begin", Itself),
     route("DELETE", "/session", Anybody, "session.end", Done),
+    route("GET", "/session/ways", Nothing, "session.ways", Never),
+    route("GET", "/session/oidc", Nothing, "session.begin", Itself),
+    route("GET", "/session/oidc/callback", Nothing, "session.begin", Itself),
     route("POST", "/session/password", Anybody, "session.password", Done),
     route("POST", "/session/second-factor", Anybody, "session.second_factor", Done),
     route("POST", "/session/emergency", May(P::BreakGlass), "session.emergency", Done),
@@ -191,6 +194,8 @@ mod tests {
     fn only_signing_in_needs_nothing() {
         let open: Vec<_> =
             ROUTES.iter().filter(|route| route.needs == Nothing).map(|route| route.path).collect();
-        assert_eq!(open, ["/session", "/setup"]);
+        let signing_in =
+            ["/session", "/session/ways", "/session/oidc", "/session/oidc/callback", "/setup"];
+        assert_eq!(open, signing_in);
     }
 }

@@ -86,8 +86,17 @@ fn cookie(cookies: Cookies, value: &str, seconds: u64) -> Result<HeaderValue, Pr
     HeaderValue::from_str(&text).map_err(|_| Problem::fault("the session's cookie cannot be made"))
 }
 
+/// The cookie of a session that has just begun.
+pub(crate) fn session_cookie(
+    door: &Door,
+    cookies: Cookies,
+    begun: &Begun,
+) -> Result<HeaderValue, Problem> {
+    cookie(cookies, begun.token.expose(), door.options().longest.as_secs())
+}
+
 fn begun(door: &Door, cookies: Cookies, begun: &Begun) -> Result<Response, Problem> {
-    let cookie = cookie(cookies, begun.token.expose(), door.options().longest.as_secs())?;
+    let cookie = session_cookie(door, cookies, begun)?;
     let body = Json(shown(&begun.actor, Some(begun.ends_at), &csrf(begun.token.expose())));
     let mut response = body.into_response();
     response.headers_mut().insert(SET_COOKIE, cookie);

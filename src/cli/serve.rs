@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::access::door::{Door, DoorOptions};
 use crate::admin::auth::Token;
+use crate::admin::oidc::Provider;
 use crate::admin::sessions::Cookies;
 use crate::cli::config::{self, Place};
 use crate::cli::exit::Failure;
@@ -114,7 +115,9 @@ pub(crate) async fn start(
         ),
     };
     let cookies = if tls.is_some() { Cookies::Secure } else { Cookies::Plain };
-    let router = crate::admin::router(Arc::clone(&engine), token, Arc::clone(&door), cookies);
+    let provider = provider(&loaded, &engine)?;
+    let (admitting, knowing) = (Arc::clone(&door), Arc::clone(&engine));
+    let router = crate::admin::router_with(knowing, token, admitting, cookies, provider);
     let tracker = engine.tracker().clone();
     tracker.spawn(crate::admin::serve::serve(
         listener,
@@ -154,6 +157,16 @@ async fn invite(
         ));
     }
     Ok(())
+}
+
+/// The provider that people may sign in by. It is not asked anything yet.
+fn provider(loaded: &Loaded, engine: &Engine) -> Result<Option<Arc<Provider>>, Failure> {
+    let Some(options) = loaded.engine.oidc.clone() else { return Ok(None) };
+    let failed = |error: String| Failure::config(&format!("access.oidc: {error}"));
+    let tls = options.tls.as_deref().map(|profile| engine.client_tls(profile));
+    let tls = tls.transpose().map_err(failed)?;
+    let made = Provider::new(options, tls).map_err(|error| failed(error.to_string()))?;
+    Ok(Some(Arc::new(made)))
 }
 
 fn place(arguments: &ServeArguments) -> Place {

@@ -238,6 +238,10 @@ fn tls(
     if let Some(node) = engine_root.and_then(|root| root.get("admin")?.get("tls")) {
         named(engine, node, &mut listen, findings);
     }
+    let oidc = engine_root.and_then(|root| root.get("access")?.get("oidc"));
+    if let Some(node) = oidc.and_then(|oidc| oidc.get("tls")) {
+        named(engine, node, &mut send, findings);
+    }
     let profiles = engine_root.and_then(|root| root.get("tls")).map(Node::entries);
     for (name, node) in profiles.unwrap_or_default() {
         let Some(profile) = engine.tls.get(&name.text) else { continue };

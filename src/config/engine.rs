@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::access::{self, OidcOptions};
 use crate::config::read::Fields;
 use crate::config::secrets::{MissingSecrets, Secrets};
 use crate::config::shapes;
@@ -26,6 +27,8 @@ pub struct EngineConfig {
     pub channels: PathBuf,
     /// The admin API.
     pub admin: AdminOptions,
+    /// Who people may sign in by, besides a password.
+    pub oidc: Option<OidcOptions>,
     /// Where secrets are.
     pub secrets: Secrets,
     /// TLS profiles by name.
@@ -110,12 +113,14 @@ pub(super) fn read(
     let secrets = Secrets::new(directory, prefix, missing, environment);
     let (log, retention) = (fields.below("log"), fields.below("retention"));
     let outbound = fields.below("outbound");
+    let outbound_allow = outbound.node("allow").map(|_| outbound.texts("allow"));
     EngineConfig {
         data: path(fields, "data", "data"),
         channels: path(fields, "channels", "channels"),
         admin: admin(fields.below("admin"), &secrets, findings),
+        oidc: access::oidc(fields.below("access"), outbound_allow.as_ref(), &secrets, findings),
         tls: tls_profiles(fields.node("tls"), folder),
-        outbound_allow: outbound.node("allow").map(|_| outbound.texts("allow")),
+        outbound_allow,
         subscriptions: subscriptions::read(fields.below("subscriptions"), findings),
         intake: intake(fields.below("limits")),
         store: store(fields.below("limits")),

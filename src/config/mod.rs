@@ -4,6 +4,7 @@
 //! `from` and `to` (sections into options), `cross` (what must fit between files), `shapes` (which keys
 //! there are), from which `schema` and `reference` are made.
 
+pub mod access;
 pub mod channel_file;
 mod cross;
 pub mod engine;

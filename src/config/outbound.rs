@@ -92,6 +92,8 @@ pub(super) fn check(
     let list = engine_root.and_then(|root| root.get("outbound")?.get("allow"));
     let allowed = list.map(|node| rules(node, findings));
     let allowed = allowed.filter(|_| engine.outbound_allow.is_some());
+    let oidc = engine_root.and_then(|root| root.get("access")?.get("oidc"));
+    findings.extend(oidc.and_then(|oidc| provider(oidc, allowed.as_deref())));
     for file in files {
         let Some(root) = &file.parsed.root else { continue };
         let mut found = Vec::new();
@@ -114,6 +116,22 @@ pub(super) fn check(
         }
         file.parsed.findings.extend(found);
     }
+}
+
+/// The sign-in provider's host must be on the engine's list and on its own.
+fn provider(oidc: &Node, engine: Option<&[Rule]>) -> Option<Finding> {
+    let place = oidc.get("issuer")?;
+    let (host, port) = host_of_url(place.text()?)?;
+    let reachable = |rules: &[Rule]| rules.iter().any(|rule| rule.allows(&host, port));
+    // What cannot be read is found where the list is used.
+    let own = oidc.get("allow").map(|node| rules(node, &mut Vec::new()));
+    let list = match (engine, own) {
+        (Some(engine), _) if !reachable(engine) => "outbound.allow of engine.yaml",
+        (_, Some(own)) if !reachable(&own) => "access.oidc.allow",
+        _ => return None,
+    };
+    let finding = Finding::error("E0412", place, format!("{host}:{port} is not in {list}"));
+    Some(finding.hint("add it there, or correct the host"))
 }
 
 /// The hosts and ports a destination names.

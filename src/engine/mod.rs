@@ -65,7 +65,7 @@ use crate::source::intake::{Admit, Intake};
 use crate::store::access::AccessStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{STORE_HEAD, STORE_SIZE_BYTES};
-use crate::tls::ServerTls;
+use crate::tls::{ClientTls, ServerTls};
 
 /// Why the engine does not start.
 #[derive(Debug, Error)]
@@ -386,6 +386,14 @@ impl Engine {
     /// When there is no such profile, or its files cannot be used.
     pub fn server_tls(&self, profile: &str) -> Result<Arc<ServerTls>, String> {
         self.parts.server(profile)
+    }
+
+    /// The TLS settings of a profile, for what the admin surface asks elsewhere; renewed with all others.
+    ///
+    /// # Errors
+    /// When there is no such profile, or its files cannot be used.
+    pub fn client_tls(&self, profile: &str) -> Result<Arc<ClientTls>, String> {
+        self.parts.client(profile)
     }
 
     /// Whether the disk failed under the store: nothing more can be promised then but a restart.

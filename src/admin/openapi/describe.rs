@@ -5,6 +5,7 @@ use crate::admin::content::{Explanation, Hl7Tree, Neighbours, OtherTree};
 use crate::admin::deliveries::{Reason, Search as ExceptionSearch};
 use crate::admin::jobs::{Begun, Grouping, Groups, JobList, NewJob};
 use crate::admin::messages::Search as MessageSearch;
+use crate::admin::oidc::SignInWays;
 use crate::admin::openapi::Shape;
 use crate::admin::openapi::shapes as s;
 use crate::admin::people::{ChangeUser, NewToken, NewUser};
@@ -25,6 +26,8 @@ pub(super) enum Answer {
     Bytes(&'static [&'static str]),
     /// 204.
     Nothing,
+    /// 303.
+    Elsewhere,
 }
 
 /// A route in words and shapes.
@@ -131,6 +134,16 @@ fn people_of(route: &Route) -> Told {
     match (route.method, route.path) {
         ("GET", "/session") => get::<s::Session>("Who is signed in, and what they may"),
         ("POST", "/session") => call::<s::SignIn, s::Session>("Signs in"),
+        ("GET", "/session/ways") => get::<SignInWays>("How people may sign in here"),
+        ("GET", "/session/oidc") => Told {
+            answer: Answer::Elsewhere,
+            ..get::<s::Empty>("Sends the browser to the hospital's sign-in provider")
+        },
+        ("GET", "/session/oidc/callback") => Told {
+            answer: Answer::Elsewhere,
+            query: &[("code", "from the provider"), ("state", "as it was sent there")],
+            ..get::<s::Empty>("Takes the browser back from the provider, signed in")
+        },
         ("DELETE", "/session") => get::<s::Empty>("Signs out").nothing(),
         ("POST", "/session/password") => {
             call::<s::NewPassword, s::Done>("Another password").nothing()

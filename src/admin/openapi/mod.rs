@@ -135,6 +135,7 @@ fn operation(route: &Route, schemas: &mut BTreeMap<String, Value>) -> Value {
             (200, "The bytes.", Value::Object(content))
         }
         Answer::Nothing => (204, "Done.", Value::Null),
+        Answer::Elsewhere => (303, "Go there.", Value::Null),
     };
     let mut answer = json!({"description": description});
     if let (Some(answer), false) = (answer.as_object_mut(), content.is_null()) {

@@ -1,6 +1,7 @@
 //! `engine.yaml`: everything has a default, so that no file at all works.
 
 use crate::config::shapes::COUNT;
+use crate::config::shapes::access::ACCESS;
 use crate::config::shapes::subscriptions::SUBSCRIPTIONS;
 use crate::yaml::shape::{Field, MapShape, Other, Shape};
 
@@ -21,6 +22,12 @@ pub static ENGINE: MapShape = MapShape::new(
             Shape::Map(&ADMIN),
             "{listen: 127.0.0.1:8080, token: secret/admin}",
             "The admin API, health and metrics.",
+        ),
+        Field::optional(
+            "access",
+            Shape::Map(&ACCESS),
+            "{oidc: {issuer: \"https://id.hospital.example\", client_id: medway, redirect_url: \"https://medway.hospital.example/api/v1/session/oidc/callback\"}}",
+            "Who people may sign in by, besides a password.",
         ),
         Field::optional(
             "secrets",

@@ -1,6 +1,7 @@
 //! The shapes of `engine.yaml` and of channel files: the one description behind the check, the JSON
 //! Schema and `docs/config.md`.
 
+mod access;
 pub mod channel;
 pub mod destination;
 pub mod destination_mllp;

@@ -1,5 +1,6 @@
 //! What a directory of files loads to, and what is refused where.
 
+mod access;
 mod keys;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@
 //! reach, and only the checked addresses are connected to.
 
 pub mod answer;
+pub mod ask;
 pub mod client;
 pub mod egress;
 pub mod options;

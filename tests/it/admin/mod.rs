@@ -5,6 +5,7 @@ mod channels;
 mod content;
 mod jobs;
 mod live;
+mod oidc;
 mod openapi;
 mod resend;
 mod system;
