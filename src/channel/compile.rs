@@ -50,10 +50,13 @@ pub fn compile_with(node: &Node, build: &mut Build<'_>) -> Option<Channel> {
     let unmapped = node.get("unmapped_code").and_then(|node| unmapped(node, build));
     let search_keys = node.get("search_keys").map(|node| search_keys(node, build));
     let mut destinations = Vec::new();
+    let mut nodes = Vec::new();
     for (key, node) in node.get("to").map(Node::entries).unwrap_or_default() {
         let destination = destination(&key.text, node, &order, unmapped.as_ref(), build);
         destinations.push(destination);
+        nodes.push(node);
     }
+    share_steps(&mut destinations, &nodes);
     Some(Channel {
         name,
         listen: from.map_or(Listen::Source, listen),
@@ -141,11 +144,31 @@ fn destination(
         name: name.into(),
         when: node.get("when").and_then(|node| condition(node, build)),
         order: own_order.unwrap_or_else(|| order.clone()),
-        steps: node.get("change").map(|node| steps(node, build)).unwrap_or_default(),
+        steps: node.get("change").map(|node| steps(node, build)).unwrap_or_default().into(),
+        shares_steps: false,
         produce: produce.unwrap_or_default(),
         unmapped: own.or_else(|| usual.cloned()).unwrap_or(Unmapped::Hold),
         attributes: attributes(node, build),
         fixed_attributes: fixed_attributes(node),
+    }
+}
+
+/// Gives destinations that say the same under `change` the same steps, so that what one of them makes of a
+/// message serves the others.
+fn share_steps(destinations: &mut [Destination], nodes: &[&Node]) {
+    for later in 1..destinations.len() {
+        let (before, rest) = destinations.split_at_mut(later);
+        let Some(own) = rest.first_mut().filter(|own| !own.steps.is_empty()) else { continue };
+        let change = nodes.get(later).and_then(|node| node.get("change"));
+        let twin = before.iter_mut().zip(nodes).find(|(other, node)| {
+            let same = node.get("change").zip(change).is_some_and(|(a, b)| a.says_the_same(b));
+            same && other.unmapped == own.unmapped
+        });
+        if let Some((twin, _)) = twin {
+            own.steps = Arc::clone(&twin.steps);
+            own.shares_steps = true;
+            twin.shares_steps = true;
+        }
     }
 }
 

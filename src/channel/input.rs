@@ -1,17 +1,21 @@
 //! A message as channels see it: read once, lazily, however many channels look at it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
 use crate::channel::resource;
 use crate::channel::scope::Message;
+use crate::channel::step::Step;
 use crate::hl7::header::Header;
 use crate::hl7::kind;
 use crate::hl7::raw::{ParseError, RawMessage, ReadOptions};
 use crate::message::kind::{ContentType, Kind};
 use crate::message::payload::Payload;
 use crate::message::time::Timestamp;
+
+/// Changed messages kept with the one they were made of.
+const CHANGED_MAX: usize = 2;
 
 /// A message with what has been read of it so far.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub struct Input {
     options: ReadOptions,
     known: Option<Known>,
     read: OnceLock<Read>,
+    changed: Mutex<Vec<(Arc<[Step]>, RawMessage)>>,
 }
 
 /// What the transport knows of a message that does not say it itself.
@@ -73,7 +78,14 @@ impl Input {
     /// A message of a known content type.
     #[must_use]
     pub fn new(payload: Payload, content_type: ContentType, options: ReadOptions) -> Self {
-        Self { payload, content_type, options, known: None, read: OnceLock::new() }
+        Self {
+            payload,
+            content_type,
+            options,
+            known: None,
+            read: OnceLock::new(),
+            changed: Mutex::new(Vec::new()),
+        }
     }
 
     /// With what the transport knew or the log has kept of it. Content that says it itself (HL7 v2) is
@@ -161,6 +173,22 @@ impl Input {
         match &self.read().content {
             Ok(Content::Hl7(message)) => Some(message),
             _ => None,
+        }
+    }
+
+    /// What these steps made of it for another destination; the very same list, not one like it.
+    pub(super) fn changed(&self, steps: &Arc<[Step]>) -> Option<RawMessage> {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.iter().find(|(other, _)| Arc::ptr_eq(other, steps)).map(|(_, done)| done.clone())
+    }
+
+    /// Keeps what these steps made of it for the destinations that have them too.
+    pub(super) fn keep_changed(&self, steps: &Arc<[Step]>, done: &RawMessage) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        if changed.len() < CHANGED_MAX
+            && !changed.iter().any(|(other, _)| Arc::ptr_eq(other, steps))
+        {
+            changed.push((Arc::clone(steps), done.clone()));
         }
     }
 

@@ -92,7 +92,10 @@ struct Destination {
     name: Arc<str>,
     when: Option<Condition>,
     order: Order,
-    steps: Vec<Step>,
+    /// The same list wherever destinations of the channel change a message alike.
+    steps: Arc<[Step]>,
+    /// Whether another destination has these steps too.
+    shares_steps: bool,
     produce: Produce,
     unmapped: Unmapped,
     attributes: Vec<Attribute>,

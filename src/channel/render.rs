@@ -165,7 +165,17 @@ impl Destination {
             Produce::Acknowledgement => reread(acknowledgement(message, context, input)?, input)?,
             _ => message.clone(),
         };
-        let done = run(&self.steps, started, scope, &|bytes| reread(bytes, input))?;
+        let shared = self.shares_steps && !is_new;
+        let done = match shared.then(|| input.changed(&self.steps)).flatten() {
+            Some(done) => done,
+            None => {
+                let done = run(&self.steps, started, scope, &|bytes| reread(bytes, input))?;
+                if shared && scope.notes.is_empty() {
+                    input.keep_changed(&self.steps, &done);
+                }
+                done
+            }
+        };
         let same = !is_new && done.bytes() == input.payload().expose();
         Ok(if same { Changed::Nothing } else { Changed::Hl7(done) })
     }

@@ -82,6 +82,12 @@ impl Notes {
         Self::new(Unmapped::Pass)
     }
 
+    /// Whether nothing was noticed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.misses.borrow().is_empty() && self.problems.borrow().is_empty()
+    }
+
     /// Whether a code without a row stops the delivery; `note` describes it then.
     pub fn unmapped(&self, policy: &Unmapped, note: impl FnOnce() -> Miss) {
         if matches!(policy, Unmapped::Hold | Unmapped::Reject) {

@@ -199,6 +199,41 @@ fn the_same_input_gives_the_same_bytes() {
 }
 
 #[test]
+fn destinations_that_change_alike_share_the_work_and_differ_in_nothing_else() {
+    let change = "    change:\n      - set: {MSH-5: HUB, PV1-44: <now>}\n";
+    let other = "    change:\n      - set: {MSH-5: OTHER}\n";
+    let text = format!(
+        "channel: c\nto:\n  a:\n{change}  b:\n{other}  d:\n{change}  \
+         e:\n    unmapped_code: pass\n{change}"
+    );
+    let together = channel(&text);
+    let input = input(ADT);
+    let of = |name: &str| match together.render(name, &input, &context()) {
+        Rendered::Send(outbound) => outbound.body,
+        other => panic!("{other:?}"),
+    };
+    let (a, b, d, e) = (of("a"), of("b"), of("d"), of("e"));
+    assert_eq!(a.as_ptr(), d.as_ptr(), "made once");
+    assert_ne!(a.as_ptr(), e.as_ptr(), "what happens to unmapped codes is another change");
+    for (name, body) in [("a", &a), ("b", &b), ("d", &d), ("e", &e)] {
+        let steps = if name == "b" { other } else { change };
+        let alone = channel(&format!("channel: c\nto:\n  x:\n{steps}"));
+        assert_eq!(sent(&alone, "x", ADT).body, *body, "{name}");
+    }
+}
+
+#[test]
+fn what_stops_one_destination_stops_its_twin() {
+    let change = "    change:\n      - map: {at: PV1-2, codes: {A: a}}\n";
+    let text = format!("channel: c\nto:\n  a:\n{change}  b:\n{change}");
+    let (channel, input) = (channel(&text), input(ADT));
+    for name in ["a", "b", "a"] {
+        let rendered = channel.render(name, &input, &context());
+        assert!(matches!(rendered, Rendered::Hold(_)), "{name}: {rendered:?}");
+    }
+}
+
+#[test]
 fn whole_messages_become_json_of_a_stable_shape() {
     let json = channel("channel: c\nto: {d: {produce: {json: hl7}}}\n");
     let text = "MSH|^~\\&|HIS||||||ADT^A01|1|P|2.5\rPID|1||P1^^^H&1.2&ISO^MR~P2||\"\"|a^\"\"\r";

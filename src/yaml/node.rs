@@ -56,6 +56,29 @@ pub struct Node {
     pub source: Arc<Source>,
 }
 
+impl Node {
+    /// Whether both say the same, wherever they stand: the same scalars and keys in the same order.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::Null, Value::Null) => true,
+            (Value::Scalar { text, quoted }, Value::Scalar { text: text_2, quoted: quoted_2 }) => {
+                text == text_2 && quoted == quoted_2
+            }
+            (Value::Sequence(all), Value::Sequence(all_2)) => {
+                all.len() == all_2.len() && all.iter().zip(all_2).all(|(a, b)| a.says_the_same(b))
+            }
+            (Value::Mapping(all), Value::Mapping(all_2)) => {
+                let same = |((key, value), (key_2, value_2)): (&(Key, Self), &(Key, Self))| {
+                    key.text == key_2.text && value.says_the_same(value_2)
+                };
+                all.len() == all_2.len() && all.iter().zip(all_2).all(same)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What a node is.
 #[derive(Debug, Clone)]
 pub enum Value {
