@@ -26,6 +26,7 @@ use crate::admin::scope;
 use crate::admin::status::destination_value;
 use crate::engine::Engine;
 use crate::message::StoredMessage;
+use crate::message::id::Seq;
 
 /// Messages shown a second; further ones are counted.
 const MESSAGES_MAX: usize = 50;
@@ -33,6 +34,8 @@ const MESSAGES_MAX: usize = 50;
 const WAITING_MAX: usize = 128;
 /// Time between two looks at the counts.
 const EVERY: Duration = Duration::from_secs(1);
+/// Messages looked up to count those that somebody limited to groups missed.
+const LOST_MAX: i64 = 1000;
 /// Looks between two questions whether the session still holds.
 const ASK_EVERY: u32 = 5;
 
@@ -97,8 +100,7 @@ impl Watch {
                     Ok(batch) => {
                         for message in batch.iter() {
                             // Batches that were lost leave a gap in the places.
-                            let gap = message.seq.0.saturating_sub(head).saturating_sub(1);
-                            self.skip(u64::try_from(gap).unwrap_or_default());
+                            self.lost(head, message.seq.0).await;
                             head = message.seq.0;
                             if self.message(message, &mut budget).is_err() {
                                 return;
@@ -124,6 +126,22 @@ impl Watch {
 
     fn skip(&mut self, count: u64) {
         self.skipped = self.skipped.saturating_add(count);
+    }
+
+    /// Counts what was committed between two places and never came. Who is limited to groups is told of
+    /// their own messages alone, as far back as they are looked up.
+    async fn lost(&mut self, head: i64, next: i64) {
+        let gap = next.saturating_sub(head).saturating_sub(1);
+        if scope::sees_all(&self.actor) || gap <= 0 {
+            self.skip(u64::try_from(gap).unwrap_or_default());
+            return;
+        }
+        let from = next.saturating_sub(LOST_MAX).max(head.saturating_add(1));
+        let places: Vec<Seq> = (from..next).map(Seq).collect();
+        // What cannot be read now cannot be shown either.
+        let messages = self.engine.store().messages(&places).await.unwrap_or_default();
+        let own = messages.iter().filter(|message| self.fits(message)).count();
+        self.skip(u64::try_from(own).unwrap_or_default());
     }
 
     fn fits(&self, message: &StoredMessage) -> bool {

@@ -238,6 +238,7 @@ pub(crate) async fn replay(
         payload,
         by: actor.name.clone(),
         reason: replay.reason,
+        id: None,
     };
     let made = engine.replay(request).await.map_err(|error| match error {
         ReplayError::NoReason => Problem::bad("no_reason", error.to_string()),

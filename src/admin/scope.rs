@@ -2,6 +2,8 @@
 //! them (`group:`), and the messages that came to or went through such a channel. What is not seen is
 //! answered as if it did not exist.
 
+use serde_json::Value;
+
 use crate::access::door::Actor;
 use crate::admin::problem::Problem;
 use crate::engine::Engine;
@@ -41,4 +43,21 @@ pub(crate) fn destination(
 ) -> Result<DestinationId, Problem> {
     let found = engine.destination_id(name).filter(|id| sees_destination(engine, actor, *id));
     found.ok_or_else(|| Problem::missing("destination"))
+}
+
+/// Whether something is within the actor's groups that concerns the engine as a whole.
+pub(crate) fn sees_all(actor: &Actor) -> bool {
+    actor.groups.is_empty()
+}
+
+/// The refused files that the actor sees: of channels in force within their groups. A file whose channel is
+/// not in force has no group yet.
+pub(crate) fn refused(engine: &Engine, actor: &Actor) -> Value {
+    let all = engine.refused_files();
+    let Value::Array(files) = all else { return all };
+    let seen = |file: &Value| {
+        let channel = file.get("channel").and_then(Value::as_str);
+        sees_all(actor) || channel.is_some_and(|channel| sees_channel(engine, actor, channel))
+    };
+    Value::Array(files.into_iter().filter(seen).collect())
 }

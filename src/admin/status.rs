@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
@@ -17,21 +17,25 @@ use crate::message::id::DestinationId;
 /// Blocked lanes shown of one destination.
 const LANES_MAX: usize = 100;
 
-/// The engine as a whole.
-pub(crate) async fn status(State(engine): State<Arc<Engine>>) -> Json<Value> {
+/// The engine as a whole. Who is limited to groups is told how it is and no count over all channels.
+pub(crate) async fn status(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+) -> Json<Value> {
     let store = engine.store().status();
     let reasons = engine.not_ready();
+    let mut counts = json!({"failing": store.failing});
+    if let (Some(counts), true) = (counts.as_object_mut(), scope::sees_all(&actor)) {
+        counts.insert("head".to_owned(), json!(store.head.0));
+        counts.insert("first".to_owned(), json!(store.first.0));
+        counts.insert("size_bytes".to_owned(), json!(store.size_bytes));
+        counts.insert("commits".to_owned(), json!(store.commits));
+    }
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": reasons.is_empty(),
         "not_ready": reasons,
-        "store": {
-            "head": store.head.0,
-            "first": store.first.0,
-            "size_bytes": store.size_bytes,
-            "commits": store.commits,
-            "failing": store.failing,
-        },
+        "store": counts,
     }))
 }
 
@@ -56,7 +60,7 @@ pub(crate) async fn channels(
             "destinations": destinations,
         }));
     }
-    Json(json!({"channels": list, "refused": engine.refused_files()}))
+    Json(json!({"channels": list, "refused": scope::refused(&engine, &actor)}))
 }
 
 /// One destination as it stands.
@@ -125,8 +129,13 @@ pub(crate) async fn conservation(
 /// With `If-Match` only over the configuration with that hash (`/system`).
 pub(crate) async fn reload(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
+    if !scope::sees_all(&actor) {
+        let told = "all channel files are put in force at once, and you are limited to groups";
+        return Err(Problem::with(StatusCode::FORBIDDEN, "limited", told));
+    }
     precondition::check(&headers, &format!("\"{}\"", engine.config_hash()))?;
     engine.reload().await.map(Json).map_err(|error| Problem::conflict("not_reloaded", error))
 }

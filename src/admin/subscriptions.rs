@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::access::door::Actor;
 use crate::admin::problem::Problem;
+use crate::admin::scope;
 use crate::engine::Engine;
 use crate::engine::subscriptions::view::{ActFault, OVERLAP};
 use crate::message::secret::Secret;
@@ -49,25 +50,45 @@ fn refused(fault: ActFault) -> Problem {
     }
 }
 
+/// Whether a subscription's channel is within the actor's groups.
+fn seen(engine: &Engine, actor: &Actor, subscription: &Value) -> bool {
+    let channel = subscription.get("channel").and_then(Value::as_str).unwrap_or_default();
+    scope::sees_channel(engine, actor, channel)
+}
+
+/// The subscription, if the actor sees it.
+async fn known(engine: &Engine, actor: &Actor, id: &str) -> Result<Value, Problem> {
+    let found = engine.subscriptions().one(id).await.map_err(refused)?;
+    if seen(engine, actor, &found) { Ok(found) } else { Err(refused(ActFault::Unknown)) }
+}
+
 /// All subscriptions that are not off.
-pub(crate) async fn list(State(engine): State<Arc<Engine>>) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({"subscriptions": engine.subscriptions().list().await?})))
+pub(crate) async fn list(
+    State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Json<Value>, Problem> {
+    let mut all = engine.subscriptions().list().await?;
+    all.retain(|one| seen(&engine, &actor, one));
+    Ok(Json(json!({"subscriptions": all})))
 }
 
 /// One subscription.
 pub(crate) async fn one(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    engine.subscriptions().one(&id).await.map(Json).map_err(refused)
+    known(&engine, &actor, &id).await.map(Json)
 }
 
 /// Another secret signs from now on.
 pub(crate) async fn secret(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     Json(new): Json<NewSecret>,
 ) -> Result<Json<Value>, Problem> {
+    known(&engine, &actor, &id).await?;
     if new.reason.trim().is_empty() {
         return Err(Problem::bad("no_reason", "say why: it goes on record"));
     }
@@ -87,6 +108,7 @@ pub(crate) async fn act(
     if reason.is_empty() {
         return Err(Problem::bad("no_reason", "say why: it goes on record"));
     }
+    known(&engine, &actor, &id).await?;
     let all = engine.subscriptions();
     let done = match act.as_str() {
         "pause" => all.pause(&id, &actor.name, reason).await,

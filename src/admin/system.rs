@@ -7,8 +7,9 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::access::door::Door;
+use crate::access::door::{Actor, Door};
 use crate::admin::problem::Problem;
+use crate::admin::scope;
 use crate::engine::Engine;
 use crate::engine::history::Point;
 use crate::engine::system::SystemView;
@@ -23,8 +24,12 @@ const MINUTES_MAX: usize = 24 * 60;
 pub(crate) async fn system(
     State(engine): State<Arc<Engine>>,
     Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Json<SystemView>, Problem> {
     let mut view = engine.system().await;
+    if !scope::sees_all(&actor) {
+        return Ok(Json(view.limited()));
+    }
     let action = Some("config.apply".to_owned());
     let query = AuditQuery { action, limit: 1, ..AuditQuery::default() };
     let last = door.store().audit_records(&query).await?.pop();
@@ -54,8 +59,9 @@ pub(crate) struct Points {
 /// Counts of the last minutes.
 pub(crate) async fn history(
     State(engine): State<Arc<Engine>>,
+    Extension(actor): Extension<Actor>,
     Query(back): Query<Back>,
 ) -> Json<Points> {
     let minutes = back.minutes.unwrap_or(MINUTES_USUAL).clamp(1, MINUTES_MAX);
-    Json(Points { points: engine.history().last(minutes) })
+    Json(Points { points: engine.history().last(minutes, &actor.groups) })
 }

@@ -1,9 +1,8 @@
 //! Bulk work: one act on many deliveries or messages, done beside everything else, at a limited rate,
 //! with progress and a way to stop it.
 //!
-//! A job is a file in the data directory. One that ran when the engine stopped says `interrupted` after the
-//! next start; what it had done stays done, and the same job may be asked for again: what is done is no
-//! longer selected.
+//! A job is a file in the data directory, with what it selected in a second one. One that ran when the engine
+//! stopped goes on after the next start and does nothing twice: see [`crate::engine::resume`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use utoipa::ToSchema;
 use crate::delivery::queue::Act;
 use crate::engine::Engine;
 use crate::engine::replay::{RenderAs, ReplayRequest};
+use crate::engine::resume::{Row, replay_id};
 use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::store::{Exception, ExceptionQuery, ExceptionState, StoreError};
 
@@ -62,7 +62,7 @@ pub enum JobState {
     Aborted,
     /// It could not read what to do.
     Failed,
-    /// The engine stopped while it worked.
+    /// The engine stopped while it worked, and what it selected is not known any more.
     Interrupted,
 }
 
@@ -144,7 +144,8 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// The jobs noted below `data`; those that ran are interrupted.
+    /// The jobs noted below `data`. Those that ran are to be resumed, or interrupted where nothing says what
+    /// they selected.
     ///
     /// # Errors
     /// When the folder can be neither made nor read.
@@ -162,7 +163,7 @@ impl Jobs {
                 warn!(file = %path.display(), "a job's file cannot be read and is left alone");
                 continue;
             };
-            if job.state == JobState::Running {
+            if job.state == JobState::Running && !path.with_extension("work").is_file() {
                 job.state = JobState::Interrupted;
             }
             jobs.insert(job.id.clone(), (job, CancellationToken::new()));
@@ -170,7 +171,9 @@ impl Jobs {
         Ok(Self { folder, jobs: Mutex::new(jobs) })
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Job, CancellationToken)>> {
+    pub(super) fn all(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<String, (Job, CancellationToken)>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -195,7 +198,7 @@ impl Jobs {
         job.state == JobState::Running
     }
 
-    fn change(&self, id: &str, change: impl FnOnce(&mut Job)) -> Option<Job> {
+    pub(super) fn change(&self, id: &str, change: impl FnOnce(&mut Job)) -> Option<Job> {
         let mut jobs = self.all();
         let (job, _) = jobs.get_mut(id)?;
         change(job);
@@ -206,12 +209,14 @@ impl Jobs {
         self.folder.join(format!("{id}.json"))
     }
 
+    /// The file of what a job selected.
+    pub(super) fn work_path(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.work"))
+    }
+
     /// Writes a job whole, or leaves the old file.
     async fn note(&self, job: &Job) -> std::io::Result<()> {
-        let bytes = serde_json::to_vec(job)?;
-        let (path, draft) = (self.path(&job.id), self.folder.join(format!("{}.new", job.id)));
-        tokio::fs::write(&draft, bytes).await?;
-        tokio::fs::rename(&draft, &path).await
+        replace(&self.path(&job.id), &serde_json::to_vec(job)?).await
     }
 
     /// Forgets the oldest jobs that ended.
@@ -232,6 +237,16 @@ impl Jobs {
             }
         }
     }
+}
+
+/// Writes a file whole and on the disk, or leaves the old one.
+pub(super) async fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use tokio::io::AsyncWriteExt as _;
+    let draft = path.with_extension("new");
+    let mut file = tokio::fs::File::create(&draft).await?;
+    file.write_all(bytes).await?;
+    file.sync_all().await?;
+    tokio::fs::rename(&draft, path).await
 }
 
 impl Engine {
@@ -265,30 +280,48 @@ impl Engine {
             }
             jobs.insert(job.id.clone(), (job.clone(), stop.clone()));
         }
-        if let Err(error) = self.jobs.note(&job).await {
+        // What is to be done is on the disk before the job is: a start finds both or none.
+        let noted = match self.note_work(&job.id, &request, None).await {
+            Ok(()) => self.jobs.note(&job).await,
+            failed => failed,
+        };
+        if let Err(error) = noted {
             self.jobs.all().remove(&job.id);
             return Err(error.into());
         }
         self.jobs.forget().await;
         let (engine, id) = (Arc::clone(self), job.id.clone());
-        self.tracker.spawn(async move { engine.work(&job.id, &request, &stop).await });
+        self.tracker.spawn(async move { engine.work(&job.id, &request, None, &stop).await });
         Ok(id)
     }
 
-    async fn work(&self, id: &str, request: &JobRequest, stop: &CancellationToken) {
-        let ended = match self.selected(request).await {
-            Ok(selected) => self.act_on(id, request, selected, stop).await,
-            Err(error) => {
-                let told = error.to_string();
+    /// Works until the job has ended, or the engine stops; with the rows that were selected before a start.
+    pub(super) async fn work(
+        &self,
+        id: &str,
+        request: &JobRequest,
+        rows: Option<Vec<Row>>,
+        stop: &CancellationToken,
+    ) {
+        let again = rows.is_some();
+        let rows = match rows {
+            Some(rows) => Ok(rows),
+            None => self.chosen(id, request).await,
+        };
+        let ended = match rows {
+            Ok(rows) => self.act_on(id, request, &rows, again, stop).await,
+            Err(told) => {
                 let _job = self.jobs.change(id, |job| job.last_error = Some(told));
                 JobState::Failed
             }
         };
-        // What the engine's own stop ends is interrupted, not aborted by anybody.
-        let ended = match ended {
-            JobState::Aborted if self.stop_sources.is_cancelled() => JobState::Interrupted,
-            other => other,
-        };
+        // What the engine's own stop ends goes on after its next start.
+        if ended == JobState::Aborted && self.stop_sources.is_cancelled() {
+            if let Some(job) = self.jobs.get(id) {
+                self.note(&job).await;
+            }
+            return;
+        }
         let now = self.clock.now().to_string();
         let job = self.jobs.change(id, |job| {
             job.state = ended;
@@ -298,6 +331,18 @@ impl Engine {
             info!(job = %id, done = job.done, failed = job.failed, "job ended");
             self.note(&job).await;
         }
+        if let Err(error) = tokio::fs::remove_file(self.jobs.work_path(id)).await {
+            warn!(job = %id, %error, "what a job had selected could not be removed");
+        }
+    }
+
+    /// Looks up what a job is about, and notes it before anything is done.
+    async fn chosen(&self, id: &str, request: &JobRequest) -> Result<Vec<Row>, String> {
+        let selected = self.selected(request).await.map_err(|error| error.to_string())?;
+        let rows: Vec<Row> = selected.iter().map(Row::of).collect();
+        let noted = self.note_work(id, request, Some(&rows)).await;
+        noted.map_err(|error| JobError::Disk(error).to_string())?;
+        Ok(rows)
     }
 
     async fn note(&self, job: &Job) {
@@ -310,20 +355,23 @@ impl Engine {
         &self,
         id: &str,
         request: &JobRequest,
-        selected: Vec<Exception>,
+        rows: &[Row],
+        again: bool,
         stop: &CancellationToken,
     ) -> JobState {
-        let total = u64::try_from(selected.len()).unwrap_or(u64::MAX);
-        let _job = self.jobs.change(id, |job| job.total = Some(total));
+        let total = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let before = self.jobs.change(id, |job| job.total = Some(total));
+        let tried = before.map_or(0, |job| job.done.saturating_add(job.failed));
+        let tried = usize::try_from(tried).unwrap_or(usize::MAX);
         let rate = request.rate_per_second.clamp(1, RATE_MAX);
         let mut pace = tokio::time::interval(Duration::from_secs(1) / rate);
-        for row in selected {
+        for row in rows.iter().skip(tried) {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return JobState::Aborted,
                 _ = pace.tick() => {}
             }
-            let done = self.act_once(request, &row).await;
+            let done = self.act_once(id, request, row, again).await;
             let job = self.jobs.change(id, |job| match done {
                 Ok(()) => job.done = job.done.saturating_add(1),
                 Err(told) => {
@@ -339,7 +387,17 @@ impl Engine {
         JobState::Done
     }
 
-    async fn act_once(&self, request: &JobRequest, row: &Exception) -> Result<(), String> {
+    async fn act_once(
+        &self,
+        job: &str,
+        request: &JobRequest,
+        row: &Row,
+        again: bool,
+    ) -> Result<(), String> {
+        // Since the last note of the progress more may have been done than it says.
+        if again && self.was_done(job, request, row).await.map_err(|error| error.to_string())? {
+            return Ok(());
+        }
         let (id, seq) = (row.destination, row.seq);
         let (by, reason) = (request.by.as_str(), request.reason.as_str());
         let acted = match (request.act, row.state) {
@@ -349,12 +407,12 @@ impl Engine {
             (JobAct::Retry, _) => self.deliveries.act(id, Act::RetryNow, seq, by, reason).await,
             (JobAct::Skip, _) => self.deliveries.act(id, Act::Skip, seq, by, reason).await,
             (JobAct::Release, _) => self.deliveries.act(id, Act::Release, seq, by, reason).await,
-            (JobAct::Replay, _) => return self.replay_once(request, row).await,
+            (JobAct::Replay, _) => return self.replay_once(job, request, row).await,
         };
         acted.map_err(|error| error.to_string())
     }
 
-    async fn replay_once(&self, request: &JobRequest, row: &Exception) -> Result<(), String> {
+    async fn replay_once(&self, job: &str, request: &JobRequest, row: &Row) -> Result<(), String> {
         let stored = self.store.messages(&[row.seq]).await.map_err(|error| error.to_string())?;
         let message = stored.first().ok_or_else(|| StoreError::Missing.to_string())?;
         let again = ReplayRequest {
@@ -364,6 +422,7 @@ impl Engine {
             payload: None,
             by: request.by.clone(),
             reason: request.reason.clone(),
+            id: replay_id(job, row),
         };
         self.replay(again).await.map(drop).map_err(|error| error.to_string())
     }
@@ -432,7 +491,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_that_ran_when_the_engine_stopped_is_interrupted() {
+    fn a_job_of_which_nothing_is_known_but_that_it_ran_is_interrupted() {
         let data = tempfile::tempdir().unwrap();
         drop(Jobs::open(data.path()).unwrap());
         let job = |id: &str, state| Job {

@@ -18,6 +18,7 @@ pub mod registry;
 pub mod rehearse;
 pub mod reload;
 pub mod replay;
+pub mod resume;
 pub mod retention;
 pub mod show;
 pub mod subscriptions;
@@ -182,6 +183,7 @@ impl Engine {
         ));
         let facts = Facts::of(loaded, clock.now());
         let loaded_at = RwLock::new(clock.now());
+        let history = History::open(&loaded.engine.data, clock.now());
         let engine = Arc::new(Self {
             store,
             clock,
@@ -196,7 +198,7 @@ impl Engine {
             jobs: Jobs::open(&loaded.engine.data).map_err(EngineError::Asked)?,
             switches: Switches::open(&loaded.engine.data).map_err(EngineError::Asked)?,
             reports: Reports::default(),
-            history: History::default(),
+            history,
             facts,
             loaded_at,
             sources: LiveSources::default(),
@@ -226,6 +228,7 @@ impl Engine {
         self.watch_subscriptions(loaded).await?;
         self.apply_all(loaded).await?;
         self.tracker.spawn(disk.run(self.stop_sources.clone()));
+        self.resume_jobs();
         self.tracker.spawn(history::keep_noting(Arc::downgrade(self), self.stopping_token()));
         Ok(())
     }

@@ -42,6 +42,8 @@ pub struct ReplayRequest {
     pub by: String,
     /// Why; required.
     pub reason: String,
+    /// The new message's id; `None`: a new one.
+    pub id: Option<MessageId>,
 }
 
 /// What would be sent, and what the channel says of the message.
@@ -150,7 +152,7 @@ pub async fn replay(
     }
     let destinations = plan.entries.iter().map(|entry| entry.destination).collect();
     let envelope = Envelope {
-        id: MessageId::new(),
+        id: request.id.unwrap_or_default(),
         received_at: clock.now(),
         origin: Some(Origin { parent: seq, by: request.by, reason: request.reason }),
         ..envelope_of(&given, registry, request.payload.is_some())

@@ -43,10 +43,10 @@ pub struct StoreView {
     pub kind: &'static str,
     /// Its file.
     pub path: String,
-    /// Its size, in bytes, without its write-ahead log.
-    pub size_bytes: u64,
-    /// The write-ahead log's size, in bytes.
-    pub wal_bytes: u64,
+    /// Its size, in bytes, without its write-ahead log; nothing to who is limited to groups.
+    pub size_bytes: Option<u64>,
+    /// The write-ahead log's size, in bytes; nothing to who is limited to groups.
+    pub wal_bytes: Option<u64>,
     /// What is free on its disk, in bytes; nothing when the disk does not say.
     pub free_bytes: Option<u64>,
 }
@@ -94,6 +94,19 @@ pub struct SystemView {
     pub config: ConfigView,
     /// Since the start.
     pub uptime_seconds: u64,
+}
+
+impl SystemView {
+    /// What somebody sees of it who is limited to groups of channels: no place on the disk, no size over all
+    /// channels, no certificate of theirs.
+    #[must_use]
+    pub fn limited(mut self) -> Self {
+        self.store.path.clear();
+        (self.store.size_bytes, self.store.wal_bytes, self.store.free_bytes) = (None, None, None);
+        self.certificates.clear();
+        self.config.path.clear();
+        self
+    }
 }
 
 impl Facts {
@@ -144,8 +157,8 @@ impl Engine {
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
             store: StoreView {
                 kind: "sqlite",
-                size_bytes: size(&path).await,
-                wal_bytes: size(&wal).await,
+                size_bytes: Some(size(&path).await),
+                wal_bytes: Some(size(&wal).await),
                 free_bytes: free_bytes(&facts.data),
                 path: path.display().to_string(),
             },

@@ -1,5 +1,6 @@
 //! Users, sessions, roles and the audit trail, through the API as a browser and a program use it.
 
+mod groups;
 mod hostile;
 
 use std::sync::Arc;
@@ -65,11 +66,17 @@ impl House {
         }
         std::fs::create_dir(path.join("data")).unwrap();
         std::fs::write(path.join("engine.yaml"), "data: data\nchannels: channels\n").unwrap();
+        let clock = Clock::manual(Timestamp(1_800_000_000_000_000));
+        Self::at(folder, clock).await
+    }
+
+    /// The engine of a folder, its store and its users as they lie there.
+    async fn at(folder: tempfile::TempDir, clock: Clock) -> Self {
+        let path = folder.path();
         let loaded = load(path, &LoadOptions::default());
         assert!(loaded.starts(), "{:?}", loaded.findings);
         let store = SqliteStore::open(SqliteOptions::new(path.join("data/medway.db"))).await;
         let store: Arc<dyn Store> = Arc::new(store.unwrap());
-        let clock = Clock::manual(Timestamp(1_800_000_000_000_000));
         let again = path.to_path_buf();
         let loader = Box::new(move || Ok(load(&again, &LoadOptions::default())));
         let access = SqliteAccess::open(&path.join("data/access.db")).await.unwrap();
@@ -155,6 +162,15 @@ impl House {
             format!("{} {} {} {}", entry.actor, entry.action, entry.outcome, entry.object)
         };
         records.iter().map(|one| line(one).trim_end().to_owned()).collect()
+    }
+
+    /// Stops, changes what lies on the disk, and starts again.
+    pub(crate) async fn again(self, change: impl FnOnce(&std::path::Path)) -> Self {
+        self.engine.stop().await;
+        self.door.store().close_access().await;
+        let Self { folder, clock, .. } = self;
+        change(&folder.path().join("data"));
+        Self::at(folder, clock).await
     }
 
     pub(crate) async fn end(self) {

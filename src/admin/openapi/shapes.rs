@@ -203,11 +203,15 @@ pub(crate) struct Verified {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "its schema is all that is used of it")]
 pub(crate) struct StoreStatusShape {
-    /// Last place in the log.
-    head: i64,
-    first: i64,
-    size_bytes: u64,
-    commits: u64,
+    /// Last place in the log. This and the next three: absent to who is limited to groups.
+    #[schema(required = false, nullable = false)]
+    head: Option<i64>,
+    #[schema(required = false, nullable = false)]
+    first: Option<i64>,
+    #[schema(required = false, nullable = false)]
+    size_bytes: Option<u64>,
+    #[schema(required = false, nullable = false)]
+    commits: Option<u64>,
     failing: Option<String>,
 }
 

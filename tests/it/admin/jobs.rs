@@ -13,7 +13,7 @@ use crate::admin::{adt, message};
 
 impl House {
     /// Sets a message's delivery aside, as its runner does when the receiver refuses it.
-    pub(super) async fn dead(&self, id: &str, destination: &str, text: &str) {
+    pub(crate) async fn dead(&self, id: &str, destination: &str, text: &str) {
         let seq = self.engine.store().find(MessageId::parse(id).unwrap()).await.unwrap();
         let row = Exception {
             destination: self.number(destination),
@@ -45,6 +45,56 @@ impl House {
             assert!(std::time::Instant::now() < until, "{job}");
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Waits until a job has acted so often.
+async fn far(house: &House, caller: &Caller, id: &str, done: u64) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while house.get(caller, &format!("/jobs/{id}")).await["done"].as_u64().unwrap() < done {
+        assert!(std::time::Instant::now() < until, "the job does not move");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_after_a_start_and_does_nothing_twice() {
+    for act in ["replay", "skip"] {
+        let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+        let op = house.operator().await;
+        for n in 0..30 {
+            let id = house.receive("adt", &message(&n.to_string(), "M1", "O")).await;
+            house.dead(&id, "adt/his", "no visit").await;
+        }
+        let ask = json!({"act": act, "selection": {"destination": "adt/his", "state": "dead"},
+                         "reason": "the HIS is back", "rate_per_second": 20});
+        let begun = house.call(&op, "POST", "/jobs", &ask).await;
+        let id = begun.body["id"].as_str().unwrap().to_owned();
+        if act == "replay" {
+            far(&house, &op, &id, 3).await;
+        }
+        // As after a loss of power: the last acts are on the disk, the note of them is not.
+        let file = format!("jobs/{id}.json");
+        let house = house
+            .again(|data| {
+                let text = std::fs::read_to_string(data.join(&file)).unwrap();
+                let mut job: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(job["state"], "running");
+                (job["done"], job["failed"]) = (json!(0), json!(0));
+                std::fs::write(data.join(&file), job.to_string()).unwrap();
+            })
+            .await;
+        let job = house.ended(&op, &id).await;
+        assert_eq!((&job["state"], &job["total"]), (&json!("done"), &json!(30)), "{job}");
+        let tried = job["done"].as_u64().unwrap() + job["failed"].as_u64().unwrap();
+        assert_eq!(tried, 30, "{job}");
+        let all = json!({"value": "M1", "limit": 100});
+        let all = house.call(&op, "POST", "/messages/search", &all).await;
+        let count = all.body["messages"].as_array().unwrap().len();
+        assert_eq!(count, if act == "replay" { 60 } else { 30 }, "{act}: one replay each");
+        let left = house.folder.path().join("data/jobs").join(format!("{id}.work"));
+        assert!(!left.exists(), "what was selected is forgotten at the end");
+        house.end().await;
     }
 }
 

@@ -51,7 +51,7 @@ fn message(control: &str, mrn: &str, class: &str) -> String {
 
 impl House {
     /// Takes a message in, as a source of the channel would; answers its id.
-    async fn receive(&self, channel: &str, text: &str) -> String {
+    pub(crate) async fn receive(&self, channel: &str, text: &str) -> String {
         self.receive_all(channel, &[text.to_owned()]).await.remove(0)
     }
 

@@ -36,11 +36,11 @@ async fn the_system_page_knows_its_store_and_its_configuration() {
 async fn history_counts_what_came_since_the_minute_before() {
     let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
     let op = house.operator().await;
-    house.engine.note_history();
+    house.engine.note_history().await;
     for n in 0..3 {
         house.receive("adt", &message(&n.to_string(), "M1", "O")).await;
     }
-    house.engine.note_history();
+    house.engine.note_history().await;
     let points = house.get(&op, "/metrics/history?minutes=1").await["points"].clone();
     assert_eq!(points.as_array().unwrap().len(), 1);
     assert_eq!((&points[0]["received"], &points[0]["delivered"]), (&json!(3), &json!(0)));
