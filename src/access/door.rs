@@ -350,12 +350,50 @@ impl Door {
         Ok(Begun { token, actor, ends_at: session.ends_at })
     }
 
-    /// Who holds this session.
+    /// Who holds this session, which they use: it stays alive.
     ///
     /// # Errors
     /// When the store cannot be asked; an ended session is `None`.
     pub async fn by_session(&self, token: &str) -> Result<Option<(Actor, Timestamp)>, StoreError> {
-        let Some((mut session, user)) = self.store.session(&token::hash(token)).await? else {
+        let Some((mut session, user)) = self.held(token).await? else { return Ok(None) };
+        let now = self.clock.now();
+        if now.since(session.seen_at) > TOUCH_EVERY {
+            session.seen_at = now;
+            self.store.touch_session(&session).await?;
+        }
+        Ok(Some((actor_of(&user, Some(&session), now), session.ends_at)))
+    }
+
+    /// Who holds this session, whose page asks by itself: nobody uses it, and it ends when it would have
+    /// ended.
+    ///
+    /// # Errors
+    /// When the store cannot be asked; an ended session is `None`.
+    pub async fn by_session_unused(&self, token: &str) -> Result<Option<Actor>, StoreError> {
+        let held = self.held(token).await?;
+        let now = self.clock.now();
+        Ok(held.map(|(session, user)| actor_of(&user, Some(&session), now)))
+    }
+
+    /// When a session ends at the latest, and how long it goes on when nobody uses it.
+    ///
+    /// # Errors
+    /// When the store cannot be asked; an ended session is `None`.
+    pub async fn session_left(
+        &self,
+        token: &str,
+    ) -> Result<Option<(Timestamp, Duration)>, StoreError> {
+        let held = self.held(token).await?;
+        let now = self.clock.now();
+        Ok(held.map(|(session, _)| {
+            let unused = self.options.idle.saturating_sub(now.since(session.seen_at));
+            (session.ends_at, unused.min(session.ends_at.since(now)))
+        }))
+    }
+
+    /// A session in force and its user. One that is over is ended.
+    async fn held(&self, token: &str) -> Result<Option<(SessionRecord, UserRecord)>, StoreError> {
+        let Some((session, user)) = self.store.session(&token::hash(token)).await? else {
             return Ok(None);
         };
         let now = self.clock.now();
@@ -364,11 +402,7 @@ impl Door {
             self.store.end_session(&session.hash).await?;
             return Ok(None);
         }
-        if now.since(session.seen_at) > TOUCH_EVERY {
-            session.seen_at = now;
-            self.store.touch_session(&session).await?;
-        }
-        Ok(Some((actor_of(&user, Some(&session), now), session.ends_at)))
+        Ok(Some((session, user)))
     }
 
     /// Who holds this API token.

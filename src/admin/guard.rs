@@ -24,6 +24,8 @@ use crate::store::access::AuditEntry;
 
 /// What a page sends beside its cookie.
 const CSRF_HEADER: &str = "x-csrf-token";
+/// What a page sends when nobody asked it to ask: it refreshes what it shows.
+const BACKGROUND_HEADER: &str = "x-medway-background";
 /// Longest reason kept on record, in characters.
 const REASON_CHARS_MAX: usize = 500;
 /// For the body of a request: it is short, and who sends it byte by byte holds a connection.
@@ -124,7 +126,7 @@ async fn guarded(
         }
         return Ok(next.run(whole(request, route.body_bytes_max(), BODY_WAIT).await?).await);
     }
-    let actor = identify(&guard, &mut request).await?;
+    let actor = identify(&guard, route, &mut request).await?;
     let mut entry = AuditEntry {
         at: guard.door.now(),
         actor: actor.name.clone(),
@@ -216,7 +218,7 @@ pub(crate) async fn record(door: &Door, entry: AuditEntry) -> Result<(), Problem
     })
 }
 
-async fn identify(guard: &Guard, request: &mut Request) -> Result<Actor, Problem> {
+async fn identify(guard: &Guard, route: &Route, request: &mut Request) -> Result<Actor, Problem> {
     let headers = request.headers();
     if let Some(value) = headers.get(AUTHORIZATION) {
         let presented = value
@@ -232,7 +234,12 @@ async fn identify(guard: &Guard, request: &mut Request) -> Result<Actor, Problem
         return guard.door.by_token(presented).await?.ok_or_else(Problem::unauthorized);
     }
     let session = session_of(guard.cookies, headers).ok_or_else(Problem::unauthorized)?.to_owned();
-    let (actor, _) = guard.door.by_session(&session).await?.ok_or_else(Problem::unauthorized)?;
+    let actor = if by_itself(route, headers) {
+        guard.door.by_session_unused(&session).await?
+    } else {
+        guard.door.by_session(&session).await?.map(|(actor, _)| actor)
+    };
+    let actor = actor.ok_or_else(Problem::unauthorized)?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         same_site(headers)?;
         let given = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
@@ -243,6 +250,13 @@ async fn identify(guard: &Guard, request: &mut Request) -> Result<Actor, Problem
     let token = SessionToken(crate::message::secret::Secret::new(&session));
     request.extensions_mut().insert(token);
     Ok(actor)
+}
+
+/// Whether a page asks by itself. Nobody sits before it then, as far as it knows, so such a call keeps no
+/// session alive: a screen that is left alone ends its session (P15). A browser opens live streams again
+/// by itself and says nothing of it.
+fn by_itself(route: &Route, headers: &HeaderMap) -> bool {
+    headers.contains_key(BACKGROUND_HEADER) || route.path == "/live"
 }
 
 /// The session's token in the cookies.

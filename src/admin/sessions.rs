@@ -1,6 +1,7 @@
 //! Signing in and out, the second factor, emergency access, and the first set-up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -66,14 +67,18 @@ pub(crate) struct SetUp {
     password: Secret,
 }
 
-fn shown(actor: &Actor, ends_at: Option<Timestamp>, csrf: &str) -> Value {
+/// When a session ends at the latest, and how long it goes on when nobody uses it.
+type Ends = Option<(Timestamp, Duration)>;
+
+fn shown(actor: &Actor, ends: Ends, csrf: &str) -> Value {
     json!({
         "user": actor.name.split_once(':').map_or(actor.name.as_str(), |(_, name)| name),
         "view": actor.view.name(),
         "groups": actor.groups,
         "permissions": actor.permissions.iter().map(|one| one.name()).collect::<Vec<_>>(),
         "csrf": csrf,
-        "expires_at": ends_at.map(|at| at.to_string()),
+        "expires_at": ends.map(|(at, _)| at.to_string()),
+        "ends_in_seconds": ends.map(|(_, left)| left.as_secs()),
         "emergency_until": actor.emergency_until.map(|at| at.to_string()),
     })
 }
@@ -97,7 +102,8 @@ pub(crate) fn session_cookie(
 
 fn begun(door: &Door, cookies: Cookies, begun: &Begun) -> Result<Response, Problem> {
     let cookie = session_cookie(door, cookies, begun)?;
-    let body = Json(shown(&begun.actor, Some(begun.ends_at), &csrf(begun.token.expose())));
+    let ends = Some((begun.ends_at, door.options().idle.min(door.options().longest)));
+    let body = Json(shown(&begun.actor, ends, &csrf(begun.token.expose())));
     let mut response = body.into_response();
     response.headers_mut().insert(SET_COOKIE, cookie);
     Ok(response)
@@ -180,8 +186,8 @@ pub(crate) async fn see(
     let Some(Extension(SessionToken(token))) = session else {
         return Ok(Json(shown(&actor, None, "")));
     };
-    let ends_at = door.by_session(token.expose()).await?.map(|(_, ends_at)| ends_at);
-    Ok(Json(shown(&actor, ends_at, &csrf(token.expose()))))
+    let ends = door.session_left(token.expose()).await?;
+    Ok(Json(shown(&actor, ends, &csrf(token.expose()))))
 }
 
 /// Signs out.

@@ -317,6 +317,35 @@ async fn a_session_ends_when_idle_when_old_and_when_its_user_is_disabled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_page_asks_by_itself_keeps_no_session_alive() {
+    let house = House::new().await;
+    let li = house.person("li", &[Role::Viewer]).await;
+    let ask = |path: &'static str, by_itself: bool| {
+        let (house, cookie) = (&house, format!("medway={}", li.cookie.as_deref().unwrap()));
+        let mut request = Request::builder().uri(format!("/api/v1{path}")).header("cookie", cookie);
+        if by_itself {
+            request = request.header("x-medway-background", "1");
+        }
+        async move { house.send(request.body(Body::empty()).unwrap()).await }
+    };
+    let left = |answer: &Answer| answer.body["ends_in_seconds"].as_u64().unwrap();
+    house.pass(Duration::from_mins(10));
+    assert_eq!(left(&ask("/session", true).await), 300);
+    for path in ["/channels", "/status", "/live"] {
+        assert_eq!(ask(path, true).await.status, StatusCode::OK, "{path}");
+    }
+    // A browser opens a stream again by itself, without a header of ours.
+    assert_eq!(ask("/live", false).await.status, StatusCode::OK);
+    assert_eq!(left(&ask("/session", true).await), 300, "nothing of that was a use");
+    assert_eq!(left(&ask("/session", false).await), 900, "somebody used it");
+    house.pass(Duration::from_mins(14));
+    assert_eq!(left(&ask("/session", true).await), 60);
+    house.pass(Duration::from_mins(2));
+    assert_eq!(ask("/channels", true).await.status, StatusCode::UNAUTHORIZED);
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_factor_is_asked_for_and_counts_once() {
     let house = House::new().await;
     let li = house.person("li", &[Role::Viewer]).await;

@@ -40,7 +40,10 @@ pub(crate) struct Session {
     permissions: Vec<String>,
     /// Goes into `X-CSRF-Token`.
     csrf: String,
+    /// When it ends at the latest.
     expires_at: Option<String>,
+    /// Seconds until it ends when nobody uses it. A call with `X-Medway-Background` is no use of it.
+    ends_in_seconds: Option<u64>,
     emergency_until: Option<String>,
 }
 
@@ -281,6 +284,8 @@ pub(crate) struct ChannelLine {
     version: u32,
     sources: Vec<SourceShape>,
     destinations: Vec<Destination>,
+    /// Who stopped its source, when it is stopped.
+    stopped: Option<PausedShape>,
 }
 
 /// A file that was refused.
