@@ -58,6 +58,7 @@ pub(crate) async fn channels(
             "version": live.version.0,
             "sources": engine.sources(name),
             "destinations": destinations,
+            "stopped": engine.stopped(name),
         }));
     }
     Json(json!({"channels": list, "refused": scope::refused(&engine, &actor)}))

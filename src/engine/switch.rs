@@ -90,6 +90,12 @@ impl Switches {
 }
 
 impl Engine {
+    /// Who stopped a channel; `None` when it is not stopped.
+    #[must_use]
+    pub fn stopped(&self, channel: &str) -> Option<Stopped> {
+        self.switches.get(channel)
+    }
+
     /// Closes a channel's source until somebody starts it again.
     ///
     /// # Errors

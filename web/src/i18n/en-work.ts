@@ -50,7 +50,6 @@ export const enWork = {
   'action.channel.switch': 'started or stopped a channel',
   'action.channel.see': 'looked at a channel',
   'live.title': 'Live',
-  'now.first.dead': 'Look at the cause, mend it, retry the group.',
   'nav.docs': 'Documentation',
   'nav.live': 'Live',
   'live.text': 'Messages as they come. What comes faster than it can be shown is counted.',

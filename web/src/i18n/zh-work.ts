@@ -52,7 +52,6 @@ export const zhWork: Record<keyof typeof enWork, string> = {
   'action.channel.switch': '启动或停止通道',
   'action.channel.see': '查看通道',
   'live.title': '实时',
-  'now.first.dead': '查看原因，修复后重试整组。',
   'nav.docs': '文档',
   'nav.live': '实时',
   'live.text': '实时显示收到的消息。来不及显示的会计数。',

@@ -1,6 +1,8 @@
 // The engine's API. The page knows nothing that this file does not ask for.
 
+import { byItself } from './background';
 import { t } from './i18n.svelte';
+import { refusal } from './words';
 import type { Tree } from './tree';
 
 /** A refusal of the engine (RFC 9457). */
@@ -21,6 +23,7 @@ export interface Session {
   permissions: string[];
   csrf: string;
   expires_at: string | null;
+  ends_in_seconds?: number | null;
   emergency_until: string | null;
 }
 
@@ -79,6 +82,7 @@ export interface Channel {
   version: number;
   sources: Source[];
   destinations: Destination[];
+  stopped?: { by: string; reason: string; at: string } | null;
 }
 
 export interface Refused {
@@ -382,6 +386,7 @@ async function call(method: string, path: string, body?: unknown, match?: string
   if (body !== undefined) headers['content-type'] = 'application/json';
   if (method !== 'GET') headers['x-csrf-token'] = csrf;
   if (match) headers['if-match'] = match;
+  if (byItself()) headers['x-medway-background'] = '1';
   const request: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
   if (body !== undefined) request.body = JSON.stringify(body);
   const once = method === 'POST' && !/^\/(session|setup)|\/(search|groups|preview)$/.test(path) ? `${path} ${request.body}` : '';
@@ -399,7 +404,7 @@ async function call(method: string, path: string, body?: unknown, match?: string
   unanswered.delete(once);
   if (response.ok) return response;
   const said = await response.json().catch(() => ({}));
-  const problem = new Problem(response.status, said.code ?? 'fault', said.detail ?? response.statusText);
+  const problem = new Problem(response.status, said.code ?? 'fault', refusal(said.code ?? 'fault', said.detail ?? response.statusText));
   if (response.status === 401 && !/^\/(session|setup)/.test(path)) onSignedOut();
   throw problem;
 }

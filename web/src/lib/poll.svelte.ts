@@ -1,6 +1,7 @@
 // Something the engine is asked for again and again while the page is looked at.
 
 import { Problem } from './api';
+import { quietly } from './background';
 
 export class Poll<T> {
   value = $state.raw<T | undefined>(undefined);
@@ -14,9 +15,14 @@ export class Poll<T> {
     this.#ask = ask;
   }
 
-  async now(): Promise<void> {
+  /** Asks because somebody wants it. */
+  now(): Promise<void> {
+    return this.#take(this.#ask);
+  }
+
+  async #take(ask: () => Promise<T>): Promise<void> {
     try {
-      this.value = await this.#ask();
+      this.value = await ask();
       this.problem = undefined;
       this.answeredAt = Date.now();
     } catch (error) {
@@ -28,7 +34,7 @@ export class Poll<T> {
   every(milliseconds: number): () => void {
     void this.now();
     const timer = setInterval(() => {
-      if (!this.paused && document.visibilityState === 'visible') void this.now();
+      if (!this.paused && document.visibilityState === 'visible') void this.#take(() => quietly(this.#ask));
     }, milliseconds);
     return () => clearInterval(timer);
   }

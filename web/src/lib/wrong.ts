@@ -1,0 +1,140 @@
+// Everything that is wrong, of whatever kind it is, as one list: since when, why, and what to do first.
+
+import type { Channel, Destination, Refused, Subscription, System } from './api';
+import { t, texts_, type TextKey } from './i18n.svelte';
+import { code, words } from './words';
+
+/** A certificate is a matter for somebody when so many days are left. */
+export const CERTIFICATE_SOON_DAYS = 30;
+
+/** One thing that needs somebody. */
+export interface Wrong {
+  id: string;
+  name: string;
+  href?: string;
+  /** As `State` shows it. */
+  state: string;
+  since?: string | undefined;
+  causes: string[];
+  /** What to do first, and where. */
+  first: TextKey;
+  act: { text: TextKey; href: string };
+}
+
+/** What is known of the engine. */
+export interface Seen {
+  notReady: string[];
+  channels: Channel[];
+  refused: Refused[];
+  subscriptions: Subscription[];
+  system: System | undefined;
+  /** Since when the oldest dead letter of a destination is one. */
+  deadSince: Record<string, string>;
+}
+
+/** What keeps the most from flowing stands first. */
+const ORDER = ['notReady', 'stalled', 'blocked', 'stopped', 'expired', 'paused', 'refused', 'error', 'dead', 'expiring', 'retrying'];
+
+const ago = (seconds: number | null | undefined, now: number) => (seconds ? new Date(now - seconds * 1000).toISOString() : undefined);
+const sum = (...counts: (number | undefined)[]) => counts.reduce<number>((total, count) => total + (count ?? 0), 0);
+
+function destination(one: Destination, seen: Seen, now: number): Wrong | undefined {
+  const dead = one.dead ?? 0;
+  if (one.state === 'flowing' && dead === 0) return undefined;
+  const state = one.state === 'flowing' ? 'dead' : one.state;
+  const waiting = sum(one.pending, one.held, one.behind, one.retry);
+  const causes = [];
+  if (one.paused) causes.push(t('destination.pausedBy', { by: one.paused.by, reason: one.paused.reason }));
+  const why = one.stalled ?? one.last_error;
+  if (why && state !== 'paused') causes.push(words(why));
+  if (waiting > 0) causes.push(t('now.waiting', { count: waiting }));
+  if (dead > 0) causes.push(`${t('destination.dead')}: ${texts_.number(dead)}`);
+  const here = `/destinations/${one.destination}`;
+  const stuck = { text: 'now.act.stuck', href: `/stuck?${new URLSearchParams({ state: 'dead', destination: one.destination })}` } as const;
+  return {
+    id: `destination ${one.destination}`,
+    name: one.destination,
+    href: here,
+    state,
+    since: one.paused?.at ?? ago(one.oldest_seconds, now) ?? seen.deadSince[one.destination],
+    causes,
+    first: `now.first.${state}` as TextKey,
+    act: state === 'dead' ? stuck : { text: 'now.act.destination', href: here },
+  };
+}
+
+function channel(one: Channel): Wrong[] {
+  if (!one.stopped) return [];
+  const href = `/channels/${encodeURIComponent(one.channel)}`;
+  return [
+    {
+      id: `channel ${one.channel}`,
+      name: one.channel,
+      href,
+      state: 'stopped',
+      since: one.stopped.at,
+      causes: [t('channel.stoppedBy', { by: one.stopped.by, reason: one.stopped.reason })],
+      first: 'now.first.channelStopped',
+      act: { text: 'now.act.channel', href },
+    },
+  ];
+}
+
+function subscription(one: Subscription): Wrong[] {
+  const dead = one.delivery?.dead ?? 0;
+  const failing = one.failing_since !== null || one.status === 'error' || dead > 0;
+  if (!failing && !one.delivery?.paused) return [];
+  const href = `/subscriptions/${encodeURIComponent(one.id)}`;
+  const causes = [];
+  if (one.failures > 0) causes.push(t('now.failures', { count: one.failures, code: code(one.last_failure ?? '') }));
+  if (one.delivery?.paused) causes.push(words(one.delivery.paused));
+  if (dead > 0) causes.push(`${t('destination.dead')}: ${texts_.number(dead)}`);
+  return [
+    {
+      id: `subscription ${one.id}`,
+      name: one.endpoint,
+      href,
+      state: one.delivery?.paused ? 'paused' : 'error',
+      since: one.failing_since ?? one.since,
+      causes,
+      first: one.delivery?.paused ? 'now.first.paused' : 'now.first.subscription',
+      act: { text: 'now.act.subscription', href },
+    },
+  ];
+}
+
+function certificates(system: System | undefined): Wrong[] {
+  return (system?.certificates ?? []).flatMap((one, index) => {
+    const left = one.days;
+    if (left !== null && left > CERTIFICATE_SOON_DAYS) return [];
+    const over = left !== null && left < 0;
+    const until = one.not_after ? [t('now.validUntil', { time: texts_.time(one.not_after) })] : [];
+    return [
+      {
+        id: `certificate ${index}`,
+        name: one.place,
+        state: left === null || over ? 'expired' : 'expiring',
+        since: over ? (one.not_after ?? undefined) : undefined,
+        causes: [...(one.subject ? [one.subject] : []), ...until, left === null ? t('system.unreadable') : over ? t('now.over') : t('system.days', { count: left })],
+        first: 'now.first.certificate' as const,
+        act: { text: 'now.act.system' as const, href: '/system' },
+      },
+    ];
+  });
+}
+
+/** All that needs somebody, the worst and oldest first. */
+export function wrongs(seen: Seen, now: number): Wrong[] {
+  const system = { text: 'now.act.system', href: '/system' } as const;
+  const list: Wrong[] = [
+    ...seen.notReady.map((why): Wrong => ({ id: `engine ${why}`, name: t('app.name'), state: 'notReady', causes: [words(why)], first: 'now.first.notReady', act: system })),
+    ...seen.channels.flatMap((one) => [...channel(one), ...one.destinations.flatMap((each) => destination(each, seen, now) ?? [])]),
+    ...seen.refused.map(
+      (one): Wrong => ({ id: `file ${one.file}`, name: one.file, state: 'refused', since: seen.system?.config.loaded_at, causes: [one.findings].flat(), first: 'now.first.refused', act: system }),
+    ),
+    ...seen.subscriptions.flatMap(subscription),
+    ...certificates(seen.system),
+  ];
+  const rank = (one: Wrong) => ORDER.indexOf(one.state);
+  return list.sort((a, b) => rank(a) - rank(b) || (a.since ?? '~').localeCompare(b.since ?? '~') || a.id.localeCompare(b.id));
+}
