@@ -61,9 +61,12 @@ pub(super) fn read(
     findings: &mut Vec<Finding>,
 ) -> Option<DestinationConfig> {
     let fields = Fields::of(Some(node));
-    let delivery = delivery(fields, findings);
+    let mut delivery = delivery(fields, findings);
     let transport = if let Some(node) = fields.node("mllp") {
-        TransportOptions::Mllp(Box::new(mllp(node, findings)))
+        let options = mllp(node, findings);
+        // More would only wait for a free connection.
+        delivery.parallel = delivery.parallel.min(options.places());
+        TransportOptions::Mllp(Box::new(options))
     } else if let Some(node) = fields.node("webhook") {
         TransportOptions::Webhook(Box::new(webhook(node, secrets, findings)))
     } else if let Some(node) = fields.node("fhir") {
@@ -98,6 +101,7 @@ fn delivery(fields: Fields<'_>, findings: &mut Vec<Finding>) -> DeliveryOptions 
         window: window.integer("messages", usual.window),
         window_bytes: window.size("bytes", usual.window_bytes),
         exceptions_max: window.integer("exceptions", usual.exceptions_max),
+        behind_max: window.integer("behind", usual.behind_max),
         policy: fields.node("on_ack").map_or(usual.policy, |node| policy(node, findings)),
         retry: retry(fields.below("retry"), findings),
         breaker: BreakerOptions {

@@ -17,9 +17,12 @@ pub struct DeliveryOptions {
     pub window_bytes: usize,
     /// Outcomes that wait for the disk. When it does not take them, sending stops here.
     pub unrecorded_max: usize,
-    /// Deliveries in retry, held or behind. Beyond it nothing more is taken from the log until a
-    /// person, or the receiver, clears some. Each costs about 200 bytes of memory.
+    /// Deliveries in retry or held. Beyond it nothing more is taken from the log until a person, or the
+    /// receiver, clears some.
     pub exceptions_max: usize,
+    /// Deliveries behind one of these. Each costs about 200 bytes of memory. Far more than of the others, so
+    /// that one lane that stands still for days stops no other.
+    pub behind_max: usize,
     /// What each answer means.
     pub policy: AckPolicy,
     /// When a failed delivery is tried again.
@@ -40,6 +43,7 @@ impl Default for DeliveryOptions {
             window_bytes: 16 << 20,
             unrecorded_max: 8192,
             exceptions_max: 10_000,
+            behind_max: 250_000,
             policy: AckPolicy::default(),
             retry: RetryPolicy::default(),
             breaker: BreakerOptions::default(),

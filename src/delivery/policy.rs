@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::message::outcome::Outcome;
+use crate::message::outcome::{Outcome, Scope};
 
 /// What is done after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -216,6 +216,8 @@ impl AckPolicy {
         }
         match outcome {
             Outcome::Accepted(_) => Reaction::Accept,
+            // Nobody answered: what "other" says of answers does not speak of a closed door.
+            Outcome::Failed { scope: Scope::Endpoint, .. } if !is_status(code) => self.failed,
             Outcome::Failed { .. } => self.other().unwrap_or(self.failed),
             Outcome::Rejected(_) => self.other().unwrap_or(self.rejected),
             Outcome::Uncertain(_) => self.other().unwrap_or(self.uncertain),
@@ -258,7 +260,7 @@ fn is_class(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::outcome::{Answer, Scope};
+    use crate::message::outcome::Answer;
 
     fn failed(code: &str) -> Outcome {
         Outcome::Failed { answer: Answer::new(code, ""), scope: Scope::Message, retry_after: None }
@@ -313,6 +315,17 @@ mod tests {
         policy.set("other", Reaction::HoldLane).unwrap();
         assert_eq!(policy.reaction(&failed("strange")), Reaction::HoldLane);
         assert_eq!(policy.reaction(&Outcome::Accepted(Answer::new("201", ""))), Reaction::Accept);
+        let closed = |code: &str| Outcome::Failed {
+            answer: Answer::new(code, ""),
+            scope: Scope::Endpoint,
+            retry_after: None,
+        };
+        for code in ["refused", "unreachable", "tls"] {
+            assert_eq!(policy.reaction(&closed(code)), Reaction::Retry, "{code} is no answer");
+        }
+        assert_eq!(policy.reaction(&closed("503")), Reaction::HoldLane);
+        policy.set("refused", Reaction::Pause).unwrap();
+        assert_eq!(policy.reaction(&closed("refused")), Reaction::Pause);
         policy.set("uncertain", Reaction::HoldLane).unwrap();
         assert_eq!(AckPolicy::standard().reaction(&failed("strange")), Reaction::Retry);
     }

@@ -33,6 +33,8 @@ use crate::telemetry::crash;
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a stop waits for the last outcomes to be recorded.
 const RECORD_DEADLINE: Duration = Duration::from_secs(5);
+/// The code of a send that found no free connection.
+const BUSY: &str = "busy";
 /// Ended sends taken in one go.
 const ENDED_MAX: usize = 256;
 
@@ -263,12 +265,18 @@ impl Runner {
         }
     }
 
-    /// While stopping, what never reached the wire is forgotten.
+    /// While stopping, what never reached the wire is forgotten; so is a wait for a connection that others
+    /// used all the time: it is no fault of the receiver, and it stays first in its lane.
     fn unless_cut(&self, conclusion: Conclusion) -> Conclusion {
         match conclusion {
             Conclusion::Sent {
                 outcome: Outcome::Failed { scope: Scope::Endpoint, .. }, ..
             } if self.cut.is_cancelled() => Conclusion::Stopped,
+            Conclusion::Sent { outcome: Outcome::Failed { answer, .. }, .. }
+                if &*answer.code == BUSY =>
+            {
+                Conclusion::Stopped
+            }
             other => other,
         }
     }
@@ -360,10 +368,13 @@ impl Runner {
             Chore::Page(page) => self.take_page(page),
             Chore::Bodies(asked, Ok(found)) => {
                 let now = self.shared.pace.now();
-                self.shared.queue().bodies(&asked, &found, now);
+                let mut queue = self.shared.queue();
+                queue.set_read_error(None);
+                queue.bodies(&asked, &found, now);
             }
             Chore::Bodies(asked, Err(error)) => {
                 warn!(destination = %self.shared.name, %error, "messages cannot be read, asked again");
+                self.shared.queue().set_read_error(Some(&error.to_string()));
                 if !matches!(error, StoreError::Closed) {
                     self.read_bodies(asked, STORE_PAUSE);
                 }
@@ -428,6 +439,7 @@ impl Runner {
         let mut queue = self.shared.queue();
         match page {
             Ok(page) => {
+                queue.set_read_error(None);
                 let (before, lost_to) = (queue.read_to(), self.shared.lost_to());
                 let new = queue.ingest(&page.messages, page.read_to, now);
                 self.shared.add_unread(-new);
@@ -440,6 +452,7 @@ impl Runner {
             Err(error) => {
                 let (count, bytes) = queue.log_room();
                 let after = queue.read_to();
+                queue.set_read_error(Some(&error.to_string()));
                 drop(queue);
                 warn!(destination = %self.shared.name, %error, "the log cannot be read, tried again");
                 self.read_log(after, count, bytes, STORE_PAUSE);

@@ -208,7 +208,13 @@ static WINDOW: MapShape = MapShape::new(
             "exceptions",
             COUNT,
             "10000",
-            "Deliveries in retry, held or behind; beyond it nothing more is taken. Default 10000.",
+            "Deliveries in retry or held; beyond it nothing more is taken. Default 10000.",
+        ),
+        Field::optional(
+            "behind",
+            COUNT,
+            "250000",
+            "Deliveries behind one that is in retry or held, about 200 bytes each; beyond it nothing more is taken. Default 250000.",
         ),
     ],
 );

@@ -117,6 +117,6 @@ pub enum Conclusion {
     RenderFailed(RenderProblem),
     /// Rendering or sending it panicked.
     Panicked,
-    /// Nothing happened: the engine stops.
+    /// Nothing happened: the engine stops, or no connection was free.
     Stopped,
 }

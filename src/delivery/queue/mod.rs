@@ -77,6 +77,8 @@ pub struct Queue {
     delivered: u64,
     last_error: Option<Box<str>>,
     store_error: Option<Box<str>>,
+    /// Why messages cannot be read from the store.
+    read_error: Option<Box<str>>,
     suspects: restore::Suspects,
 }
 
@@ -89,8 +91,9 @@ struct Rows {
 }
 
 impl Rows {
-    const fn all(self) -> usize {
-        self.retry + self.held + self.behind
+    /// Those that stand for themselves.
+    const fn heads(self) -> usize {
+        self.retry + self.held
     }
 
     const fn of(&mut self, state: ExceptionState) -> Option<&mut usize> {
@@ -145,7 +148,8 @@ impl Queue {
 
     fn take(&mut self, message: &Arc<StoredMessage>, standing: Standing, now: Now) {
         let seq = message.seq;
-        let behind = self.lanes.has_rows(standing) && !standing.is_strict() && self.has_room();
+        let behind =
+            self.lanes.has_rows(standing) && !standing.is_strict() && self.has_room_behind();
         let mut item = Item::new(standing);
         item.body = Some(Arc::clone(message));
         self.items.insert(seq, item);
@@ -189,7 +193,12 @@ impl Queue {
     }
 
     fn has_room(&self) -> bool {
-        self.rows.all() < self.options.exceptions_max
+        self.rows.heads() < self.options.exceptions_max && self.has_room_behind()
+    }
+
+    /// Whether one more may stand behind a row.
+    const fn has_room_behind(&self) -> bool {
+        self.rows.behind < self.options.behind_max
     }
 
     /// The next delivery to send, if one may go now. Fair: a lane that was served goes to the end.
@@ -327,6 +336,7 @@ impl Queue {
             if until > now.steady {
                 break;
             }
+            self.timers.pop_first();
             self.stop_waiting(seq);
             self.consider(seq);
         }
@@ -360,6 +370,7 @@ impl Queue {
             return None;
         }
         let batch = std::mem::take(&mut self.outbox);
+        self.suspects.handed_out();
         self.handed_out += u64::try_from(batch.len()).unwrap_or(0);
         Some(batch)
     }
@@ -373,6 +384,7 @@ impl Queue {
     /// The last batch is durable. Returns the mark reached.
     pub fn recorded(&mut self) -> u64 {
         self.recorded = self.handed_out;
+        self.suspects.recorded();
         self.recorded
     }
 
@@ -529,7 +541,7 @@ impl Queue {
                 if stays {
                     continue;
                 }
-                if !self.has_room() {
+                if !self.has_room_behind() {
                     self.clogged = true;
                     return;
                 }
@@ -543,7 +555,7 @@ impl Queue {
 
     /// There is room for rows again: followers that clog the window get theirs.
     fn unclog(&mut self, now: Now) {
-        if !self.clogged || !self.has_room() {
+        if !self.clogged || !self.has_room_behind() {
             return;
         }
         self.clogged = false;

@@ -2,8 +2,8 @@
 //!
 //! A message that kills the process (a stack overflow, all memory) would do so for ever. Nothing is
 //! written about that on the normal path. After a start, what was already in the log is suspect: the
-//! first `parallel` deliveries each get a durable attempt row `started`, and are marked on disk while they
-//! are rendered (`marker`). A row without an end whose mark was left says that the process died while it
+//! deliveries up to the record of the first `parallel` outcomes each get a durable attempt row `started`, and
+//! are marked on disk while they are rendered (`marker`). A row without an end whose mark was left says that the process died while it
 //! rendered; without the mark it was merely interrupted. With one death on record, suspects go one by one,
 //! so that the next names one alone; with two, the delivery is held as poison. Waiting for a receiver is no
 //! crime: a process that is killed again and again from outside must not hold whatever was on the wire.
@@ -43,7 +43,14 @@ pub struct Restored {
 /// Deliveries that may have been in work when the process last ended.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
+    /// Outcomes of suspects that have to be recorded before the next is none. Until then a claim is one:
+    /// whatever was sent before it and is not on record will be sent again after a crash, so that the
+    /// claim after the first `parallel` may be the one that kills the process each time.
     left: u32,
+    /// Ended, and not handed to the store yet.
+    ended: u32,
+    /// Handed to the store.
+    handed: u32,
     to: Seq,
     one_by_one: bool,
     /// Looked up, and being sent.
@@ -54,6 +61,19 @@ impl Suspects {
     /// One of those being sent ended.
     pub(super) const fn ended(&mut self) {
         self.sending = self.sending.saturating_sub(1);
+        self.ended = self.ended.saturating_add(1);
+    }
+
+    /// What ended is in the batch that the store gets now.
+    pub(super) const fn handed_out(&mut self) {
+        self.handed = self.handed.saturating_add(self.ended);
+        self.ended = 0;
+    }
+
+    /// The batch is durable.
+    pub(super) const fn recorded(&mut self) {
+        self.left = self.left.saturating_sub(self.handed);
+        self.handed = 0;
     }
 
     /// Whether this one, which is about to be sent, is one of them.
@@ -68,7 +88,6 @@ impl Suspects {
             self.one_by_one = false;
             return false;
         }
-        self.left -= 1;
         true
     }
 
@@ -136,6 +155,7 @@ impl Queue {
             delivered: 0,
             last_error: None,
             store_error: None,
+            read_error: None,
             suspects: Suspects { left: options.parallel.max(1), to: head, ..Suspects::default() },
             options,
         };
@@ -202,7 +222,6 @@ impl Queue {
         self.suspects.one_by_one |= deaths > 0;
         if self.suspects.one_by_one && self.suspects.sending > 0 {
             self.take_back(seq, now);
-            self.suspects.left += 1;
             self.consider(seq);
             return Suspicion::Later;
         }

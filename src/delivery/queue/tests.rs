@@ -121,6 +121,7 @@ impl World {
             parallel: rng.u32(1..6),
             window: rng.usize(1..20),
             exceptions_max: [5, 30, 1000][rng.usize(..3)],
+            behind_max: [5, 30, 1000][rng.usize(..3)],
             unrecorded_max: rng.usize(1..40),
             policy,
             retry: RetryPolicy {
@@ -333,7 +334,8 @@ impl World {
         assert_eq!(planned.count(), ended + self.queue.items.len() + unread, "lost or doubled");
         let window = self.queue.items.values().filter(|item| item.row.is_none()).count();
         assert_eq!(self.queue.window, window);
-        assert_eq!(self.queue.rows.all(), self.queue.items.len() - window);
+        let rows = self.queue.rows;
+        assert_eq!(rows.heads() + rows.behind, self.queue.items.len() - window);
         let loaded = self.queue.items.values();
         let loaded = loaded.filter(|item| item.row.is_some() && item.body.is_some()).count();
         assert_eq!(self.queue.loaded, loaded, "bodies counted wrong");
@@ -409,4 +411,73 @@ fn nothing_is_lost_and_no_lane_is_overtaken_whatever_happens() {
         }));
         assert!(failed.is_ok(), "seed {seed}");
     }
+}
+
+fn lane(lane: u64) -> Disposition {
+    Disposition::Deliver { lane: Lane(lane), joins: None }
+}
+
+fn accepted() -> Conclusion {
+    let outcome = Outcome::Accepted(Answer::new("AA", ""));
+    Conclusion::Sent { outcome, began: Timestamp(0), duration: Duration::ZERO, sent_hash: 0 }
+}
+
+#[test]
+fn one_lane_that_stands_still_for_days_stops_no_other() {
+    let options = DeliveryOptions { window: 100, ..DeliveryOptions::default() };
+    let mut queue = Queue::new(ID, options, Restored::default(), at(0));
+    let mut seq = 0;
+    let mut feed = |queue: &mut Queue, in_lane: u64| {
+        seq += 1;
+        queue.ingest(&[message(seq, lane(in_lane))], Seq(seq), at(seq));
+        Seq(seq)
+    };
+    let first = feed(&mut queue, 10);
+    assert_eq!(queue.claim(at(0)).unwrap().seq, first);
+    let problem = RenderProblem { cause: "type", text: "no".to_owned(), detail: String::new() };
+    queue.conclude(first, Conclusion::RenderHeld(problem), at(0));
+    for _ in 0..20_000 {
+        feed(&mut queue, 10);
+        assert!(queue.wants_log());
+        while queue.batch(at(0)).is_some() {
+            queue.recorded();
+        }
+    }
+    let other = feed(&mut queue, 11);
+    assert_eq!(queue.claim(at(0)).unwrap().seq, other);
+    let view = queue.view(0, at(0));
+    assert_eq!((view.held, view.behind, view.stalled), (1, 20_000, None));
+}
+
+#[test]
+fn a_claim_is_suspect_until_what_was_sent_before_it_is_on_record() {
+    let options = DeliveryOptions { parallel: 1, ..DeliveryOptions::default() };
+    let restored = Restored { head: Seq(3), ..Restored::default() };
+    let mut queue = Queue::new(ID, options, restored, at(0));
+    let log: Vec<_> = (1_i64..4).map(|seq| message(seq, lane(10 + seq.unsigned_abs()))).collect();
+    queue.ingest(&log, Seq(3), at(0));
+    let claim = queue.claim(at(0)).unwrap();
+    assert!(claim.suspect);
+    let Suspicion::SendAfter(_) = queue.suspect(claim.seq, &[], false, at(0)) else { panic!() };
+    assert!(queue.batch(at(0)).is_some());
+    queue.recorded();
+    queue.conclude(claim.seq, accepted(), at(0));
+    // The process may die over the second before the first one's outcome is durable: the next start
+    // sends both again.
+    let second = queue.claim(at(0)).unwrap();
+    assert!(second.suspect);
+    assert!(queue.batch(at(0)).is_some());
+    queue.recorded();
+    let Suspicion::SendAfter(_) = queue.suspect(second.seq, &[], false, at(0)) else { panic!() };
+    queue.conclude(second.seq, accepted(), at(0));
+    assert!(!queue.claim(at(0)).unwrap().suspect, "the first one's outcome is on record");
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_no_flowing_destination() {
+    let mut queue = Queue::new(ID, DeliveryOptions::default(), Restored::default(), at(0));
+    queue.set_read_error(Some("the database is damaged"));
+    assert!(queue.view(0, at(0)).stalled.unwrap().contains("cannot be read"));
+    queue.set_read_error(None);
+    assert_eq!(queue.view(0, at(0)).stalled, None);
 }

@@ -118,6 +118,9 @@ impl Queue {
         if let Some(error) = &self.store_error {
             return Some(format!("outcomes are not recorded: {error}"));
         }
+        if let Some(error) = &self.read_error {
+            return Some(format!("its messages cannot be read from the store: {error}"));
+        }
         if self.unrecorded() >= self.options.unrecorded_max {
             return Some(format!("{} outcomes wait for the disk", self.unrecorded()));
         }
@@ -126,9 +129,11 @@ impl Queue {
         }
         if !self.has_room() {
             return Some(format!(
-                "{} deliveries are in retry, held or behind (limit {}); nothing more is taken from the log until some are cleared",
-                self.rows.all(),
-                self.options.exceptions_max
+                "{} deliveries are in retry or held (limit {}) and {} behind them (limit {}); nothing more is taken from the log until some are cleared",
+                self.rows.heads(),
+                self.options.exceptions_max,
+                self.rows.behind,
+                self.options.behind_max
             ));
         }
         if self.breaker.gate(now.steady) != crate::delivery::breaker::Gate::Free {
@@ -167,6 +172,11 @@ impl Queue {
     pub fn set_paused(&mut self, pause: Option<Pause>) {
         self.paused = pause;
         self.pause_unsaved = false;
+    }
+
+    /// Why messages cannot be read from the store, or that they can again.
+    pub fn set_read_error(&mut self, error: Option<&str>) {
+        self.read_error = error.map(Into::into);
     }
 
     /// Why the store does not take outcomes, or that it does again.

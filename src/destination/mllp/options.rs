@@ -55,6 +55,15 @@ pub struct MllpDestinationOptions {
     pub control_id: ControlIdCheck,
 }
 
+impl MllpDestinationOptions {
+    /// How many messages can be on the way at the same time, over all connections.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        let endpoints = u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX).max(1);
+        endpoints.saturating_mul(self.connections.max(1)).saturating_mul(self.in_flight.max(1))
+    }
+}
+
 impl Default for MllpDestinationOptions {
     fn default() -> Self {
         Self {

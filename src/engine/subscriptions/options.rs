@@ -27,6 +27,7 @@ pub(super) fn delivery(config: &SubscriptionsConfig, ordering: Ordering) -> Deli
         window_bytes: 4 << 20,
         unrecorded_max: 1024,
         exceptions_max: 2_000,
+        behind_max: 50_000,
         policy,
         retry: RetryPolicy {
             steps: config.schedule.clone(),
