@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 use crate::access::password::{self, PasswordError};
 use crate::access::role::{Permission, Role, View};
 use crate::access::token::{self, NoRandomness};
-use crate::access::totp;
 use crate::clock::Clock;
 use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
@@ -131,12 +130,12 @@ pub struct Begun {
 
 /// Who may use the engine.
 pub struct Door {
-    store: Arc<dyn AccessStore>,
-    clock: Clock,
-    options: DoorOptions,
-    hashing: Arc<Semaphore>,
+    pub(super) store: Arc<dyn AccessStore>,
+    pub(super) clock: Clock,
+    pub(super) options: DoorOptions,
+    pub(super) hashing: Arc<Semaphore>,
     /// What a wrong name is compared with, so that it takes as long as a wrong password.
-    decoy: Secret,
+    pub(super) decoy: Secret,
     set_up: std::sync::Mutex<Option<[u8; 32]>>,
     changing: tokio::sync::Mutex<()>,
 }
@@ -270,64 +269,6 @@ impl Door {
         Ok(hashed.map_err(|_| Denied::Lost)??)
     }
 
-    async fn verified(&self, password: Secret, hash: Secret) -> Result<bool, Denied> {
-        let _permit = self.hashing.acquire().await.map_err(|_| Denied::Lost)?;
-        let checked = tokio::task::spawn_blocking(move || password::verify(&password, &hash)).await;
-        checked.map_err(|_| Denied::Lost)
-    }
-
-    /// Signs somebody in.
-    ///
-    /// # Errors
-    /// One and the same answer for a wrong name, a wrong password and a locked account.
-    pub async fn sign_in(
-        &self,
-        name: &str,
-        password: Secret,
-        code: Option<&str>,
-        address: &str,
-    ) -> Result<Begun, Denied> {
-        let found = self.store.user(name).await?;
-        let hash = found.as_ref().and_then(|user| user.password.clone());
-        let known = hash.is_some();
-        let right = self.verified(password, hash.unwrap_or_else(|| self.decoy.clone())).await?;
-        let Some(mut user) = found.filter(|_| known) else { return Err(Denied::Unknown) };
-        let now = self.clock.now();
-        if user.disabled || user.locked_until > now {
-            return Err(Denied::Unknown);
-        }
-        if !right {
-            self.failed(&mut user, now).await?;
-            return Err(Denied::Unknown);
-        }
-        if let Some(secret) = &user.totp {
-            let Some(code) = code.filter(|code| !code.is_empty()) else {
-                return Err(Denied::SecondFactor);
-            };
-            let seconds = u64::try_from(now.0 / 1_000_000).unwrap_or(0);
-            let step = totp::accept(&user.name, secret, code, seconds, user.totp_step);
-            let Ok(Some(step)) = step else {
-                self.failed(&mut user, now).await?;
-                return Err(Denied::SecondFactor);
-            };
-            user.totp_step = step;
-        }
-        user.failures = 0;
-        user.locked_until = Timestamp::default();
-        self.store.put_user(&user).await?;
-        self.begin(&user, address).await
-    }
-
-    /// Counts a wrong password; beyond the limit the account is locked, longer each time.
-    async fn failed(&self, user: &mut UserRecord, now: Timestamp) -> Result<(), Denied> {
-        user.failures = user.failures.saturating_add(1);
-        if user.failures >= self.options.failures_max {
-            let more = (user.failures - self.options.failures_max).min(10);
-            user.locked_until = now.after(self.options.lock.saturating_mul(1 << more));
-        }
-        Ok(self.store.put_user(user).await?)
-    }
-
     /// Begins a session of a user who has shown who they are.
     ///
     /// # Errors
@@ -435,28 +376,6 @@ impl Door {
         let name = actor.name.strip_prefix("token:").unwrap_or_default();
         let mut own = tokens.iter().filter(|token| token.name == name);
         Ok(own.any(|token| !token.revoked && token.ends_at > now))
-    }
-
-    /// Emergency access: everything is shown for a while, to somebody who says why and who they are again.
-    ///
-    /// # Errors
-    /// When the password is wrong.
-    pub async fn break_glass(&self, actor: &Actor, password: Secret) -> Result<Timestamp, Denied> {
-        let (Some(hash), Some(name)) = (actor.session, actor.name.strip_prefix("user:")) else {
-            return Err(Denied::Unknown);
-        };
-        let mut user = self.store.user(name).await?.ok_or(Denied::Unknown)?;
-        let now = self.clock.now();
-        let known = user.password.clone().ok_or(Denied::Unknown)?;
-        if user.locked_until > now || !self.verified(password, known).await? {
-            self.failed(&mut user, now).await?;
-            return Err(Denied::Unknown);
-        }
-        let (mut session, _) = self.store.session(&hash).await?.ok_or(Denied::Unknown)?;
-        session.broken_until = now.after(self.options.emergency).min(session.ends_at);
-        session.seen_at = now;
-        self.store.touch_session(&session).await?;
-        Ok(session.broken_until)
     }
 
     /// Puts something on record.

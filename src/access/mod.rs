@@ -9,6 +9,7 @@
 
 pub mod door;
 pub mod password;
+pub mod proof;
 pub mod role;
 pub mod token;
 pub mod totp;

@@ -163,7 +163,9 @@ impl Role {
                 P::SwitchDestinations,
                 P::BreakGlass,
             ],
-            Self::Analyst => &[P::SeeState, P::SeeMessages, P::SeeContent, P::Resend],
+            Self::Analyst => {
+                &[P::SeeState, P::SeeMessages, P::SeeContent, P::ActOnDeliveries, P::Resend]
+            }
             Self::Releaser => &[P::SeeState, P::SeeMessages, P::ApplyConfig, P::SwitchDestinations],
             Self::SecurityAdmin => &[P::SeeState, P::ManageAccess],
             Self::Auditor => &[P::SeeState, P::ReadAudit],

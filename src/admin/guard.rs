@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, MatchedPath, RawPathParams, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio_util::task::TaskTracker;
 use tracing::error;
+
+use serde_json::Value;
 
 use crate::access::door::{Actor, Door};
 use crate::access::token;
@@ -43,6 +46,8 @@ pub struct Guard {
     pub cookies: Cookies,
     /// Answers given to calls with an `Idempotency-Key`.
     pub answers: Answers,
+    /// Where acts are finished whose callers went away.
+    pub tracker: TaskTracker,
 }
 
 /// The caller's address, for records.
@@ -61,9 +66,16 @@ pub(crate) async fn check(
     next: Next,
 ) -> Response {
     match guarded(guard, &matched, &params, request, next).await {
-        Ok(response) => worded(response).await,
-        Err(problem) => problem.into_response(),
+        Ok(response) => unkept(worded(response).await),
+        Err(problem) => unkept(problem.into_response()),
     }
+}
+
+/// No answer of the API is kept by a browser or a proxy.
+fn unkept(mut response: Response) -> Response {
+    let unkept = HeaderValue::from_static("no-store");
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(unkept);
+    response
 }
 
 /// A request that did not even reach its handler is refused in plain words by what reads requests; the
@@ -143,6 +155,11 @@ async fn guarded(
         record(&guard.door, entry).await?;
         return Err(Problem::forbidden(permission.name()));
     }
+    if actor.view < route.least_view() {
+        "denied".clone_into(&mut entry.outcome);
+        record(&guard.door, entry).await?;
+        return Err(Problem::hidden(actor.view, route.least_view()));
+    }
     request.extensions_mut().insert(actor);
     let request = whole(request, route.body_bytes_max(), BODY_WAIT).await?;
     follow(&guard, route, entry, request, next).await
@@ -161,39 +178,63 @@ async fn follow(
         Recorded::Never | Recorded::Itself => Ok(next.run(request).await),
         Recorded::Shown => {
             let response = next.run(request).await;
-            if !response.status().is_success() {
-                "failed".clone_into(&mut entry.outcome);
-            }
+            outcome_of(&response).clone_into(&mut entry.outcome);
             record(door, entry).await?;
             Ok(response)
         }
         Recorded::Done => {
-            let (parts, body) = request.into_parts();
-            // It is in memory already: see `whole`.
-            let body = to_bytes(body, route.body_bytes_max())
-                .await
-                .map_err(|_| Problem::fault("the body of the request was lost"))?;
-            let mut ticket = None;
-            if let (Some(key), &Method::POST) = (repeat::key_of(&parts.headers)?, &parts.method) {
-                let call = (entry.actor.as_str(), parts.uri.path(), key);
-                match guard.answers.ask(call, &body, entry.at)? {
-                    Asked::First(first) => ticket = Some(first),
-                    Asked::Again(response) => return Ok(response),
-                }
-            }
-            entry.reason = reason(&body);
-            record(door, entry.clone()).await?;
-            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-            if !response.status().is_success() {
-                "failed".clone_into(&mut entry.outcome);
-                entry.at = door.now();
-                record(door, entry).await?;
-            }
-            match ticket {
-                Some(ticket) => ticket.keep(response).await,
-                None => Ok(response),
-            }
+            // An act is finished also when its caller goes away meanwhile: half of it would be done, and
+            // its key forgotten, so that asking again would do it twice.
+            let (own, route) = (guard.clone(), *route);
+            let acting = async move { done(&own, &route, entry, request, next).await };
+            let lost = |_| Problem::fault("the act broke off; look at what came of it");
+            guard.tracker.spawn(acting).await.map_err(lost)?
         }
+    }
+}
+
+/// Runs a route that changes something, its record before it.
+async fn done(
+    guard: &Guard,
+    route: &Route,
+    mut entry: AuditEntry,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let door = &*guard.door;
+    let (parts, body) = request.into_parts();
+    // It is in memory already: see `whole`.
+    let body = to_bytes(body, route.body_bytes_max())
+        .await
+        .map_err(|_| Problem::fault("the body of the request was lost"))?;
+    let mut ticket = None;
+    if let (Some(key), &Method::POST) = (repeat::key_of(&parts.headers)?, &parts.method) {
+        let call = (entry.actor.as_str(), parts.uri.path(), key);
+        match guard.answers.ask(call, &body, entry.at)? {
+            Asked::First(first) => ticket = Some(first),
+            Asked::Again(response) => return Ok(response),
+        }
+    }
+    told(&mut entry, &body);
+    record(door, entry.clone()).await?;
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    if !response.status().is_success() {
+        outcome_of(&response).clone_into(&mut entry.outcome);
+        entry.at = door.now();
+        record(door, entry).await?;
+    }
+    match ticket {
+        Some(ticket) => ticket.keep(response).await,
+        None => Ok(response),
+    }
+}
+
+/// What came of a call, as a word of the trail.
+fn outcome_of(response: &Response) -> &'static str {
+    match response.status() {
+        StatusCode::FORBIDDEN => "denied",
+        status if status.is_success() => "granted",
+        _ => "failed",
     }
 }
 
@@ -292,10 +333,29 @@ fn object(params: &RawPathParams) -> String {
     values.join("/").chars().take(REASON_CHARS_MAX).collect()
 }
 
-fn reason(body: &Bytes) -> String {
-    let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let text = value.as_ref().and_then(|value| value.get("reason")?.as_str());
-    text.unwrap_or_default().chars().take(REASON_CHARS_MAX).collect()
+/// What a body says of an act: on whom or what where the path does not say it, why, and which rights somebody
+/// or some program is given.
+fn told(entry: &mut AuditEntry, body: &Bytes) {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else { return };
+    let short = |text: &str| -> String { text.chars().take(REASON_CHARS_MAX).collect() };
+    let text = |at: &str| value.pointer(at).and_then(Value::as_str);
+    if entry.object.is_empty() {
+        let named = match entry.action.as_str() {
+            "user.add" | "token.add" => text("/name"),
+            "job.begin" => text("/selection/destination"),
+            _ => None,
+        };
+        entry.object = short(named.unwrap_or_default()).replace(char::is_control, "");
+    }
+    entry.reason = short(text("/reason").unwrap_or_default());
+    if matches!(entry.action.as_str(), "user.add" | "user.change" | "token.add") {
+        let rights = ["roles", "groups", "view", "disabled", "second_factor"];
+        let given = rights.iter().filter_map(|name| {
+            let given = value.get(*name).filter(|given| !given.is_null())?;
+            Some(format!("{name}={given}"))
+        });
+        entry.reason = short(&given.collect::<Vec<_>>().join(" "));
+    }
 }
 
 #[cfg(test)]

@@ -132,7 +132,8 @@ pub fn router_with(
     });
     let api = routes.fold(Router::new(), |api, (path, handler)| api.route(path, handler));
     let answers = Answers::default();
-    let guard = Guard { token, door: Arc::clone(&door), cookies, answers };
+    let tracker = engine.tracker().clone();
+    let guard = Guard { token, door: Arc::clone(&door), cookies, answers, tracker };
     let api = api
         .layer(Extension(door))
         .layer(Extension(cookies))

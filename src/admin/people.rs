@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::access::door::{Actor, Door};
-use crate::access::role::{Role, View};
+use crate::access::role::{Permission, Role, View};
 use crate::access::token;
 use crate::admin::precondition;
 use crate::admin::problem::Problem;
@@ -19,6 +19,7 @@ use crate::admin::sessions::denied;
 use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
 use crate::store::access::{TokenRecord, UserRecord};
+use crate::yaml::decode::is_name;
 
 /// Most groups of one user or token.
 const GROUPS_MAX: usize = 100;
@@ -41,13 +42,47 @@ fn token_tag(token: &TokenRecord) -> String {
 
 /// Names of channel groups, as a channel file may write them.
 fn groups(names: Vec<String>) -> Result<Vec<String>, Problem> {
-    let fits = |name: &String| {
-        (1..=64).contains(&name.len()) && !name.contains(|sign: char| sign.is_control())
-    };
-    if names.len() <= GROUPS_MAX && names.iter().all(fits) {
+    if names.len() <= GROUPS_MAX && names.iter().all(|name| is_name(name)) {
         return Ok(names);
     }
-    Err(Problem::bad("bad_group", "a group is the `group` of a channel file, 1 to 64 characters"))
+    let told =
+        "a group is the `group` of a channel file: small letters, digits, - and _, at most 64";
+    Err(Problem::bad("bad_group", told))
+}
+
+/// Whether these groups are among the actor's. No groups stand for all channels.
+fn among(actor: &Actor, groups: &[String]) -> bool {
+    let own = &actor.groups;
+    own.is_empty() || (!groups.is_empty() && groups.iter().all(|group| own.contains(group)))
+}
+
+/// Nobody who is limited to groups makes or changes somebody who sees others.
+fn within(actor: &Actor, groups: &[String]) -> Result<(), Problem> {
+    if among(actor, groups) {
+        return Ok(());
+    }
+    let told =
+        format!("you administer the groups {} alone: name some of them", actor.groups.join(", "));
+    Err(Problem::with(StatusCode::FORBIDDEN, "beyond_own", told))
+}
+
+/// A token does no more than whoever makes it: who administers people would else draw a key to the messages
+/// that they may not see.
+fn no_more(actor: &Actor, roles: &[Role], view: View) -> Result<(), Problem> {
+    let mut rights = roles.iter().flat_map(|role| role.permissions());
+    let beyond = rights.find(|right| **right != Permission::BreakGlass && !actor.may(**right));
+    let told = match beyond {
+        Some(right) => {
+            format!("a token may not do more than whoever makes it, who lacks `{}`", right.name())
+        }
+        None if view > actor.view => "a token may not see more than whoever makes it".to_owned(),
+        None if actor.emergency_until.is_some() => {
+            "no token is made during emergency access".to_owned()
+        }
+        None => return Ok(()),
+    };
+    let told = format!("{told}; `medway token add` on the engine's own machine makes any token");
+    Err(Problem::with(StatusCode::FORBIDDEN, "beyond_own", told))
 }
 
 fn shown(user: &UserRecord, now: Timestamp) -> Value {
@@ -86,20 +121,31 @@ fn view(name: Option<&str>, roles: &[Role]) -> Result<View, Problem> {
 }
 
 /// Everybody.
-pub(crate) async fn users(Extension(door): Extension<Arc<Door>>) -> Result<Json<Value>, Problem> {
+pub(crate) async fn users(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Json<Value>, Problem> {
     let now = door.now();
     let users = door.store().users().await?;
-    let list: Vec<Value> = users.iter().map(|user| shown(user, now)).collect();
+    let seen = users.iter().filter(|user| among(&actor, &user.groups));
+    let list: Vec<Value> = seen.map(|user| shown(user, now)).collect();
     Ok(Json(json!({"users": list, "roles": Role::ALL.map(Role::name)})))
 }
 
 /// One user, with the tag that a change may ask for.
 pub(crate) async fn user(
     Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let user = door.store().user(&name).await?.ok_or_else(|| Problem::missing("user"))?;
+    let user = known(&door, &actor, &name).await?;
     Ok(tagged(&user, door.now()))
+}
+
+/// A user that the actor administers.
+async fn known(door: &Door, actor: &Actor, name: &str) -> Result<UserRecord, Problem> {
+    let user = door.store().user(name).await?.filter(|user| among(actor, &user.groups));
+    user.ok_or_else(|| Problem::missing("user"))
 }
 
 fn tagged(user: &UserRecord, now: Timestamp) -> Response {
@@ -124,15 +170,18 @@ pub(crate) struct NewUser {
 /// Adds a user.
 pub(crate) async fn add_user(
     Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
     Json(new): Json<NewUser>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
+    let groups = groups(new.groups)?;
+    within(&actor, &groups)?;
     let roles = roles(&new.roles)?;
     let view = view(new.view.as_deref(), &roles)?;
     let display = new.display.as_deref().unwrap_or(&new.name);
     let password = new.password.as_deref().map(Secret::new);
     let mut user =
         door.new_user(&new.name, display, password, &roles, view).await.map_err(denied)?;
-    user.groups = groups(new.groups)?;
+    user.groups = groups;
     if !door.store().add_user(&user).await? {
         return Err(Problem::conflict("name_taken", "there is a user of this name already"));
     }
@@ -155,6 +204,25 @@ pub(crate) struct ChangeUser {
     locked: Option<bool>,
 }
 
+/// What an administrator may not change of themselves: another one does, or they show who they are.
+fn own_change(change: &ChangeUser) -> Result<(), Problem> {
+    if change.roles.is_some()
+        || change.groups.is_some()
+        || change.view.is_some()
+        || change.disabled == Some(true)
+    {
+        let told =
+            "nobody changes their own roles or disables themselves: ask another administrator";
+        return Err(Problem::conflict("own_rights", told));
+    }
+    if change.password.is_some() || change.second_factor.is_some() {
+        let told = "your own password and second factor are changed under your account, which asks \
+                    for the password you have";
+        return Err(Problem::conflict("own_rights", told));
+    }
+    Ok(())
+}
+
 /// Changes a user; their sessions end.
 pub(crate) async fn change_user(
     Extension(door): Extension<Arc<Door>>,
@@ -163,24 +231,29 @@ pub(crate) async fn change_user(
     headers: HeaderMap,
     Json(change): Json<ChangeUser>,
 ) -> Result<Response, Problem> {
-    let _alone = door.alone().await;
-    let mut user = door.store().user(&name).await?.ok_or_else(|| Problem::missing("user"))?;
-    precondition::check(&headers, &user_tag(&user))?;
-    if actor.name == format!("user:{name}")
-        && (change.roles.is_some() || change.groups.is_some() || change.disabled == Some(true))
-    {
-        let detail =
-            "nobody changes their own roles or disables themselves: ask another administrator";
-        return Err(Problem::conflict("own_rights", detail));
+    let before = known(&door, &actor, &name).await?;
+    if actor.name == format!("user:{name}") {
+        own_change(&change)?;
     }
+    // Hashed before anything is locked: a hash may wait behind a flood of sign-ins.
+    let password = match &change.password {
+        Some(password) => {
+            Some(door.hash(&before.name, Secret::new(password)).await.map_err(denied)?)
+        }
+        None => None,
+    };
+    let _alone = door.alone().await;
+    let mut user = known(&door, &actor, &name).await?;
+    precondition::check(&headers, &user_tag(&user))?;
     if let Some(display) = change.display {
         user.display = display;
     }
-    if let Some(password) = change.password {
-        user.password = Some(door.hash(&name, Secret::new(&password)).await.map_err(denied)?);
+    if password.is_some() {
+        user.password = password;
     }
     if let Some(names) = change.groups {
         user.groups = groups(names)?;
+        within(&actor, &user.groups)?;
     }
     let roles = match &change.roles {
         Some(names) => roles(names)?,
@@ -202,10 +275,14 @@ pub(crate) async fn change_user(
 }
 
 /// All API tokens; never the tokens themselves.
-pub(crate) async fn tokens(Extension(door): Extension<Arc<Door>>) -> Result<Json<Value>, Problem> {
+pub(crate) async fn tokens(
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+) -> Result<Json<Value>, Problem> {
     let tokens = door.store().tokens().await?;
     let list: Vec<Value> = tokens
         .iter()
+        .filter(|token| among(&actor, &token.groups))
         .map(|token| {
             json!({
                 "name": token.name,
@@ -245,11 +322,18 @@ pub(crate) async fn add_token(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let roles = roles(&new.roles)?;
     let view = view(new.view.as_deref(), &roles)?;
+    let groups = groups(new.groups)?;
+    within(&actor, &groups)?;
+    no_more(&actor, &roles, view)?;
     if !(1..=TOKEN_DAYS_MAX).contains(&new.days) {
         return Err(Problem::bad("bad_days", format!("a token lives 1 to {TOKEN_DAYS_MAX} days")));
     }
     if new.name.is_empty() || new.name.len() > 64 || new.name.contains(char::is_control) {
         return Err(Problem::bad("bad_name", "a token's name has 1 to 64 characters"));
+    }
+    // On record the engine's own token is `token:admin`.
+    if new.name.eq_ignore_ascii_case("admin") {
+        return Err(Problem::bad("bad_name", "`admin` is the engine's own token"));
     }
     let drawn = token::draw().map_err(|error| Problem::unavailable(error.to_string()))?;
     let now = door.now();
@@ -258,7 +342,7 @@ pub(crate) async fn add_token(
         name: new.name,
         hash: token::hash(drawn.expose()),
         roles: roles.iter().map(|role| role.name().to_owned()).collect(),
-        groups: groups(new.groups)?,
+        groups,
         view: view.name().to_owned(),
         created_by: actor.name,
         created_at: now,
@@ -279,12 +363,13 @@ pub(crate) async fn add_token(
 /// Takes a token back.
 pub(crate) async fn revoke_token(
     Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let _alone = door.alone().await;
     let tokens = door.store().tokens().await?;
-    let token = tokens.iter().find(|token| token.name == name);
+    let token = tokens.iter().find(|token| token.name == name && among(&actor, &token.groups));
     precondition::check(&headers, &token_tag(token.ok_or_else(|| Problem::missing("token"))?))?;
     if door.store().revoke_token(&name).await? {
         Ok(StatusCode::NO_CONTENT)

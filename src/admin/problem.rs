@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::access::role::View;
 use crate::store::StoreError;
 
 /// A refused or failed request.
@@ -57,6 +58,14 @@ impl Problem {
                 "this needs the permission `{permission}`, which none of your roles has"
             ),
         }
+    }
+
+    /// 403: it needs a higher view level than theirs.
+    #[must_use]
+    pub fn hidden(has: View, needs: View) -> Self {
+        let (has, needs) = (has.name(), needs.name());
+        let detail = format!("this needs the view level `{needs}`; yours is `{has}`");
+        Self { status: StatusCode::FORBIDDEN, code: "forbidden", detail }
     }
 
     /// 403: the request does not come from a page of ours.

@@ -1,7 +1,7 @@
 //! Every route of the API: what it needs and what it is called on record. One table: the router is built
 //! from it, the guard asks it, the matrix test walks it. A route that is not in it does not exist.
 
-use crate::access::role::Permission;
+use crate::access::role::{Permission, View};
 
 /// What a route asks of whoever calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,17 @@ impl Route {
     pub fn body_bytes_max(&self) -> usize {
         let edited = self.path.ends_with("/replay") || self.path.ends_with("/preview");
         if edited { EDITED_BYTES_MAX } else { BODY_BYTES_MAX }
+    }
+
+    /// The least view level it answers, whatever a caller may do.
+    #[must_use]
+    pub fn least_view(&self) -> View {
+        match self.action {
+            "message.search" | "message.see" | "message.neighbours" => View::Metadata,
+            "message.tree" | "message.content" | "message.explain" => View::Masked,
+            "message.sent" | "message.preview" => View::Full,
+            _ => View::Counts,
+        }
     }
 }
 

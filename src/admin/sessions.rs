@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::access::door::{Actor, Begun, Denied, Door};
 use crate::access::token::{csrf, draw};
-use crate::access::{password, totp};
+use crate::access::totp;
 use crate::admin::guard::{Address, SessionToken, record, session_of};
 use crate::admin::problem::Problem;
 use crate::message::secret::Secret;
@@ -44,6 +44,13 @@ impl Cookies {
 fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok(Secret::new(&text))
+}
+
+fn maybe_secret<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Secret>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(|text| Secret::new(&text)))
 }
 
 /// Name and password.
@@ -226,23 +233,13 @@ pub(crate) async fn change_password(
     Extension(actor): Extension<Actor>,
     Json(given): Json<NewPassword>,
 ) -> Result<StatusCode, Problem> {
-    let mut user = own(&door, &actor).await?;
-    let known = user.password.clone();
-    let old = given.old;
-    let right = tokio::task::spawn_blocking(move || {
-        known.is_some_and(|known| password::verify(&old, &known))
-    });
-    if !right.await.unwrap_or(false) {
-        return Err(denied(Denied::Unknown));
-    }
-    user.password = Some(door.hash(&user.name, given.new).await.map_err(denied)?);
-    door.store().put_user(&user).await?;
-    door.store().end_sessions(user.number, actor.session.as_ref()).await?;
+    let _who = own(&door, &actor).await?;
+    door.change_password(&actor, given.old, given.new).await.map_err(denied)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Enrols a second factor: without a code it draws a secret and shows it once; with the code of that
-/// secret it is in force.
+/// secret it is in force; in the place of an older one with the password of whoever asks.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Factor {
@@ -251,6 +248,9 @@ pub(crate) struct Factor {
     drawn: Option<String>,
     #[serde(default)]
     code: Option<String>,
+    /// Again, where a factor is in force: a session that was left open replaces nobody's factor.
+    #[serde(default, deserialize_with = "maybe_secret")]
+    password: Option<Secret>,
 }
 
 /// See [`Factor`].
@@ -259,7 +259,7 @@ pub(crate) async fn second_factor(
     Extension(actor): Extension<Actor>,
     Json(given): Json<Factor>,
 ) -> Result<Json<Value>, Problem> {
-    let mut user = own(&door, &actor).await?;
+    let user = own(&door, &actor).await?;
     let unusable = |error: totp::Unusable| Problem::bad("second_factor", error.to_string());
     let (Some(drawn), Some(code)) = (&given.drawn, &given.code) else {
         let drawn = draw().map_err(|error| Problem::unavailable(error.to_string()))?;
@@ -277,9 +277,12 @@ pub(crate) async fn second_factor(
             "the code does not fit; check the device's clock",
         ));
     };
-    user.totp = Some(drawn.clone().into_bytes());
-    user.totp_step = step;
-    door.store().put_user(&user).await?;
+    if user.totp.is_some() && given.password.is_none() {
+        let told = "another factor is in force: send your password with the new one's code";
+        return Err(Problem::bad("no_password", told));
+    }
+    let secret = drawn.clone().into_bytes();
+    door.put_factor(&actor, given.password, secret, step).await.map_err(denied)?;
     Ok(Json(json!({"enrolled": true})))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::Query;
-use axum::http::header;
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -18,8 +18,12 @@ use crate::store::access::{AuditQuery, AuditRecord};
 
 /// Most records a page.
 const PAGE_MAX: u32 = 500;
-/// Most records of one export.
-const EXPORT_MAX: u32 = 10_000;
+/// Records read at once for an export.
+const EXPORT_PAGE: u32 = 1000;
+/// So many times: an export that asks for little looks at no more than so many records.
+const EXPORT_PAGES_MAX: u32 = 100;
+/// An export with so many records ends at the next page.
+const EXPORT_ENOUGH: usize = 9_000;
 
 /// Which records.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -95,6 +99,49 @@ pub(crate) struct Export {
     #[serde(default)]
     from: i64,
     format: Form,
+    actor: Option<String>,
+    action: Option<String>,
+    object: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+}
+
+/// The `from` of an export's next part, when there is one.
+const NEXT: HeaderName = HeaderName::from_static("medway-next");
+
+/// What an export holds, and where the next one begins.
+struct Exported {
+    records: Vec<AuditRecord>,
+    next: Option<i64>,
+}
+
+/// Records from a number on that fit, oldest first: at most so many, among at most so many.
+async fn exported(door: &Door, export: &Export) -> Result<Exported, Problem> {
+    let since = moment(export.since.as_deref(), "since")?;
+    let until = moment(export.until.as_deref(), "until")?;
+    let is =
+        |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
+    let fits = |record: &AuditRecord| {
+        let entry = &record.entry;
+        let family = |wanted: &str| wanted.ends_with('.') && entry.action.starts_with(wanted);
+        is(&export.actor, &entry.actor)
+            && is(&export.object, &entry.object)
+            && (is(&export.action, &entry.action) || export.action.as_deref().is_some_and(family))
+            && since.is_none_or(|since| entry.at >= since)
+            && until.is_none_or(|until| entry.at < until)
+    };
+    let mut found = Exported { records: Vec::new(), next: Some(export.from) };
+    for _ in 0..EXPORT_PAGES_MAX {
+        let Some(from) = found.next else { break };
+        let page = door.store().audit_from(from, EXPORT_PAGE).await?;
+        let full = u32::try_from(page.len()).is_ok_and(|count| count >= EXPORT_PAGE);
+        found.next = page.last().filter(|_| full).map(|last| last.number.saturating_add(1));
+        found.records.extend(page.into_iter().filter(fits));
+        if found.records.len() >= EXPORT_ENOUGH {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// The form of an export.
@@ -112,18 +159,27 @@ pub(crate) async fn export(
     Extension(door): Extension<Arc<Door>>,
     Query(export): Query<Export>,
 ) -> Result<Response, Problem> {
-    let records = door.store().audit_from(export.from, EXPORT_MAX).await?;
+    let Exported { records, next } = exported(&door, &export).await?;
     let (media_type, body) = match export.format {
         Form::Csv => ("text/csv; charset=utf-8", csv(&records)?),
         Form::Fhir => {
             let entries: Vec<Value> =
                 records.iter().map(|record| json!({"resource": event(record)})).collect();
-            let bundle = json!({"resourceType": "Bundle", "type": "collection", "entry": entries});
+            let mut bundle = json!({"resourceType": "Bundle", "type": "collection"});
+            // FHIR R4 json.html: an array that holds nothing is left out.
+            if let Some(bundle) = bundle.as_object_mut().filter(|_| !entries.is_empty()) {
+                bundle.insert("entry".to_owned(), json!(entries));
+            }
             ("application/fhir+json", bundle.to_string().into_bytes())
         }
     };
-    Ok(([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")], body)
-        .into_response())
+    let mut response =
+        ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")], body)
+            .into_response();
+    if let Some(next) = next {
+        response.headers_mut().insert(NEXT, HeaderValue::from(next));
+    }
+    Ok(response)
 }
 
 /// A cell that a spreadsheet does not take for a formula.
@@ -168,7 +224,8 @@ fn event(record: &AuditRecord) -> Value {
         _ => "E",
     };
     let outcome = if matches!(entry.outcome.as_str(), "granted" | "done") { "0" } else { "8" };
-    json!({
+    let mut agent = json!({"requestor": true, "who": {"display": entry.actor}});
+    let mut made = json!({
         "resourceType": "AuditEvent",
         "id": format!("audit-{}", record.number),
         "type": {
@@ -180,15 +237,25 @@ fn event(record: &AuditRecord) -> Value {
         "recorded": entry.at.to_string(),
         "outcome": outcome,
         "outcomeDesc": entry.outcome,
-        "agent": [{
-            "requestor": true,
-            "who": {"display": entry.actor},
-            "network": {"address": entry.address, "type": "2"},
-            "purposeOfUse": [{"text": entry.reason}],
-        }],
         "source": {"observer": {"display": "Medway"}},
-        "entity": [{"what": {"display": entry.object}}],
-    })
+    });
+    // FHIR R4 datatypes.html#string: a string is not empty; what is not known is left out.
+    if let Some(agent) = agent.as_object_mut() {
+        if !entry.address.is_empty() {
+            let network = json!({"address": entry.address, "type": "2"});
+            agent.insert("network".to_owned(), network);
+        }
+        if !entry.reason.trim().is_empty() {
+            agent.insert("purposeOfUse".to_owned(), json!([{"text": entry.reason}]));
+        }
+    }
+    if let Some(made) = made.as_object_mut() {
+        made.insert("agent".to_owned(), json!([agent]));
+        if !entry.object.trim().is_empty() {
+            made.insert("entity".to_owned(), json!([{"what": {"display": entry.object}}]));
+        }
+    }
+    made
 }
 
 #[cfg(test)]

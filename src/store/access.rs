@@ -1,5 +1,7 @@
 //! Users, sessions, API tokens and the audit trail in the store.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use ring::digest::{Context, SHA256};
 
@@ -170,6 +172,20 @@ pub trait AccessStore: Send + Sync {
 
     /// Replaces everything of a user but its name, number and time of making.
     async fn put_user(&self, user: &UserRecord) -> Result<(), StoreError>;
+
+    /// Counts a wrong password of somebody who is not locked; the `limit`th locks them for `lock`, each
+    /// further one for twice as long. Nothing else of them changes.
+    async fn user_failed(
+        &self,
+        name: &str,
+        now: Timestamp,
+        limit: u32,
+        lock: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// Forgets wrong passwords of somebody who gave the right one, and notes the step of the second factor
+    /// that they used. Nothing else of them changes.
+    async fn user_signed_in(&self, name: &str, totp_step: i64) -> Result<(), StoreError>;
 
     /// Begins a session.
     async fn add_session(&self, session: &SessionRecord) -> Result<(), StoreError>;

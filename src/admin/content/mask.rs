@@ -18,6 +18,13 @@ pub(crate) fn text(value: &str) -> String {
     value.chars().map(|sign| if sign.is_alphanumeric() { '•' } else { sign }).collect()
 }
 
+/// Whether it can name a segment (HL7 v2.5.1 §2.5.2): a capital and two capitals or digits.
+fn is_name(cell: &str) -> bool {
+    cell.len() == 3
+        && cell.starts_with(|sign: char| sign.is_ascii_uppercase())
+        && cell.chars().all(|sign| sign.is_ascii_uppercase() || sign.is_ascii_digit())
+}
+
 /// An HL7 v2 message as text with its values hidden.
 pub(super) fn hl7(message: &RawMessage, charset: Charset) -> String {
     let mut shown = String::new();
@@ -26,7 +33,13 @@ pub(super) fn hl7(message: &RawMessage, charset: Charset) -> String {
         let whole = charset.decode_lossy(segment.bytes);
         let first = if segment.is_header() { 2 } else { 1 };
         let mut cells = whole.split(separator);
-        shown.push_str(cells.next().unwrap_or_default());
+        let name = cells.next().unwrap_or_default();
+        // A line that a sender broke has no name: what stands there is a value.
+        if is_name(name) && whole.contains(separator) {
+            shown.push_str(name);
+        } else {
+            shown.push_str(&text(name));
+        }
         for (number, cell) in (first..).zip(cells) {
             shown.push(separator);
             let open = is_open(segment.name(), number) || (segment.is_header() && number == 2);
@@ -71,6 +84,17 @@ mod tests {
         let message = RawMessage::parse(Bytes::from(bytes), SegmentEnds::CrOnly).unwrap();
         let expected = "MSH|^~\\&|ADT|H|||2026||ADT^A01|7|P|2.5\rPID|•||•••••^^^•&•.•^••||•^••\\•\\•|\rNK1|\"\"\r";
         assert_eq!(hl7(&message, Charset::Utf8), expected);
+    }
+
+    #[test]
+    fn a_line_that_a_sender_broke_shows_nothing() {
+        let bytes = "MSH|^~\\&|ADT|H|||2026||ORU^R01|7|P|2.5\rNTE|1||seen by\rDr Wang Xiaoming 555\rLI|born 1970\rWEI\r";
+        let message = RawMessage::parse(Bytes::from(bytes), SegmentEnds::Lenient).unwrap();
+        let shown = hl7(&message, Charset::Utf8);
+        for value in ["Wang", "555", "LI", "1970", "WEI"] {
+            assert!(!shown.contains(value), "{value} in {shown}");
+        }
+        assert!(shown.contains("NTE|•"), "{shown}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::access::door::Actor;
-use crate::access::role::{Permission, View};
+use crate::access::role::View;
 use crate::admin::messages::{rendered, stored};
 use crate::admin::problem::Problem;
 use crate::admin::scope;
@@ -58,7 +58,7 @@ pub(crate) fn shows_values(actor: &Actor) -> Result<bool, Problem> {
     match actor.view {
         View::Full => Ok(false),
         View::Masked => Ok(true),
-        View::Metadata | View::Counts => Err(Problem::forbidden(Permission::SeeContent.name())),
+        View::Metadata | View::Counts => Err(Problem::hidden(actor.view, View::Masked)),
     }
 }
 

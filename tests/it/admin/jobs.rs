@@ -149,7 +149,7 @@ async fn a_job_sends_all_dead_letters_of_a_cause_again_and_says_how_far_it_is() 
     assert_eq!(job["total"], 0);
     let listed = house.get(&op, "/jobs").await;
     assert_eq!(listed["jobs"].as_array().unwrap().len(), 2);
-    assert!(house.trail().await.contains(&"user:op job.begin granted".to_owned()));
+    assert!(house.trail().await.contains(&"user:op job.begin granted adt/his".to_owned()));
     house.end().await;
 }
 

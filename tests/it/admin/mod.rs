@@ -43,7 +43,7 @@ to:
     )
 }
 
-fn message(control: &str, mrn: &str, class: &str) -> String {
+pub(crate) fn message(control: &str, mrn: &str, class: &str) -> String {
     format!(
         "MSH|^~\\&|A|B|C|D|20260101||ADT^A01^ADT_A01|{control}|P|2.5.1\rPID|1||{mrn}^^^H^MR||Heron^Ada||19700101|F\rPV1|1|{class}\r"
     )

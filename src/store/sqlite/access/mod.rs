@@ -95,6 +95,12 @@ fn words(list: &[String]) -> String {
     list.join(" ")
 }
 
+/// Groups limit: what stands here and is no list of names limits to a group that no channel has, never to
+/// all channels.
+fn groups(words: &str) -> Vec<String> {
+    if words.is_empty() { Vec::new() } else { words.split(' ').map(str::to_owned).collect() }
+}
+
 fn list(words: &str) -> Vec<String> {
     words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
@@ -112,7 +118,7 @@ fn user_of(row: &SqliteRow) -> Result<UserRecord, StoreError> {
         display: row.try_get(2)?,
         password: row.try_get::<Option<String>, _>(3)?.map(|text| Secret::new(&text)),
         roles: list(row.try_get(4)?),
-        groups: list(row.try_get(5)?),
+        groups: groups(row.try_get(5)?),
         view: row.try_get(6)?,
         totp: row.try_get(7)?,
         totp_step: row.try_get(8)?,
@@ -142,7 +148,7 @@ fn token_of(row: &SqliteRow) -> Result<TokenRecord, StoreError> {
         name: row.try_get(1)?,
         hash: hash_of(row, 2)?,
         roles: list(row.try_get(3)?),
-        groups: list(row.try_get(4)?),
+        groups: groups(row.try_get(4)?),
         view: row.try_get(5)?,
         created_by: row.try_get(6)?,
         created_at: Timestamp(row.try_get(7)?),
@@ -232,6 +238,32 @@ impl AccessStore for SqliteAccess {
             .execute(&self.writer)
             .await?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Missing) }
+    }
+
+    async fn user_failed(
+        &self,
+        name: &str,
+        now: Timestamp,
+        limit: u32,
+        lock: Duration,
+    ) -> Result<(), StoreError> {
+        sqlx::query(queries::USER_FAILED)
+            .bind(name)
+            .bind(now.0)
+            .bind(limit)
+            .bind(i64::try_from(lock.as_micros()).unwrap_or(i64::MAX))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
+    async fn user_signed_in(&self, name: &str, totp_step: i64) -> Result<(), StoreError> {
+        sqlx::query(queries::USER_SIGNED_IN)
+            .bind(name)
+            .bind(totp_step)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
     }
 
     async fn add_session(&self, session: &SessionRecord) -> Result<(), StoreError> {
@@ -337,7 +369,13 @@ impl AccessStore for SqliteAccess {
 
     async fn audit_records(&self, query: &AuditQuery) -> Result<Vec<AuditRecord>, StoreError> {
         let family = query.action.as_deref().is_some_and(|action| action.ends_with('.'));
-        let rows = sqlx::query(queries::AUDIT)
+        let statement = match query {
+            AuditQuery { object: Some(_), .. } => queries::AUDIT_BY_OBJECT,
+            AuditQuery { actor: Some(_), .. } => queries::AUDIT_BY_ACTOR,
+            AuditQuery { action: Some(_), .. } if !family => queries::AUDIT_BY_ACTION,
+            _ => queries::AUDIT,
+        };
+        let rows = sqlx::query(statement)
             .bind(query.before.unwrap_or(i64::MAX))
             .bind(&query.actor)
             .bind(&query.action)
