@@ -8,7 +8,7 @@ import { Engine, Receiver, result, send, until } from './support/engine.mjs';
 import { HOSTILE } from './support/hostile.mjs';
 
 /** Made-up people, whom nothing outside of the messages' own pages may hold. */
-const CANARIES = ['Zzcanary', 'MRN77777001', 'ACC77777002', 'canary-note-77777'];
+const CANARIES = ['Zzcanary', '测金丝', 'MRN77777001', 'ACC77777002', 'canary-note-77777'];
 
 describe('pages', () => {
   let browser, emr, lis, engine, message, subject;
@@ -36,11 +36,11 @@ describe('pages', () => {
       result({ mrn: index === 0 ? 'REFUSE' : text, name: `${text}^${text}`, value: text, note: text, accession: `X${index}`, id: `<b>${index}</b>`, event: index === 0 ? '<i>R01</i>' : 'R01' }),
     );
     await send(engine.port, bad);
-    await send(engine.port, [result({ mrn: CANARIES[1], name: `${CANARIES[0]}^Ada`, accession: CANARIES[2], note: CANARIES[3], value: 'REFUSE' })]);
+    await send(engine.port, [result({ mrn: CANARIES[2], name: `${CANARIES[0]}${CANARIES[1]}^Ada`, accession: CANARIES[3], note: CANARIES[4], value: 'REFUSE' })]);
     await engine.destination('emr', (one) => one.dead >= 2);
     const found = await engine.api('POST', '/messages/search', { value: 'X2' });
     message = found.messages[0].id;
-    subject = (await engine.api('POST', '/messages/search', { value: CANARIES[2] })).messages[0].id;
+    subject = (await engine.api('POST', '/messages/search', { value: CANARIES[3] })).messages[0].id;
   });
   after(async () => {
     await browser?.close();
@@ -124,7 +124,6 @@ describe('pages', () => {
     await page.keyboard.type('X3');
     await key('Enter');
     await until('one row', async () => (await page.locator('tbody tr').count()) === 1);
-    await page.evaluate(() => document.activeElement.blur());
     await key('j');
     await key('Enter');
     await page.getByRole('heading', { name: t('message.deliveries') }).waitFor();
@@ -148,7 +147,6 @@ describe('pages', () => {
     await page.getByRole('dialog').waitFor();
     await key('Escape');
     await page.getByRole('dialog').waitFor({ state: 'hidden' });
-    await page.evaluate(() => document.activeElement.blur());
     await key('?');
     await page.getByRole('dialog').getByText(t('keys.move')).waitFor();
     await key('Escape');
@@ -192,7 +190,11 @@ describe('pages', () => {
     const stored = sums.destinations.find((one) => one.destination === 'trial/emr');
     assert.equal(stored.dead, still.dead);
     await until('the page to show the last figure', async () => Number((await cell()).replaceAll(',', '')) === still.delivered);
-    assert.ok(t('now.delivered'));
+    // Every figure of the row, and what the store counts.
+    const shown = (await page.getByRole('row').filter({ hasText: 'emr' }).locator('td.number').allInnerTexts()).map((text) => Number(text.replaceAll(',', '')));
+    assert.deepEqual(shown, [still.delivered, still.pending, still.held + still.behind, still.dead]);
+    assert.deepEqual([stored.pending, stored.held + stored.behind, stored.dead], shown.slice(1));
+    await page.getByRole('columnheader', { name: t('now.delivered') }).waitFor();
     await visitor.leave();
   });
 
@@ -205,7 +207,7 @@ describe('pages', () => {
       await visitor.settled();
     }
     await visitor.go(`/messages/${subject}`);
-    await page.getByText(CANARIES[1]).first().waitFor();
+    await page.getByText(CANARIES[2]).first().waitFor();
     for (const tab of await page.getByRole('tab').all()) {
       await tab.click();
       await visitor.settled();

@@ -1,6 +1,17 @@
 // Texts about messages, bulk work, channels and the system, in English.
 
 export const enWork = {
+  'app.paused': 'Updates are paused: what you see gets old.',
+  'session.ends': 'Your session ends soon.',
+  'session.stay': 'Stay signed in',
+  'session.left': '{time} left',
+  'message.refresh': 'Look again',
+  'messages.noneHere': 'None on this page that you may see; there are more.',
+  'destination.lanesCut': 'The {shown} oldest of {all} lanes are shown.',
+  'channels.rate': 'A minute',
+  'channels.page': 'Page {page} of {pages}, {count} channels',
+  'channels.before': 'Page before',
+  'channels.after': 'Next page',
   'message.tree': 'Fields',
   'message.masked': 'Values are masked: your role sees their shape alone.',
   'message.noDiffLines': 'Only line ends differ.',

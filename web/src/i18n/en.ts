@@ -54,7 +54,7 @@ export const en = {
   'now.waiting': '{count} waiting',
   'now.oldest': 'Oldest undelivered',
   'now.none': 'nothing waits',
-  'now.delivered': 'Delivered',
+  'now.delivered': 'Delivered since the start',
   'now.backlog': 'Waiting',
   'now.stuck': 'Stuck',
   'now.store': 'Store',

@@ -3,6 +3,17 @@
 import type { enWork } from './en-work';
 
 export const zhWork: Record<keyof typeof enWork, string> = {
+  'app.paused': '已暂停更新，所见内容会过时。',
+  'session.ends': '会话即将结束。',
+  'session.stay': '保持登录',
+  'session.left': '剩余 {time}',
+  'message.refresh': '刷新',
+  'messages.noneHere': '本页没有您可查看的消息，后面还有。',
+  'destination.lanesCut': '显示 {all} 个队列中最早的 {shown} 个。',
+  'channels.rate': '每分钟',
+  'channels.page': '第 {page}/{pages} 页，共 {count} 个通道',
+  'channels.before': '上一页',
+  'channels.after': '下一页',
   'message.tree': '字段',
   'message.masked': '值已遮蔽：您的角色只能看到其形式。',
   'message.noDiffLines': '仅换行符不同。',

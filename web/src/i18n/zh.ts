@@ -55,7 +55,7 @@ export const zh: Record<keyof typeof en, string> = {
   'now.waiting': '{count} 条等待',
   'now.oldest': '最早未送达',
   'now.none': '无等待',
-  'now.delivered': '已送达',
+  'now.delivered': '启动以来送达',
   'now.backlog': '等待中',
   'now.stuck': '滞留',
   'now.store': '存储',

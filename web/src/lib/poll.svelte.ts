@@ -2,13 +2,13 @@
 
 import { Problem } from './api';
 import { quietly } from './background';
+import { updates } from './updates.svelte';
 
 export class Poll<T> {
   value = $state.raw<T | undefined>(undefined);
   problem = $state.raw<Problem | undefined>(undefined);
   /** When the engine answered last. */
   answeredAt = $state<number | undefined>(undefined);
-  paused = $state(false);
   #ask: () => Promise<T>;
 
   constructor(ask: () => Promise<T>) {
@@ -34,7 +34,7 @@ export class Poll<T> {
   every(milliseconds: number): () => void {
     void this.now();
     const timer = setInterval(() => {
-      if (!this.paused && document.visibilityState === 'visible') void this.#take(() => quietly(this.#ask));
+      if (!updates.paused && document.visibilityState === 'visible') void this.#take(() => quietly(this.#ask));
     }, milliseconds);
     return () => clearInterval(timer);
   }

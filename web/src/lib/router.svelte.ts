@@ -58,5 +58,11 @@ export function link(event: MouseEvent): void {
   if (!anchor || !plain || anchor.target || anchor.origin !== location.origin || anchor.hasAttribute('download')) return;
   if (anchor.pathname.startsWith('/api/') || anchor.pathname.startsWith('/docs')) return;
   event.preventDefault();
+  const target = anchor.pathname === location.pathname && anchor.hash ? document.getElementById(anchor.hash.slice(1)) : null;
+  if (target) {
+    target.focus();
+    target.scrollIntoView();
+    return;
+  }
   router.go(anchor.pathname + anchor.search);
 }

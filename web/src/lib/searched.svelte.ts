@@ -5,6 +5,12 @@ class Searched {
   value = $state('');
   /** Counts searches, so that the same one can be made again. */
   turn = $state(0);
+
+  forget(): void {
+    this.name = '';
+    this.value = '';
+    this.turn += 1;
+  }
 }
 
 export const searched = new Searched();

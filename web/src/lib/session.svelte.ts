@@ -1,5 +1,6 @@
 // Who looks at the page.
 
+import { searched } from './searched.svelte';
 import { api, Problem, remember, type Session, whenSignedOut } from './api';
 
 type State = { is: 'asking' } | { is: 'out'; expired: boolean } | { is: 'unreachable' } | { is: 'in'; session: Session };
@@ -8,7 +9,7 @@ class Who {
   state = $state.raw<State>({ is: 'asking' });
 
   constructor() {
-    whenSignedOut(() => (this.state = { is: 'out', expired: true }));
+    whenSignedOut(() => this.expire());
   }
 
   async ask(): Promise<void> {
@@ -25,7 +26,14 @@ class Who {
     this.state = { is: 'in', session };
   }
 
+  /** The session is over. What was searched for is patient data, and the next person is another. */
+  expire(): void {
+    searched.forget();
+    this.state = { is: 'out', expired: true };
+  }
+
   async leave(): Promise<void> {
+    searched.forget();
     await api.signOut().catch(() => undefined);
     this.state = { is: 'out', expired: false };
   }

@@ -34,14 +34,18 @@ export class Visitor {
   faults = [];
   urls = new Set();
   said = [];
+  /** What ran that must not, on whatever page. */
+  ran = [];
 
   static async come(browser, engine, language, options = {}) {
     const visitor = new Visitor();
     visitor.engine = engine;
     visitor.t = texts(language);
     visitor.context = await browser.newContext({ locale: language === 'zh' ? 'zh-CN' : 'en-GB', viewport: { width: 1440, height: 900 }, ...options });
+    // It is told to the test at once: a page that is left takes nothing with it.
+    await visitor.context.exposeBinding('__noted', (_, text) => void visitor.ran.push(text));
     await visitor.context.addInitScript(() => {
-      window.__ran = [];
+      window.__ran = { push: (text) => void window.__noted(text) };
       document.addEventListener('securitypolicyviolation', (event) => window.__ran.push(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
     });
     const page = (visitor.page = await visitor.context.newPage());
@@ -122,15 +126,14 @@ export class Visitor {
 
   /** Nothing ran that must not, nothing was asked of other machines. */
   async clean() {
-    const ran = await this.page.evaluate(() => window.__ran);
-    assert.deepEqual([...this.faults, ...ran], []);
+    assert.deepEqual([...this.faults, ...this.ran], []);
     const strange = [...this.urls].filter((url) => !url.startsWith(this.engine.url) && url !== 'about:blank' && !url.startsWith('data:'));
     assert.deepEqual(strange, [], 'all requests go to the engine');
   }
 
   /** Everything this browser keeps: storage and addresses. */
   async traces() {
-    const kept = await this.page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]));
+    const kept = await this.page.evaluate(() => (async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, document.title, await indexedDB.databases(), (await globalThis.caches?.keys()) ?? []]))());
     return [kept, ...this.urls].join('\n');
   }
 

@@ -1,0 +1,79 @@
+// Every word the engine may say is there in Chinese: held against the engine's own source.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { texts } from './support/browser.mjs';
+
+const SOURCE = new URL('../../src/', import.meta.url);
+const engine = JSON.parse(readFileSync(new URL('../src/i18n/engine.json', import.meta.url), 'utf8'));
+
+/** The source below a folder, without its tests. */
+function source(...folders) {
+  const files = folders.flatMap((folder) => readdirSync(new URL(`${folder}/`, SOURCE), { recursive: true }).filter((name) => name.endsWith('.rs') && !name.endsWith('tests.rs')).map((name) => `${folder}/${name}`));
+  return files.map((name) => readFileSync(new URL(name, SOURCE), 'utf8').split('#[cfg(test)]\nmod tests {')[0]).join('\n');
+}
+const all = (text, pattern) => [...new Set([...text.matchAll(pattern)].map((found) => found[1]))].sort();
+/** The body of a function. */
+function body(file, name) {
+  const text = readFileSync(new URL(file, SOURCE), 'utf8');
+  const at = text.indexOf(`fn ${name}(`);
+  assert.ok(at >= 0, `${file} has ${name}`);
+  return text.slice(at, text.indexOf('\n    }\n', at));
+}
+const chinese = /[\u4e00-\u9fff]/;
+const known = (found, table, pick, what) => {
+  assert.ok(found.length > 0, `${what} were found in the source`);
+  assert.deepEqual(found.filter((word) => !chinese.test(pick(table[word]) ?? '')), [], `${what} without Chinese`);
+};
+
+test('each code of a refusal', () => {
+  const text = source('admin', 'access');
+  const codes = [
+    ...all(text, /Problem::(?:bad|conflict|unprocessable|not_admitted)\(\s*"([a-z_]+)"/g),
+    ...all(text, /Problem::with\(\s*[\w:]+,\s*"([a-z_]+)"/g),
+    ...all(readFileSync(new URL('admin/problem.rs', SOURCE), 'utf8'), /code: "([a-z_]+)"/g),
+  ];
+  assert.ok(codes.length > 30, `${codes.length} codes were found`);
+  known(codes, engine.problems, (one) => one, 'refusals');
+});
+
+test('each cause, outcome and answer code of a delivery', () => {
+  const queue = source('delivery/queue');
+  const causes = [...all(queue, /self\.(?:hold|bury|retry|attempt)\(\s*seq,\s*"([a-z_]+)"/g), ...all(queue, /cause: "([a-z_]+)"/g)];
+  const outcomes = all(body('message/outcome.rs', 'name'), /=> "([a-z_]+)"/g);
+  known([...causes, ...outcomes], engine.causes, (one) => one?.[1], 'causes');
+  const policy = readFileSync(new URL('delivery/policy.rs', SOURCE), 'utf8');
+  const listed = all(policy.slice(0, policy.indexOf('pub const PRESETS')), /^    "([a-z_]+)",$/gm);
+  const codes = [...listed, ...all(source('destination'), /code: "([a-z_]+)"/g), ...all(source('destination', 'delivery'), /Answer::new\(\s*"([a-z_]+)"/g), ...all(source('channel'), /(?:cause: |problem\()"([a-z_]+)"/g)];
+  assert.ok(codes.length > 25, `${codes.length} codes were found`);
+  known(codes, engine.codes, (one) => one?.[1], 'answer codes');
+});
+
+test('each sentence: why nothing flows, why the engine is not ready, what broke the trail', () => {
+  const sentences = Object.fromEntries(engine.sentences);
+  const said = [
+    ...all(body('engine/mod.rs', 'not_ready'), /push\((?:format!\()?"([^"]+)"/g),
+    ...all(body('delivery/queue/view.rs', 'stalled_words'), /format!\(\s*"([^"]+)"/g),
+    ...all(body('delivery/shared.rs', 'view'), /Some\("([^"]+)"/g),
+    ...all(body('delivery/breaker.rs', 'words'), /"([^"]+)"/g),
+    ...all(readFileSync(new URL('access/verify.rs', SOURCE), 'utf8'), /broken\("([^"]+)"/g),
+  ].map((text) => text.replace(/\{[^}]*\}/g, '{}'));
+  assert.ok(said.length >= 14, `${said.length} sentences were found`);
+  known(said, sentences, (one) => one, 'sentences');
+});
+
+test('the places for values are the same in both languages', () => {
+  for (const [said, meant] of engine.sentences) assert.equal(meant.split('{}').length, said.split('{}').length, said);
+});
+
+test('every act on record and every permission has its words', () => {
+  const routes = readFileSync(new URL('admin/route.rs', SOURCE), 'utf8');
+  const recorded = [...routes.matchAll(/route\(\s*"\w+",\s*"[^"]+",\s*\w+(?:\([\w:]+\))?,\s*"([a-z_.]+)",\s*(\w+),?\s*\)/g)].filter(([, , how]) => how !== 'Never').map(([, action]) => action);
+  assert.ok(recorded.length > 25, `${recorded.length} acts were found`);
+  const permissions = all(body('access/role.rs', 'name'), /=> "([a-z_]+)"/g);
+  assert.ok(permissions.includes('see_state'));
+  const t = texts('zh');
+  for (const action of recorded) assert.match(t(`action.${action}`), chinese, action);
+  for (const name of permissions) assert.match(t(`permission.${name}`), chinese, name);
+});
