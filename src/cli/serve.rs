@@ -209,6 +209,7 @@ fn admin_token(loaded: &Loaded) -> Result<Token, Failure> {
 pub(crate) fn store_options(engine: &EngineConfig) -> SqliteOptions {
     SqliteOptions {
         size_bytes_max: engine.store.size_bytes_max,
+        waiting_bytes_max: engine.intake.bytes_max,
         batch_messages_max: engine.store.batch_messages_max,
         batch_bytes_max: engine.store.batch_bytes_max,
         duplicates_max: engine.store.duplicates_max,

@@ -139,7 +139,8 @@ impl Queue {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts work at the end of the line.
+    /// Puts work at the end of the line. What is larger than the whole limit still passes through an empty
+    /// line: refused, it could never be stored, however often it is sent again.
     ///
     /// # Errors
     /// When too much waits or the store is closed.
@@ -149,7 +150,7 @@ impl Queue {
             return Err(StoreError::Closed);
         }
         let (waiting, limit) = (line.bytes.saturating_add(bytes), self.limits.waiting_bytes_max);
-        if waiting > limit {
+        if line.bytes > 0 && waiting > limit {
             return Err(StoreError::Overloaded { waiting: line.bytes, limit });
         }
         let first = line.waiting.is_empty();
@@ -374,6 +375,16 @@ mod tests {
         ));
         assert_eq!(queue.take().unwrap().len(), 2);
         queue.push(record(), 50).unwrap();
+    }
+
+    #[test]
+    fn what_is_larger_than_the_limit_passes_when_nothing_waits_and_only_then() {
+        let queue = Queue::new(limits());
+        queue.push(record(), 500).unwrap();
+        let refused = queue.push(record(), 500);
+        assert!(matches!(refused, Err(StoreError::Overloaded { waiting: 500, limit: 100 })));
+        assert_eq!(queue.take().unwrap().len(), 1);
+        queue.push(record(), 500).unwrap();
     }
 
     #[test]
