@@ -58,8 +58,16 @@ pub(crate) fn header(batch: &batch::Batch) -> Option<&Envelope> {
     batch.groups.iter().find_map(|group| group.header.as_ref()).or(batch.file.as_ref())
 }
 
-/// The messages, each like `whole`, with their places in the batch.
-pub(crate) fn received(batch: &batch::Batch, whole: &Received) -> Vec<Received> {
+/// The messages, each like `whole`, with their places in the batch; none when there are more than
+/// `messages_max`, since each costs many times the few bytes it may consist of.
+pub(crate) fn received(
+    batch: &batch::Batch,
+    whole: &Received,
+    messages_max: usize,
+) -> Vec<Received> {
+    if batch.messages.len() > messages_max {
+        return Vec::new();
+    }
     let id = |group: usize| {
         let own = batch.groups.get(group).and_then(|group| group.header.as_ref());
         own.or(batch.file.as_ref()).map(Envelope::control_id).unwrap_or_default()
@@ -98,7 +106,7 @@ mod tests {
                     .map(|name| one.attribute(name).unwrap_or_default().to_owned())
                     .join(" ")
             };
-            let places: Vec<_> = received(&batch, &whole).iter().map(place).collect();
+            let places: Vec<_> = received(&batch, &whole, 3).iter().map(place).collect();
             (places, fault(&batch, 3).unwrap_or_default())
         });
         let expected = expected.map(|(places, fault)| {
@@ -123,8 +131,7 @@ mod tests {
         let empty = format!("{bhs}BTS|0\r");
         check(&empty, Headers::Needed, Some((&[], "the batch holds no message")));
         let four = format!("{bhs}{}BTS|4\r", msh.repeat(4));
-        let places: &[&str] = &["B7 1 4", "B7 2 4", "B7 3 4", "B7 4 4"];
-        check(&four, Headers::Needed, Some((places, "the batch has more than 3 messages")));
+        check(&four, Headers::Needed, Some((&[], "the batch has more than 3 messages")));
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::hl7::segment::header_id;
 use crate::hl7::separators::Separators;
 use crate::message::verdict::Problem;
 
+/// Faults of one batch that are told: a hostile one could hold millions.
+pub const FAULTS_MAX: usize = 100;
+
 /// What holds the messages together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -39,7 +42,7 @@ pub struct Batch {
     pub groups: Vec<Group>,
     /// The messages in their order.
     pub messages: Vec<Member>,
-    /// What is wrong with the envelopes. The messages can be read all the same.
+    /// What is wrong with the envelopes, the first [`FAULTS_MAX`]. The messages can be read all the same.
     pub faults: Vec<Fault>,
 }
 
@@ -207,7 +210,7 @@ impl<'b> Reader<'b> {
             None if is_trailer(segment, *b"BTS") => self.end_group(segment, span),
             None if is_trailer(segment, *b"FTS") => self.end_file(segment, span),
             None if self.open == Open::Nothing => {
-                self.batch.faults.push(Fault::Stray { at: span.start });
+                self.fault(Fault::Stray { at: span.start });
             }
             None => {}
         }
@@ -249,6 +252,12 @@ impl<'b> Reader<'b> {
         self.batch.messages.push(Member { bytes, group, index: last.count });
     }
 
+    fn fault(&mut self, fault: Fault) {
+        if self.batch.faults.len() < FAULTS_MAX {
+            self.batch.faults.push(fault);
+        }
+    }
+
     fn last_group_has_header(&self) -> bool {
         self.batch.groups.last().is_some_and(|group| group.header.is_some())
     }
@@ -256,21 +265,21 @@ impl<'b> Reader<'b> {
     fn close_group(&mut self, end: usize) {
         self.close_message(end);
         if std::mem::take(&mut self.in_group) {
-            self.batch.faults.push(Fault::NoTrailer);
+            self.fault(Fault::NoTrailer);
         }
     }
 
     fn close_file(&mut self, end: usize) {
         self.close_group(end);
         if std::mem::take(&mut self.in_file) {
-            self.batch.faults.push(Fault::NoTrailer);
+            self.fault(Fault::NoTrailer);
         }
     }
 
     fn end_group(&mut self, trailer: &[u8], span: Span) {
         self.close_message(span.start);
         if !std::mem::take(&mut self.in_group) {
-            return self.batch.faults.push(Fault::NoHeader { at: span.start });
+            return self.fault(Fault::NoHeader { at: span.start });
         }
         let group = self.batch.groups.last();
         let separators = group.and_then(|group| group.header.as_ref()).map(|h| h.separators);
@@ -281,7 +290,7 @@ impl<'b> Reader<'b> {
     fn end_file(&mut self, trailer: &[u8], span: Span) {
         self.close_group(span.start);
         if !std::mem::take(&mut self.in_file) {
-            return self.batch.faults.push(Fault::NoHeader { at: span.start });
+            return self.fault(Fault::NoHeader { at: span.start });
         }
         let separators = self.batch.file.as_ref().map(|header| header.separators);
         let found = self.batch.groups.iter().filter(|group| group.header.is_some()).count();
@@ -301,7 +310,7 @@ impl<'b> Reader<'b> {
         let count = segment.field_bytes(1).and_then(|field| std::str::from_utf8(field).ok());
         let declared = count.and_then(|count| count.trim().parse::<usize>().ok());
         if let Some(declared) = declared.filter(|declared| *declared != found) {
-            self.batch.faults.push(Fault::Count { at: span.start, declared, found });
+            self.fault(Fault::Count { at: span.start, declared, found });
         }
     }
 }

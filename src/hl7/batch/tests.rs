@@ -83,3 +83,9 @@ fn answers_a_batch_with_a_batch() {
     answer("MSH|^~\\&|1\rMSH|^~\\&|2\r", &[true, true], Some("MSA|0\rMSA|1\r"));
     answer("BHS|^~\\&|A\rBTS|0\r", &[], Some("BHS|^~\\&|||A||2026||||R1\rBTS|0\r"));
 }
+
+#[test]
+fn faults_beyond_a_limit_are_not_collected() {
+    let text = format!("BHS|^~\\&|A\rBTS|0\r{}", "ZZZ|1\r".repeat(FAULTS_MAX + 50));
+    assert_eq!(split(&text).faults.len(), FAULTS_MAX);
+}

@@ -77,7 +77,7 @@ fn divide(whole: Received, options: &FileSourceOptions) -> Result<Vec<Received>,
     };
     match batch::fault(&batch, options.batch_messages_max) {
         Some(fault) => Err(Some(format!("{fault}\n"))),
-        None => Ok(batch::received(&batch, &whole)),
+        None => Ok(batch::received(&batch, &whole, options.batch_messages_max)),
     }
 }
 

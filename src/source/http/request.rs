@@ -87,7 +87,8 @@ impl Desk {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return self.turn_away(&Turned { status, reason: "batch", detail: fault });
         }
-        let mut messages = batch::received(&batch, &received);
+        let most = self.options.batch_messages_max;
+        let mut messages = batch::received(&batch, &received, most);
         for (index, message) in messages.iter_mut().enumerate() {
             if let Some(rule) = &mut message.duplicate {
                 rule.identity = rule.identity.wrapping_add(u64::try_from(index).unwrap_or(0));

@@ -179,7 +179,8 @@ impl Desk {
             let whole = self.received(frame, sender);
             let item = match divided {
                 Read::Batch(batch) => {
-                    let parts = batches::received(&batch, &whole);
+                    let parts =
+                        batches::received(&batch, &whole, self.options.ack.batch_messages_max);
                     let items = parts.into_iter().map(|part| self.judge(part, sender)).collect();
                     works.push(Work { bytes, items, batch: Some((whole, batch)), ..Work::new() });
                     continue;
@@ -279,8 +280,7 @@ impl Desk {
     async fn answer_batch(&self, whole: Received, batch: &Batch, items: Vec<Item>) -> Due {
         let ack = &self.options.ack;
         if let Some(text) = batches::fault(batch, ack.batch_messages_max) {
-            let unusable = items.is_empty() || items.len() > ack.batch_messages_max;
-            if unusable || ack.batch_unit == BatchUnit::Whole {
+            if items.is_empty() || ack.batch_unit == BatchUnit::Whole {
                 self.keep(&whole, "batch", &format!("207 {text}")).await;
                 return batch::refusal(batch, &whole, problem(207, &text, false), ack);
             }
