@@ -1,4 +1,4 @@
-//! What must fit between files: names, ports, topics, TLS profiles, the outbound allow-list.
+//! What must fit between files: names, ports, TLS profiles, the outbound allow-list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -7,13 +7,11 @@ use std::path::Path;
 use crate::config::engine::EngineConfig;
 use crate::config::load::File;
 use crate::config::outbound;
-use crate::fhir::definitions::r4;
-use crate::message::kind::Kind;
 use crate::tls::{ClientTls, ServerTls, TlsProfile};
 use crate::yaml::decode;
 use crate::yaml::finding::Finding;
 use crate::yaml::nearest::nearest;
-use crate::yaml::node::{Node, Value};
+use crate::yaml::node::Node;
 
 /// Checks all files against each other; findings go to the file they are about.
 pub(super) fn check(
@@ -106,59 +104,6 @@ fn listeners(root: &Node) -> Vec<&Node> {
     source.into_iter().chain(reverse).collect()
 }
 
-/// The topics a channel's destinations publish; `None` among them: one that comes from the message.
-fn published(root: &Node) -> Vec<Option<&str>> {
-    let destinations = root.get("to").map(Node::entries).unwrap_or_default();
-    let topics = destinations.iter().filter_map(|(_, node)| {
-        let node = node.get("channel")?;
-        node.text().or_else(|| node.get("topic")?.text())
-    });
-    topics.map(|topic| (!topic.contains('<')).then_some(topic)).collect()
-}
-
-/// Topics nobody publishes: a warning, since a channel of another time may.
-pub(super) fn topics(files: &mut [File]) {
-    let mut known = BTreeSet::new();
-    let mut open = false;
-    for root in files.iter().filter_map(|file| file.parsed.root.as_ref()) {
-        for topic in published(root) {
-            open |= topic.is_none();
-            known.extend(topic.map(str::to_owned));
-        }
-    }
-    for file in files {
-        let Some(topic) = file.parsed.root.as_ref().and_then(|root| root.get("from")?.get("topic"))
-        else {
-            continue;
-        };
-        let nodes: Vec<&Node> = match &topic.value {
-            Value::Sequence(items) => items.iter().collect(),
-            _ => vec![topic],
-        };
-        let mut found = Vec::new();
-        for node in nodes {
-            let Some(name) = node.text() else { continue };
-            if open || known.contains(name) || Kind::from_name(name).is_some() || is_event(name) {
-                continue;
-            }
-            let finding =
-                Finding::error("E0407", node, format!("nobody publishes the topic `{name}`"));
-            let kinds = Kind::ALL.map(Kind::name);
-            let candidates = known.iter().map(String::as_str).chain(kinds);
-            found.push(match nearest(name, candidates) {
-                Some(near) => finding.hint(format!("did you mean `{near}`?")).fix(near),
-                None => finding
-                    .hint(format!(
-                        "a destination publishes it with `channel: {{topic: {name}}}`; kinds are: {}",
-                        kinds.join(", ")
-                    ))
-                    .warning(),
-            });
-        }
-        file.parsed.findings.extend(found);
-    }
-}
-
 /// Resources are written for a channel that serves them.
 pub(super) fn resources(files: &mut [File]) {
     let serving = |root: &Node| {
@@ -187,21 +132,6 @@ pub(super) fn resources(files: &mut [File]) {
             });
         }
         file.parsed.findings.extend(found);
-    }
-}
-
-/// `ADT`, `ADT^*`, `ADT^A01`; `Patient`, `Patient^update`.
-fn is_event(topic: &str) -> bool {
-    let named = topic.split('^').next().unwrap_or_default();
-    if r4().resource(named).is_some() || named == "message" {
-        return true;
-    }
-    let code = |text: &str| {
-        text.len() == 3 && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
-    };
-    match topic.split_once('^') {
-        Some((kind, event)) => code(kind) && (event == "*" || code(event)),
-        None => code(topic),
     }
 }
 

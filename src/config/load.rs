@@ -10,6 +10,7 @@ use crate::config::cross;
 use crate::config::engine::{self, EngineConfig};
 use crate::config::secrets::MissingSecrets;
 use crate::config::to::TransportOptions;
+use crate::config::topics;
 use crate::yaml::finding::{Finding, Severity};
 use crate::yaml::node::Source;
 use crate::yaml::parse::{TEXT_BYTES_MAX, parse};
@@ -115,7 +116,8 @@ pub fn load(directory: &Path, options: &LoadOptions) -> Loaded {
     cross::check(&engine, root.as_ref(), &mut files, &mut findings);
     if options.files.is_empty() {
         // Among some of the files, a topic's publisher may be missing.
-        cross::topics(&mut files);
+        topics::topics(&mut files);
+        topics::circles(&mut files);
         cross::resources(&mut files);
     }
     collect(engine, files, findings)

@@ -20,6 +20,7 @@ pub mod shapes;
 pub mod subscriptions;
 pub mod to;
 mod to_fhir;
+mod topics;
 
 #[cfg(test)]
 mod tests;

@@ -237,6 +237,28 @@ fn what_does_not_fit_between_files_is_found() {
 }
 
 #[test]
+fn topics_that_lead_in_a_circle_are_refused() {
+    let channel = |name: &str, hears: &str, publishes: &str| {
+        format!("channel: {name}\nfrom: {{topic: {hears}}}\nto: {{a: {{channel: {publishes}}}}}\n")
+    };
+    let (a, b, c) = (channel("a", "x", "y"), channel("b", "[y]", "z"), channel("c", "z", "x"));
+    let check = |files: &[(&str, &str)], expected: &[&str]| {
+        let said = findings(files);
+        let found: Vec<&str> = said.lines().filter(|line| line.contains("E0408]")).collect();
+        assert_eq!(found, expected, "{said}");
+    };
+    let back = |topic| {
+        format!("error[E0408]: the topic `{topic}` comes back to the channel that publishes it")
+    };
+    check(&[("channels/a.yaml", &a), ("channels/b.yaml", &b)], &[]);
+    check(
+        &[("channels/a.yaml", &a), ("channels/b.yaml", &b), ("channels/c.yaml", &c)],
+        &[&back("y"), &back("z"), &back("x")],
+    );
+    check(&[("channels/d.yaml", &channel("d", "x", "x"))], &[&back("x")]);
+}
+
+#[test]
 fn a_source_that_contradicts_itself_is_refused() {
     let channel = "\
 channel: many

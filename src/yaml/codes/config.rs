@@ -57,6 +57,16 @@ pub(super) const CODES: &[Explanation] = &[
         right: "from: {topic: patient}",
     },
     Explanation {
+        code: "E0408",
+        title: "a topic leads in a circle",
+        text: "A channel publishes a topic that it hears itself, at once or by way of other channels: each \
+               message would come round again and again and fill the disk. A topic that is taken from the \
+               message (`<…>`) is not known before; such a circle ends when a message has been published \
+               16 times over.",
+        wrong: "from: {topic: result}\nto: {again: {channel: result}}",
+        right: "from: {topic: result}\nto: {on: {channel: checked-result}}",
+    },
+    Explanation {
         code: "E0410",
         title: "a secret cannot be found",
         text: "secret/NAME is looked up in the environment (MEDWAY_SECRET_NAME, capitals, _ for -) and \
