@@ -167,7 +167,7 @@ impl Engine {
             })
             .await
             .map_err(told)?;
-        self.versions.insert(version, Arc::clone(&channel.channel));
+        self.versions.put_in_force(version, Arc::clone(&channel.channel));
         let mut destinations = Vec::new();
         for (config, transport) in channel.destinations.iter().zip(transports) {
             let id = self.store.destination(name, &config.name).await.map_err(told)?;

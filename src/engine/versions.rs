@@ -1,7 +1,8 @@
 //! Channel versions by the store's number, compiled when first needed, and rendering under them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use crate::channel::Channel;
 use crate::channel::bundle::Bundle;
@@ -17,13 +18,20 @@ use crate::hl7::raw::ReadOptions;
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, VersionId};
 use crate::message::verdict::{Context, RenderProblem, Rendered};
-use crate::store::{Store, VersionRecord};
+use crate::store::{Store, StoreError, VersionRecord};
 use crate::yaml::node::Source;
 use crate::yaml::parse::parse;
 
-/// Compiled versions kept; the oldest number goes first. Versions in force are few, old ones are asked
-/// for only while messages accepted under them wait.
+/// Compiled versions kept beside those in force; the oldest number goes first. They are asked for only
+/// while messages accepted under them wait.
 const VERSIONS_MAX: usize = 256;
+/// Settings of subscriptions kept, about a kilobyte each: more than there are subscriptions.
+const SETTINGS_MAX: usize = 65_536;
+/// How often a version is read before its message is held for a person: a store that is busy, or a disk that
+/// stalls, is nothing a person could decide.
+const READS_MAX: u32 = 5;
+/// The pause before the second read; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A filter as its file says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +47,8 @@ pub struct Filter {
 /// Renders stored messages under the version they were accepted under (P12).
 pub struct Versions {
     store: Arc<dyn Store>,
+    /// The versions in force, by channel. They are never dropped: each message needs them.
+    in_force: RwLock<BTreeMap<Arc<str>, VersionId>>,
     compiled: RwLock<BTreeMap<VersionId, Arc<Channel>>>,
     names: RwLock<BTreeMap<DestinationId, Arc<str>>>,
     readings: Arc<Readings>,
@@ -52,6 +62,7 @@ impl Versions {
     pub fn new(store: Arc<dyn Store>, readings: Arc<Readings>) -> Self {
         Self {
             store,
+            in_force: RwLock::default(),
             compiled: RwLock::default(),
             names: RwLock::default(),
             readings,
@@ -59,13 +70,23 @@ impl Versions {
         }
     }
 
-    /// Makes a version known that is compiled already.
-    pub fn insert(&self, id: VersionId, channel: Arc<Channel>) {
+    /// Makes a version known that is compiled already and comes into force, in place of the channel's last.
+    pub fn put_in_force(&self, id: VersionId, channel: Arc<Channel>) {
+        let name = Arc::clone(&channel.name);
+        self.in_force.write().unwrap_or_else(PoisonError::into_inner).insert(name, id);
+        self.keep(id, channel);
+    }
+
+    fn keep(&self, id: VersionId, channel: Arc<Channel>) {
+        let in_force: BTreeSet<VersionId> = {
+            let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+            in_force.values().copied().collect()
+        };
         let mut compiled = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
         compiled.insert(id, channel);
-        while compiled.len() > VERSIONS_MAX {
-            compiled.pop_first();
-        }
+        make_room(&mut compiled, VERSIONS_MAX.saturating_add(in_force.len()), |known| {
+            *known == id || in_force.contains(known)
+        });
     }
 
     /// Makes a destination's name within its channel known.
@@ -86,7 +107,7 @@ impl Versions {
         let channel = compiled(&bundle)
             .ok_or_else(|| format!("channel version {id} does not compile in this release"))?;
         let channel = Arc::new(channel);
-        self.insert(id, Arc::clone(&channel));
+        self.keep(id, Arc::clone(&channel));
         Ok(channel)
     }
 
@@ -94,7 +115,7 @@ impl Versions {
     /// thread.
     fn record(&self, id: VersionId) -> Result<VersionRecord, String> {
         tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(self.store.version_record(id))
+            tokio::runtime::Handle::current().block_on(read_record(&*self.store, id))
         })
         .map_err(|error| format!("version {id} cannot be read: {error}"))
     }
@@ -112,9 +133,7 @@ impl Versions {
             Arc::new(settings.ok_or_else(|| format!("version {id} is no subscription's"))?);
         let mut all = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(id, Arc::clone(&settings));
-        while all.len() > VERSIONS_MAX {
-            all.pop_first();
-        }
+        make_room(&mut all, SETTINGS_MAX, |known| *known == id);
         Ok(settings)
     }
 
@@ -245,6 +264,32 @@ impl Render for Versions {
     }
 }
 
+/// Drops the lowest numbers that may be dropped.
+fn make_room<T>(
+    known: &mut BTreeMap<VersionId, T>,
+    most: usize,
+    stays: impl Fn(&VersionId) -> bool,
+) {
+    while known.len() > most {
+        let Some(oldest) = known.keys().find(|id| !stays(id)).copied() else { return };
+        known.remove(&oldest);
+    }
+}
+
+/// Reads a version; a fault that may pass is waited out for a while.
+async fn read_record(store: &dyn Store, id: VersionId) -> Result<VersionRecord, StoreError> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..READS_MAX {
+        match store.version_record(id).await {
+            Err(StoreError::Database(_) | StoreError::Overloaded { .. }) => {}
+            last => return last,
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2);
+    }
+    store.version_record(id).await
+}
+
 fn under(channel: &Channel, name: &str, input: &Input, message: &StoredMessage) -> Rendered {
     let context = Context {
         id: message.envelope.id,
@@ -278,4 +323,27 @@ fn compiled(bundle: &Bundle) -> Option<Channel> {
     let source = Arc::new(Source { name: "stored version".to_owned(), text });
     let (root, _) = parse(source);
     compile(&root?, bundle).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_force_stays_however_many_newer_versions_come() {
+        let in_force = VersionId(1);
+        let mut known = BTreeMap::from([(in_force, ())]);
+        for number in 2..100 {
+            let id = VersionId(number);
+            known.insert(id, ());
+            make_room(&mut known, 3, |known| *known == id || *known == in_force);
+            assert!(known.contains_key(&in_force) && known.contains_key(&id));
+            assert!(known.len() <= 3);
+        }
+        // An older one that is asked for again is there for the next message too.
+        let old = VersionId(7);
+        known.insert(old, ());
+        make_room(&mut known, 3, |known| *known == old || *known == in_force);
+        assert!(known.contains_key(&old));
+    }
 }
