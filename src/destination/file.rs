@@ -10,7 +10,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -118,6 +118,19 @@ pub struct FileDestination {
     pool: Pool,
 }
 
+/// Who writes under a name that may be replaced holds its place here, also when nobody waits for him any
+/// more: what a disk that stalled writes late must not take the place of newer content. Names share places
+/// by their hash. One for all destinations: after a reload, an old one's threads may still write.
+static PLACES: LazyLock<Vec<Arc<tokio::sync::Mutex<()>>>> =
+    LazyLock::new(|| (0..PLACES_COUNT).map(|_| Arc::default()).collect());
+const PLACES_COUNT: u64 = 256;
+
+fn place_of(target: &Path) -> Arc<tokio::sync::Mutex<()>> {
+    let hash = xxhash_rust::xxh3::xxh3_64(target.as_os_str().as_encoded_bytes());
+    let index = usize::try_from(hash % PLACES_COUNT).unwrap_or(0);
+    PLACES.get(index).map(Arc::clone).unwrap_or_default()
+}
+
 /// What a blocking thread needs.
 struct Writer {
     options: FileDestinationOptions,
@@ -161,7 +174,22 @@ impl Destination for FileDestination {
         };
         let in_flight = self.pool.begin(0, Instant::now());
         let (writer, body) = (Arc::clone(&self.writer), outbound.body.clone());
+        let mut held = None;
+        if options.if_exists == IfExists::Replace {
+            let place = place_of(&directory.join(&name)).lock_owned();
+            let Ok(place) = timeout(options.write_within, place).await else {
+                let text = "an earlier file of this name is still being written";
+                in_flight.failed(text, Instant::now());
+                return Outcome::Failed {
+                    answer: Answer::new("busy", text),
+                    scope: Scope::Endpoint,
+                    retry_after: None,
+                };
+            };
+            held = Some(place);
+        }
         let writing = tokio::task::spawn_blocking(move || {
+            let _held = held;
             writer.write(&directory, &name, &body).unwrap_or_else(Written::Error)
         });
         let written = match timeout(options.write_within, writing).await {

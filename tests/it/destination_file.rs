@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use medway::destination::file::{FileDestination, FileDestinationOptions, IfExists};
 use medway::destination::{Destination, DestinationName};
@@ -172,4 +173,34 @@ async fn a_reader_never_sees_half_a_file() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_is_replaced_while_an_earlier_write_of_the_name_has_not_ended() {
+    let directory = TempDir::new().unwrap();
+    let destination = destination(FileDestinationOptions {
+        if_exists: IfExists::Replace,
+        write_within: Duration::from_millis(50),
+        ..options(&directory)
+    });
+    // Whoever opens a pipe waits until somebody writes into it, as for a disk that stalls.
+    let (pipe, name) = (directory.path().join("pipe"), directory.path().join("M1.hl7"));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    fs::hard_link(&pipe, &name).unwrap();
+    check(&destination, &outbound("M1"), "uncertain", "timeout").await;
+    fs::remove_file(&name).unwrap();
+    let mut newer = outbound("M1");
+    newer.body = "newer content".into();
+    check(&destination, &newer, "failed", "busy").await;
+    assert!(!name.exists());
+    drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+    let outcome = loop {
+        match destination.send(&newer, &CancellationToken::new()).await {
+            Outcome::Failed { .. } => {}
+            other => break other,
+        }
+    };
+    assert_eq!(outcome.name(), "accepted");
+    assert_eq!(fs::read(&name).unwrap(), b"newer content");
 }
