@@ -137,6 +137,9 @@ impl Store for Nowhere {
     async fn count_log(&self, _: DestinationId, _: Seq) -> Answer<u64> {
         Err(StoreError::Closed)
     }
+    async fn notes(&self) -> Answer<Vec<(DestinationId, Box<[u8]>)>> {
+        Ok(Vec::new())
+    }
     async fn set_paused(&self, _: DestinationId, _: Option<Pause>) -> Answer<()> {
         Err(StoreError::Closed)
     }

@@ -139,6 +139,7 @@ fn jwt(fields: Fields<'_>, folder: &Path) -> JwtOptions {
         keys_tls: fields.text("keys_tls").map(Into::into),
         keys_for: fields.duration("keys_for", Duration::from_hours(1)),
         token_endpoint: fields.text("token_endpoint").map(Into::into),
+        withdrawn: fields.texts("withdrawn").into_iter().map(Into::into).collect(),
     }
 }
 

@@ -92,6 +92,8 @@ struct Inner {
     stop: CancellationToken,
     dispatch: Arc<Dispatch>,
     running: Mutex<BTreeMap<DestinationId, Arc<Shared>>>,
+    /// The end of the log when the process began: nothing after it was in work when the one before ended.
+    born: Seq,
     /// Acts on what is not in memory go one at a time.
     outside: tokio::sync::Mutex<()>,
 }
@@ -118,6 +120,7 @@ impl Deliveries {
         tracker.spawn(Arc::clone(&dispatch).run(store.committed(), stop.clone()));
         let running = Mutex::new(BTreeMap::new());
         let outside = tokio::sync::Mutex::new(());
+        let born = store.status().head;
         Self {
             inner: Arc::new(Inner {
                 store,
@@ -128,6 +131,7 @@ impl Deliveries {
                 stop,
                 dispatch,
                 running,
+                born,
                 outside,
             }),
         }
@@ -156,7 +160,7 @@ impl Deliveries {
         if self.running().contains_key(&id) {
             return Err(CommandError::Running(id));
         }
-        let restored = restore(store.as_ref(), id).await?;
+        let restored = Restored { head: self.inner.born, ..restore(store.as_ref(), id).await? };
         let pace = Pace::new(self.inner.clock.clone());
         let queue = Queue::new(id, options, restored, pace.now());
         let stop = self.inner.stop.child_token();

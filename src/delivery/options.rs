@@ -11,6 +11,8 @@ use crate::delivery::retry::RetryPolicy;
 pub struct DeliveryOptions {
     /// Sends at the same time, each of another lane.
     pub parallel: u32,
+    /// Deliveries of the strict lane that go out in one call.
+    pub together: usize,
     /// Deliveries kept in memory, waiting or being sent.
     pub window: usize,
     /// Bytes of messages kept in memory. One message always has room.
@@ -39,6 +41,7 @@ impl Default for DeliveryOptions {
     fn default() -> Self {
         Self {
             parallel: 16,
+            together: 1,
             window: 1024,
             window_bytes: 16 << 20,
             unrecorded_max: 8192,

@@ -14,4 +14,13 @@ pub trait Render: Send + Sync {
         version: VersionId,
         message: &StoredMessage,
     ) -> Rendered;
+
+    /// The same for several in one call, in the order of the log; called for destinations with `together`
+    /// alone.
+    fn render_together(
+        &self,
+        destination: DestinationId,
+        version: VersionId,
+        messages: &[&StoredMessage],
+    ) -> Rendered;
 }

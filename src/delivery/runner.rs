@@ -73,8 +73,9 @@ pub(super) struct Runner {
     stash: Option<Feed>,
     sends: FuturesUnordered<BoxFuture<'static, Ended>>,
     chores: FuturesUnordered<BoxFuture<'static, Chore>>,
-    /// Suspects whose `started` rows are not durable yet.
-    suspects: Vec<(u64, Claim)>,
+    /// Claims that wait for something of theirs to be durable: suspects for their `started` rows, bundles for
+    /// what they hold.
+    deferred: Vec<(u64, Claim)>,
     claims: Vec<Claim>,
     reading: bool,
     recording: bool,
@@ -101,7 +102,7 @@ impl Runner {
             stash: None,
             sends: FuturesUnordered::new(),
             chores: FuturesUnordered::new(),
-            suspects: Vec::new(),
+            deferred: Vec::new(),
             claims: Vec::new(),
             reading: false,
             recording: false,
@@ -209,6 +210,8 @@ impl Runner {
             for claim in claims.drain(..) {
                 if claim.suspect {
                     self.look_up(claim);
+                } else if let Some(mark) = claim.after {
+                    self.deferred.push((mark, claim));
                 } else {
                     self.send(&destination, &claim);
                 }
@@ -223,7 +226,14 @@ impl Runner {
             self.marker.begin(self.shared.id, claim.seq);
         }
         crash::point("delivery_render");
-        let render = || self.render.render(self.shared.id, claim.version, &claim.message);
+        let render = || match claim.more.is_empty() {
+            true => self.render.render(self.shared.id, claim.version, &claim.message),
+            false => {
+                let all = std::iter::once(&claim.message).chain(&claim.more);
+                let all: Vec<&StoredMessage> = all.map(|message| &**message).collect();
+                self.render.render_together(self.shared.id, claim.version, &all)
+            }
+        };
         let rendered = catch_unwind(AssertUnwindSafe(render));
         if claim.suspect {
             self.marker.end(self.shared.id, claim.seq);
@@ -409,8 +419,8 @@ impl Runner {
         self.shared.reached(mark);
         let destination = self.shared.destination();
         let (ready, waiting) =
-            std::mem::take(&mut self.suspects).into_iter().partition(|(at, _)| *at <= mark);
-        self.suspects = waiting;
+            std::mem::take(&mut self.deferred).into_iter().partition(|(at, _)| *at <= mark);
+        self.deferred = waiting;
         let ready: Vec<(u64, Claim)> = ready;
         for (_, claim) in ready {
             if self.deadline.is_some() {
@@ -482,7 +492,7 @@ impl Runner {
         let died = self.marker.died_over(self.shared.id, claim.seq);
         let suspicion = self.shared.queue().suspect(claim.seq, &attempts, died, now);
         match suspicion {
-            Suspicion::SendAfter(mark) => self.suspects.push((mark, claim)),
+            Suspicion::SendAfter(mark) => self.deferred.push((mark, claim)),
             Suspicion::Later => {}
             Suspicion::Held => {
                 warn!(destination = %self.shared.name, seq = %claim.seq, "held: the engine crashed twice while it was being rendered");
@@ -503,7 +513,7 @@ impl Runner {
         };
         self.deadline = Some(tokio::time::Instant::now() + drain);
         self.cut.cancel();
-        for (_, claim) in std::mem::take(&mut self.suspects) {
+        for (_, claim) in std::mem::take(&mut self.deferred) {
             self.conclude(claim.seq, Conclusion::Stopped);
         }
     }

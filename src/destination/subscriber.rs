@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use reqwest::{Method, Url};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ use crate::destination::webhook::egress::{EgressRules, Origin};
 use crate::destination::webhook::hidden;
 use crate::destination::webhook::sign::Signer;
 use crate::destination::{Destination, EndpointView};
-use crate::message::outcome::{Outbound, Outcome, Scope};
+use crate::message::outcome::{Answer, Outbound, Outcome, Scope};
 use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
 use crate::tls::{ClientTls, TlsProfile};
@@ -36,6 +36,12 @@ use crate::tls::{ClientTls, TlsProfile};
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Most bytes read of an answer: nothing in it matters.
 const ANSWER_BYTES_MAX: usize = 4096;
+/// Calls to one host and port at the same time, of all its subscriptions: they share as many connections.
+const CALLS_MAX: usize = 64;
+/// Hosts and ports whose calls are counted.
+const ORIGINS_MAX: usize = 1024;
+/// Attributes of what is sent: the resource types it tells of.
+pub const ABOUT: &str = "about";
 /// A longer wish of the receiver is cut to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
@@ -44,8 +50,19 @@ pub struct Switchboard {
     clients: Clients,
     rules: EgressRules,
     clock: Clock,
+    /// Places for calls, by host and port.
+    places: Mutex<Vec<(Origin, Arc<Semaphore>)>>,
     /// Something happened that the engine should look at.
     changed: Notify,
+}
+
+/// Whether a subscriber may still be told: asked before each call.
+pub trait Grant: Send + Sync {
+    /// Whether he may be told of resources of this type; `None`: whether anything may be sent to him.
+    ///
+    /// # Errors
+    /// Why not, in words for people.
+    fn may_hear_of(&self, kind: Option<&str>) -> Result<(), Box<str>>;
 }
 
 impl Switchboard {
@@ -67,10 +84,25 @@ impl Switchboard {
         let limits = ClientLimits {
             connect_within: CONNECT_WITHIN,
             idle_max: Duration::from_secs(30),
-            in_flight: 8,
+            in_flight: CALLS_MAX,
         };
         let clients = Clients::new(limits, rules.clone(), tls, Arc::new(SystemLookup))?;
-        Ok(Self { clients, rules, clock, changed: Notify::new() })
+        let places = Mutex::default();
+        Ok(Self { clients, rules, clock, places, changed: Notify::new() })
+    }
+
+    /// The places for calls to an origin.
+    fn places(&self, origin: &Origin) -> Arc<Semaphore> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = places.iter().find(|(known, _)| known == origin) {
+            return Arc::clone(known);
+        }
+        if places.len() >= ORIGINS_MAX {
+            places.retain(|(_, known)| Arc::strong_count(known) > 1);
+        }
+        let made = Arc::new(Semaphore::new(CALLS_MAX));
+        places.push((origin.clone(), Arc::clone(&made)));
+        made
     }
 
     /// Whether an endpoint may be reached, before its name is looked up.
@@ -90,7 +122,7 @@ impl Switchboard {
 }
 
 /// Whom to call, and how: as the Subscription says today.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Target {
     /// The endpoint.
     pub endpoint: Box<str>,
@@ -102,6 +134,8 @@ pub struct Target {
     pub secrets: Vec<Secret>,
     /// Whether older signature headers are sent too.
     pub aliases: Aliases,
+    /// Whether he may be told.
+    pub grant: Arc<dyn Grant>,
 }
 
 /// Older signature headers.
@@ -127,6 +161,7 @@ pub struct Health {
     /// The receiver said that it is gone for good (410).
     pub gone: AtomicBool,
     last_code: Mutex<Box<str>>,
+    withdrawn: Mutex<Option<Box<str>>>,
 }
 
 impl Health {
@@ -136,8 +171,19 @@ impl Health {
         self.last_code.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why nothing was sent to him: he may not be told any more.
+    #[must_use]
+    pub fn withdrawn(&self) -> Option<Box<str>> {
+        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn withdraw(&self, reason: Option<Box<str>>) {
+        *self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
     /// Everything is forgotten: the subscription begins anew.
     pub fn clear(&self) {
+        self.withdraw(None);
         self.failures.store(0, Ordering::Release);
         self.failing_since.store(0, Ordering::Release);
         self.gone.store(false, Ordering::Release);
@@ -214,6 +260,14 @@ impl Subscriber {
         &self.health
     }
 
+    /// Whether he may (still) be told what this call says.
+    fn granted(&self, outbound: &Outbound) -> Result<(), Box<str>> {
+        let grant = Arc::clone(&self.ready.load().target.grant);
+        grant.may_hear_of(None)?;
+        let kinds = outbound.attributes.iter().filter(|(name, _)| &**name == ABOUT);
+        kinds.into_iter().try_for_each(|(_, kind)| grant.may_hear_of(Some(kind)))
+    }
+
     async fn end(&self, outbound: &Outbound) -> Ending {
         let ready = self.ready.load_full();
         let refused = |text: &str| Ending::Unsendable { code: "egress", text: text.to_owned() };
@@ -235,6 +289,9 @@ impl Subscriber {
             Ok(origin) => origin,
             Err(error) => return refused(&error.to_string()),
         };
+        let places = self.board.places(&origin);
+        // It fails only when it is closed, which nobody does.
+        let Ok(_place) = places.acquire().await else { return refused("no place for the call") };
         let client = match self.board.clients.checked(&origin).await {
             Ok(client) => client,
             Err(ending) => return ending,
@@ -319,6 +376,12 @@ fn softened(outcome: Outcome) -> Outcome {
 #[async_trait]
 impl Destination for Subscriber {
     async fn send(&self, outbound: &Outbound, stop: &CancellationToken) -> Outcome {
+        if let Err(reason) = self.granted(outbound) {
+            self.health.withdraw(Some(reason.clone()));
+            self.board.changed.notify_one();
+            let answer = Answer::new("withdrawn", &reason);
+            return Outcome::Failed { answer, scope: Scope::Endpoint, retry_after: None };
+        }
         let began = self.board.clock.now();
         // Once begun it is waited for: a call whose answer nobody heard is made again.
         let outcome = match stop.is_cancelled() {

@@ -252,6 +252,7 @@ impl Engine {
             let usual = || format!("{scheme}://{}{}", options.listen, options.base);
             let base = options.public_url.as_deref().map_or_else(usual, str::to_owned);
             self.subscriptions.set_base(&channel.name, &base);
+            self.subscriptions.set_access(&channel.name, options.access.clone());
         }
     }
 

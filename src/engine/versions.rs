@@ -10,9 +10,10 @@ use crate::channel::compile::compile;
 use crate::channel::explain::Judged;
 use crate::channel::input::Input;
 use crate::delivery::render::Render;
+use crate::destination::subscriber::ABOUT;
 use crate::engine::readings::Readings;
 use crate::engine::subscriptions::{PREFIX, outbound};
-use crate::fhir::subscription::event;
+use crate::fhir::subscription::event::{self, Event};
 use crate::fhir::subscription::render::Settings;
 use crate::hl7::raw::ReadOptions;
 use crate::message::StoredMessage;
@@ -137,13 +138,13 @@ impl Versions {
         Ok(settings)
     }
 
-    /// What a subscriber is sent: the settings its event was accepted under decide, and its number.
+    /// What a subscriber is sent: the settings its events were accepted under decide, and their numbers.
     fn notification(
         &self,
         subscription: &str,
         destination: DestinationId,
         version: VersionId,
-        message: &StoredMessage,
+        messages: &[&StoredMessage],
     ) -> Rendered {
         let held = |cause, text: String| {
             Rendered::Hold(RenderProblem { cause, text, detail: String::new() })
@@ -152,19 +153,32 @@ impl Versions {
             Ok(settings) => settings,
             Err(text) => return held("version", text),
         };
-        let number = message.events.iter().find(|(own, _)| *own == destination);
-        let envelope = &message.envelope;
-        let event = number.and_then(|(_, number)| {
-            let control_id = envelope.control_id.expose();
-            let payload = message.payload.expose();
-            event::read(&envelope.event, control_id, envelope.received_at, payload, *number)
-        });
-        let Some(event) = event else {
+        let events = messages.iter().map(|message| event_of(message, destination));
+        let events: Option<Vec<Event>> = events.collect();
+        let (Some(first), Some(events)) = (messages.first(), events) else {
             return held("event", "the message is no event of this subscription".to_owned());
         };
-        let id = envelope.id.derive(&format!("{PREFIX}{subscription}"));
-        let call = settings.call(subscription, &event, uuid::Uuid::from_bytes(id.to_bytes()));
-        Rendered::Send(outbound(envelope.id, id.to_string().into(), call))
+        let id = first.envelope.id;
+        let named = format!("{PREFIX}{subscription}");
+        let (id, call) = match events.as_slice() {
+            [event] => {
+                let id = id.derive(&named);
+                (id, settings.call(subscription, event, uuid::Uuid::from_bytes(id.to_bytes())))
+            }
+            // Another bundle has another id: a receiver that knows the one takes the other all the same.
+            several => {
+                let last = several.last().map_or(0, |event| event.number);
+                let id = id.derive(&format!("{named}/{last}/{}", several.len()));
+                (
+                    id,
+                    settings.together(subscription, several, uuid::Uuid::from_bytes(id.to_bytes())),
+                )
+            }
+        };
+        let kinds: BTreeSet<&str> = events.iter().map(|event| &*event.focus.kind).collect();
+        let mut sent = outbound(first.envelope.id, id.to_string().into(), call);
+        sent.attributes.extend(kinds.into_iter().map(|kind| (ABOUT.into(), kind.into())));
+        Rendered::Send(sent)
     }
 
     /// What a destination is sent, under this version.
@@ -178,7 +192,7 @@ impl Versions {
         let name =
             self.names.read().unwrap_or_else(PoisonError::into_inner).get(&destination).cloned();
         if let Some(id) = name.as_deref().and_then(|name| name.strip_prefix(PREFIX)) {
-            return self.notification(id, destination, version, message);
+            return self.notification(id, destination, version, &[message]);
         }
         let (Some(name), Ok(channel)) = (name, self.get(version)) else {
             return Rendered::Hold(no_rules(version));
@@ -262,6 +276,30 @@ impl Render for Versions {
     ) -> Rendered {
         self.rendered(destination, version, message)
     }
+
+    fn render_together(
+        &self,
+        destination: DestinationId,
+        version: VersionId,
+        messages: &[&StoredMessage],
+    ) -> Rendered {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        let name = names.get(&destination).cloned();
+        drop(names);
+        match name.as_deref().and_then(|name| name.strip_prefix(PREFIX)) {
+            Some(id) => self.notification(id, destination, version, messages),
+            None => Rendered::Hold(no_rules(version)),
+        }
+    }
+}
+
+/// A stored message as an event of this subscription.
+fn event_of(message: &StoredMessage, destination: DestinationId) -> Option<Event> {
+    let (_, number) = message.events.iter().find(|(own, _)| *own == destination)?;
+    let envelope = &message.envelope;
+    let control_id = envelope.control_id.expose();
+    let payload = message.payload.expose();
+    event::read(&envelope.event, control_id, envelope.received_at, payload, *number)
 }
 
 /// Drops the lowest numbers that may be dropped.

@@ -178,6 +178,18 @@ pub enum Change {
         /// See above.
         frontier: Seq,
     },
+    /// These go out in one call: from the first to the last of this destination. Replaces what was said of
+    /// it before.
+    Bundle {
+        /// Whose.
+        destination: DestinationId,
+        /// The one that leads.
+        first: Seq,
+        /// The last of them.
+        last: Seq,
+    },
+    /// What the engine keeps about a destination; replaces what was kept.
+    Note(DestinationId, Box<[u8]>),
 }
 
 /// A channel version: everything needed to compile it again.
@@ -217,6 +229,8 @@ pub struct DestinationState {
     pub blocked: Vec<(Lane, u64)>,
     /// Set by an operator.
     pub paused: Option<Pause>,
+    /// The last bundle that was begun: see [`Change::Bundle`].
+    pub bundle: Option<(Seq, Seq)>,
 }
 
 /// An operator's stop of a destination.
@@ -473,6 +487,9 @@ pub trait Store: ResourceStore {
     /// Deliveries after `after` that the destination's plan entries ask for: for the backlog figure at
     /// start, which the runner then keeps itself. Reads the narrow part of the log.
     async fn count_log(&self, destination: DestinationId, after: Seq) -> Result<u64, StoreError>;
+
+    /// What the engine keeps about destinations: see [`Change::Note`].
+    async fn notes(&self) -> Result<Vec<(DestinationId, Box<[u8]>)>, StoreError>;
 
     /// Stops a destination, or lets it go on (`None`); survives a restart.
     async fn set_paused(&self, id: DestinationId, pause: Option<Pause>) -> Result<(), StoreError>;

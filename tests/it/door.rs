@@ -301,6 +301,10 @@ impl Store for MemoryStore {
         Err(StoreError::Missing)
     }
 
+    async fn notes(&self) -> Result<Vec<(DestinationId, Box<[u8]>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn set_paused(&self, _: DestinationId, _: Option<Pause>) -> Result<(), StoreError> {
         Err(StoreError::Missing)
     }

@@ -211,6 +211,12 @@ static JWT: MapShape = MapShape::new(
             "https://login.hospital.example/token",
             "Where clients get tokens, for .well-known/smart-configuration.",
         ),
+        Field::optional(
+            "withdrawn",
+            Shape::OneOrMany(&Shape::Text),
+            "[old-portal]",
+            "Clients (client_id, azp or sub) whose tokens are not taken any more, and whose subscriptions get nothing more.",
+        ),
     ],
 );
 

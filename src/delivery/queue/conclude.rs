@@ -32,7 +32,9 @@ impl Queue {
         }
         item.stage = Stage::Idle;
         let standing = item.standing;
-        if item.started {
+        let started = item.started;
+        let aboard = self.disembark(seq);
+        if started {
             self.suspects.ended();
         }
         self.flying = self.flying.saturating_sub(1);
@@ -44,7 +46,7 @@ impl Queue {
         match conclusion {
             Conclusion::Sent { outcome, began, duration, sent_hash } => {
                 let evidence = Evidence { began, duration, sent_hash };
-                self.sent(seq, probe, outcome, evidence, now);
+                self.sent(seq, probe, outcome, (evidence, &aboard), now);
             }
             other => {
                 if probe {
@@ -97,12 +99,24 @@ impl Queue {
         }
     }
 
-    fn sent(&mut self, seq: Seq, probe: bool, outcome: Outcome, evidence: Evidence, now: Now) {
+    fn sent(
+        &mut self,
+        seq: Seq,
+        probe: bool,
+        outcome: Outcome,
+        (evidence, aboard): (Evidence, &[Seq]),
+        now: Now,
+    ) {
         self.count_attempt(seq);
         let reaction = self.options.policy.reaction(&outcome);
         let answered_before = self.breaker.answers();
         self.tell_breaker(seq, probe, &outcome, now);
         if reaction == Reaction::Accept {
+            for follower in aboard {
+                self.count_attempt(*follower);
+                self.delivered += 1;
+                self.settle(*follower, outcome.clone(), evidence, now);
+            }
             self.delivered += 1;
             self.settle(seq, outcome, evidence, now);
             return;

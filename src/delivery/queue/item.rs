@@ -93,6 +93,10 @@ pub struct Claim {
     pub version: VersionId,
     /// The message.
     pub message: Arc<StoredMessage>,
+    /// Those behind it that go out in the same call.
+    pub more: Vec<Arc<StoredMessage>>,
+    /// It goes out when everything up to this mark is recorded.
+    pub after: Option<u64>,
     /// It may have been in work when the process last ended: see `Queue::suspect`.
     pub suspect: bool,
 }

@@ -10,8 +10,10 @@
 //!   is never asked for in the store; only bytes are read back.
 
 mod act;
+mod bundle;
 mod conclude;
 mod item;
+mod load;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ use crate::delivery::lanes::{Lanes, Standing};
 use crate::delivery::limit::Bucket;
 use crate::delivery::numbers::NumberMap;
 use crate::delivery::options::DeliveryOptions;
+use crate::delivery::queue::bundle::Company;
 use crate::delivery::queue::item::{Item, Row, Stage};
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, Seq};
@@ -80,6 +83,10 @@ pub struct Queue {
     /// Why messages cannot be read from the store.
     read_error: Option<Box<str>>,
     suspects: restore::Suspects,
+    /// The last bundle that was begun: its first and its last.
+    bundle: Option<(Seq, Seq)>,
+    /// Those that are being sent with its first.
+    aboard: Vec<Seq>,
 }
 
 /// Exception rows that are not final, by state.
@@ -229,11 +236,17 @@ impl Queue {
                 self.hold(seq, "changed_repeat", Answer::default(), now);
                 continue;
             }
+            let version = entry.version;
+            if self.awaits_company(seq) {
+                self.ready.push_front(seq);
+                return None;
+            }
             if let Err(at) = self.bucket.take(now.steady) {
                 self.ready.push_front(seq);
                 self.limited_until = Some(at);
                 return None;
             }
+            let Some(item) = self.items.get_mut(&seq) else { continue };
             item.stage = Stage::Flying;
             self.lanes.fly(seq, item.standing);
             self.flying += 1;
@@ -242,7 +255,8 @@ impl Queue {
                 self.probe = Some(seq);
             }
             let suspect = self.suspects.claimed(seq);
-            return Some(Claim { seq, version: entry.version, message, suspect });
+            let Company { more, after } = self.gather(seq, version);
+            return Some(Claim { seq, version, message, more, after, suspect });
         }
     }
 
@@ -386,49 +400,6 @@ impl Queue {
         self.recorded = self.handed_out;
         self.suspects.recorded();
         self.recorded
-    }
-
-    /// Those whose bytes are to be read from the store now.
-    pub fn wants_bodies(&mut self) -> Vec<Seq> {
-        let parallel = usize::try_from(self.options.parallel).unwrap_or(usize::MAX);
-        let room = parallel.saturating_mul(2).clamp(2, 256).saturating_sub(self.loaded);
-        if self.stopping || self.paused.is_some() {
-            return Vec::new();
-        }
-        let count = room.min(self.to_load.len());
-        self.loaded += count;
-        self.to_load.drain(..count).collect()
-    }
-
-    /// The bytes asked for by [`Self::wants_bodies`]; what is not among them is gone.
-    pub fn bodies(&mut self, asked: &[Seq], found: &[Arc<StoredMessage>], now: Now) {
-        for message in found {
-            if let Some(item) = self.items.get_mut(&message.seq)
-                && item.stage == Stage::Loading
-            {
-                item.body = Some(Arc::clone(message));
-                item.stage = Stage::Idle;
-            }
-        }
-        for seq in asked {
-            match self.items.get(seq) {
-                Some(item) if item.body.is_some() => self.consider(*seq),
-                Some(item) => {
-                    let gone = item.stage == Stage::Loading;
-                    self.loaded = self.loaded.saturating_sub(1);
-                    if gone {
-                        self.lost(*seq, now);
-                    }
-                }
-                None => self.loaded = self.loaded.saturating_sub(1),
-            }
-        }
-    }
-
-    /// The bytes could not be read now.
-    pub fn bodies_failed(&mut self, asked: Vec<Seq>) {
-        self.loaded = self.loaded.saturating_sub(asked.len());
-        self.to_load.extend(asked);
     }
 
     /// Nothing is begun any more.

@@ -36,7 +36,7 @@ pub struct Restored {
     pub rows: Vec<Exception>,
     /// How many dead letters there are.
     pub dead: u64,
-    /// The last place in the log.
+    /// The last place in the log when the process (or, after a crash of its task, the runner) began.
     pub head: Seq,
 }
 
@@ -156,6 +156,8 @@ impl Queue {
             last_error: None,
             store_error: None,
             read_error: None,
+            bundle: state.bundle,
+            aboard: Vec::new(),
             suspects: Suspects { left: options.parallel.max(1), to: head, ..Suspects::default() },
             options,
         };
@@ -256,6 +258,7 @@ impl Queue {
 
     /// A claim that is not sent after all.
     fn take_back(&mut self, seq: Seq, now: Now) {
+        self.disembark(seq);
         let Some(item) = self.items.get_mut(&seq) else { return };
         item.stage = Stage::Idle;
         let standing = item.standing;

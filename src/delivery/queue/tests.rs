@@ -65,7 +65,10 @@ impl Kept {
                     assert!(settled_to <= frontier);
                     self.cursor = (*settled_to, *frontier);
                 }
-                Change::Clear(..) | Change::Attempt(_) => {}
+                Change::Clear(..)
+                | Change::Attempt(_)
+                | Change::Bundle { .. }
+                | Change::Note(..) => {}
             }
         }
     }

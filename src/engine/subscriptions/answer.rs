@@ -8,16 +8,19 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::engine::subscriptions::vault::Vault;
-use crate::engine::subscriptions::{Live, Subscriptions};
+use crate::engine::subscriptions::{Live, Subscriptions, owner};
 use crate::fhir::outcome;
 use crate::fhir::subscription::event::{self, Event};
 use crate::fhir::subscription::notification::{About, Kind, bundle, status_set};
 use crate::fhir::subscription::read::coerced;
-use crate::fhir::subscription::{BACKPORT, Content, Issue, Status, header};
+use crate::fhir::subscription::topic::Topic;
+use crate::fhir::subscription::{BACKPORT, Content, Dialect, Issue, Status, Subscription, header};
 use crate::message::id::MessageId;
 use crate::message::resource::ResourceKey;
 use crate::message::secret::Secret;
 use crate::resources::fault::Fault;
+use crate::source::fhir::access::Principal;
+use crate::source::fhir::access::scope::Permission;
 use crate::source::fhir::answer::Answer;
 use crate::source::fhir::extension::{Call, Extension, Offered};
 use crate::store::StoreError;
@@ -66,13 +69,16 @@ impl Extension for Door {
     fn submit(
         &self,
         channel: &str,
+        who: &Principal,
         previous: Option<&Value>,
         resource: &mut Value,
     ) -> Result<(), Fault> {
         if resource.get("resourceType").is_none_or(|kind| kind != "Subscription") {
             return Ok(());
         }
-        self.0.submitted(channel, previous, resource).map_err(refused)
+        let wanted = self.0.submitted(channel, (previous, who), resource).map_err(refused)?;
+        // Whoever may not read what it tells of may not be told.
+        wanted.iter().try_for_each(|kind| who.may(kind, Permission::Read))
     }
 
     fn secret(&self, key: &ResourceKey, secret: &Secret) -> Result<(), Fault> {
@@ -114,14 +120,19 @@ fn failed(error: &StoreError) -> Fault {
 }
 
 impl Subscriptions {
-    /// A Subscription as it is stored: understood, its status coerced, its secrets sealed.
+    /// A Subscription as it is stored: understood, its status coerced, its secrets sealed, its writer known.
+    /// Answers the types that it tells of.
     fn submitted(
         &self,
         channel: &str,
-        previous: Option<&Value>,
+        (previous, who): (Option<&Value>, &Principal),
         resource: &mut Value,
-    ) -> Result<(), Vec<Issue>> {
+    ) -> Result<Vec<Box<str>>, Vec<Issue>> {
         let mut stored = coerced(resource, previous).map_err(|issue| vec![issue])?;
+        owner::mark(&mut stored, previous, who, &self.vault).map_err(|error| {
+            let text = format!("who wrote it cannot be kept: {error}");
+            vec![Issue::new("exception", "Subscription.extension", text)]
+        })?;
         let understood = self.understood(channel, &stored)?;
         let at = "Subscription.channel.endpoint";
         if understood.status != Status::Off {
@@ -150,7 +161,22 @@ impl Subscriptions {
             }
         }
         *resource = stored;
-        Ok(())
+        match understood.status {
+            Status::Off => Ok(Vec::new()),
+            _ => Ok(self.types_of(channel, &understood)),
+        }
+    }
+
+    /// The types that a subscription tells of.
+    fn types_of(&self, channel: &str, subscription: &Subscription) -> Vec<Box<str>> {
+        match &subscription.dialect {
+            Dialect::Search { kind, .. } => vec![kind.clone()],
+            Dialect::Topic { canonical, .. } => {
+                let topics = self.topics(channel);
+                let found = topics.iter().filter(|topic| topic.is(canonical));
+                found.flat_map(Topic::types).collect()
+            }
+        }
     }
 
     /// `$status` (backport OperationDefinition-backport-subscription-status).
@@ -260,6 +286,9 @@ impl Subscriptions {
         };
         let until = until.min(from.saturating_add(EVENTS_MAX - 1));
         let events = self.events(&live, from, until).await.map_err(|error| failed(&error))?;
+        for event in &events {
+            call.who.may(&event.focus.kind, Permission::Read)?;
+        }
         let about = About {
             base: &call.base,
             subscription: &live.id,

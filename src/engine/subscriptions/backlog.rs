@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tracing::warn;
 
 use crate::delivery::CommandError;
@@ -20,6 +21,8 @@ use crate::store::{
 
 /// Rows changed in one transaction.
 const PAGE: u32 = 500;
+/// Runners started at the same time: what each writes of its start shares one commit with the others.
+pub(super) const STARTS_MAX: usize = 64;
 /// A runner that had nothing to do for so long is stopped.
 const IDLE_MAX: Duration = Duration::from_mins(5);
 
@@ -52,6 +55,13 @@ impl Subscriptions {
         Ok(())
     }
 
+    /// Starts the runners of all of these that do not run.
+    pub(super) async fn start_all(&self, all: Vec<Arc<Live>>) -> Result<(), StoreError> {
+        let idle = all.into_iter().filter(|live| !live.running.load(Ordering::Acquire));
+        let starts = stream::iter(idle).map(|live| async move { self.start(&live).await });
+        starts.buffer_unordered(STARTS_MAX).try_collect().await
+    }
+
     /// Starts the runner where the first event stands that is not settled: what the log holds before was
     /// never for it, and is not read again.
     pub(super) async fn start(&self, live: &Arc<Live>) -> Result<(), StoreError> {
@@ -64,8 +74,8 @@ impl Subscriptions {
             channel: live.channel.to_string(),
             destination: format!("{PREFIX}{}", live.id),
         };
-        let ordering = live.subscription.ordering.unwrap_or(self.config.order);
-        let delivery = options::delivery(&self.config, ordering);
+        let delivery =
+            options::delivery(&self.config, live.ordering(self.config.order), live.together());
         let transport: Arc<dyn Destination> = live.subscriber.clone();
         match deliveries.start(live.destination, name, transport, delivery).await {
             Ok(()) | Err(CommandError::Running(_)) => {}

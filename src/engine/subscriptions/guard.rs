@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use tokio::sync::broadcast::Receiver;
@@ -16,8 +17,9 @@ use uuid::Uuid;
 
 use crate::destination::Destination;
 use crate::destination::subscriber::Subscriber;
+use crate::engine::subscriptions::backlog::STARTS_MAX;
 use crate::engine::subscriptions::index::Entry;
-use crate::engine::subscriptions::{Live, PREFIX, Subscriptions, locked, outbound};
+use crate::engine::subscriptions::{Live, PREFIX, Subscriptions, locked, outbound, owner};
 use crate::fhir::subscription::event::place;
 use crate::fhir::subscription::notification::{About, Kind};
 use crate::fhir::subscription::read;
@@ -41,6 +43,7 @@ impl Subscriptions {
     /// Takes in every Subscription of the store. Before the first message is let in: what is committed
     /// later is matched.
     pub(in crate::engine) async fn load(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.read_records().await?;
         let mut query =
             ResourceQuery { kind: "Subscription".into(), limit: PAGE, ..ResourceQuery::default() };
         loop {
@@ -96,24 +99,22 @@ impl Subscriptions {
                 locked(&self.to_look).insert(key.id);
             }
         }
-        for destination in destinations {
+        let heard = destinations.into_iter().filter_map(|destination| {
             let id = super::read_of(&self.by_destination).get(&destination).cloned();
-            if let Some(live) = id.and_then(|id| self.live(&id))
-                && live.status() == Status::Active
-            {
-                self.start(&live).await?;
-            }
-        }
+            id.and_then(|id| self.live(&id)).filter(|live| live.status() == Status::Active)
+        });
+        self.start_all(heard.collect()).await?;
         self.look_at_all().await
     }
 
     /// Commits were missed.
     async fn look_again(self: &Arc<Self>) -> Result<(), StoreError> {
         self.load().await?;
-        for live in self.all() {
-            self.start_if_waiting(&live).await?;
-        }
-        Ok(())
+        let active = |live: &Arc<Live>| live.status() == Status::Active;
+        let all: Vec<_> = self.all().into_iter().filter(active).collect();
+        let starts =
+            stream::iter(all).map(|live| async move { self.start_if_waiting(&live).await });
+        starts.buffer_unordered(STARTS_MAX).try_collect().await
     }
 
     async fn look_at_all(self: &Arc<Self>) -> Result<(), StoreError> {
@@ -162,11 +163,15 @@ impl Subscriptions {
         let base = self.base(&channel);
         let settings = Settings::of(&subscription, &base, self.config.style);
         let (destination, pinned) = self.numbered(&channel, &id, &settings).await?;
-        let target = self.target(&id, &subscription);
+        let owner = owner::of(&body, &self.vault);
+        let target = self.target(&id, &subscription, (&channel, owner.clone()));
         let kept = old.as_ref().map(|old| Arc::clone(&old.subscriber));
         let made = match kept {
             Some(subscriber) => subscriber.replace(target).map(|()| subscriber),
-            None => Subscriber::new(Arc::clone(&self.board), target).map(Arc::new),
+            None => Subscriber::new(Arc::clone(&self.board), target).map(|made| {
+                self.restore(destination, made.health());
+                Arc::new(made)
+            }),
         };
         let subscriber = match made {
             Ok(subscriber) => subscriber,
@@ -188,6 +193,7 @@ impl Subscriptions {
             version: stored.version,
             at: stored.at,
             subscriber,
+            owner,
             running: AtomicBool::new(running),
             dead: AtomicU64::new(dead),
             last_sign: AtomicI64::new(sign),
@@ -223,6 +229,7 @@ impl Subscriptions {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(live.destination, live.id.clone());
+        self.known.send_modify(|count| *count += 1);
     }
 
     /// From now on its events are numbered.
@@ -231,7 +238,7 @@ impl Subscriptions {
             (live.destination, live.pinned),
             &live.subscription,
             &self.topics(&live.channel),
-            self.config.order,
+            live.ordering(self.config.order),
             self.config.deletes,
         );
         self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(entry);
@@ -241,6 +248,7 @@ impl Subscriptions {
         let came_back = old.is_some_and(|old| old.status() == Status::Requested);
         if came_back {
             live.subscriber.health().clear();
+            self.keep(live).await;
             return self.hurry(live).await;
         }
         self.start_if_waiting(live).await
@@ -252,7 +260,9 @@ impl Subscriptions {
         let Some(old) = old else { return Ok(()) };
         self.index.write().unwrap_or_else(PoisonError::into_inner).remove(old.destination);
         self.live.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.known.send_modify(|count| *count += 1);
         self.stop(&old).await;
+        self.keep_nothing(&old).await;
         self.cancel_all(old.destination, "off").await.map(drop)
     }
 
@@ -360,7 +370,10 @@ impl Subscriptions {
         let stop = CancellationToken::new();
         match live.subscriber.send(&outbound, &stop).await {
             Outcome::Accepted(_) => Ok(()),
-            other => Err(other.answer().code.to_string()),
+            other => match live.subscriber.health().withdrawn() {
+                Some(reason) => Err(reason.into()),
+                None => Err(other.answer().code.to_string()),
+            },
         }
     }
 
@@ -368,7 +381,9 @@ impl Subscriptions {
     async fn judge_all(self: &Arc<Self>) -> Result<(), StoreError> {
         for live in self.all() {
             let health = live.subscriber.health();
-            if health.gone.load(Ordering::Acquire) || health.failures.load(Ordering::Acquire) > 0 {
+            let failed = health.failures.load(Ordering::Acquire) > 0;
+            self.keep(&live).await;
+            if failed || health.gone.load(Ordering::Acquire) || health.withdrawn().is_some() {
                 self.judge(&live).await?;
             }
         }
@@ -384,6 +399,12 @@ impl Subscriptions {
         }
         if live.status() != Status::Active {
             return Ok(());
+        }
+        if let Some(reason) = health.withdrawn() {
+            let text = format!(
+                "nothing is sent any more: {reason}; events wait: set the status to requested when it may be"
+            );
+            return self.set_status(live, Status::Error, Some(&text)).await;
         }
         let failures = health.failures.load(Ordering::Acquire);
         let attempts = u32::try_from(self.config.schedule.len()).unwrap_or(u32::MAX);

@@ -41,7 +41,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The entry of a subscription. `deletes`: whether a search subscription hears of deletes.
+    /// The entry of a subscription in this order. `deletes`: whether a search subscription hears of deletes.
     pub(super) fn new(
         (destination, version): (DestinationId, VersionId),
         subscription: &Subscription,
@@ -72,7 +72,6 @@ impl Entry {
                 })
                 .collect(),
         };
-        let ordering = subscription.ordering.unwrap_or(ordering);
         Self { destination, version, ordering, interests }
     }
 }

@@ -19,6 +19,8 @@ mod backlog;
 mod guard;
 mod index;
 mod options;
+mod owner;
+mod record;
 mod status;
 mod vault;
 pub mod view;
@@ -32,7 +34,7 @@ use bytes::Bytes;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -40,6 +42,8 @@ use crate::config::subscriptions::{SubscriptionsConfig, TopicConfig};
 use crate::delivery::Deliveries;
 use crate::destination::subscriber::{Aliases, Subscriber, Switchboard, Target};
 use crate::engine::subscriptions::index::Index;
+use crate::engine::subscriptions::owner::{Accesses, Owner};
+use crate::engine::subscriptions::record::Record;
 use crate::engine::subscriptions::vault::Vault;
 use crate::engine::versions::Versions;
 use crate::fhir::search::Reading;
@@ -48,13 +52,15 @@ use crate::fhir::search::request::{Limits, criteria};
 use crate::fhir::subscription::read::{self, Rules};
 use crate::fhir::subscription::render::{Call, Settings};
 use crate::fhir::subscription::topic::{self, Allowed, Conditions, Topic};
-use crate::fhir::subscription::{Issue, Status, Subscription};
+use crate::fhir::subscription::{Issue, Ordering, Status, Subscription};
 use crate::message::id::{DestinationId, MessageId, VersionId};
 use crate::message::kind::ContentType;
 use crate::message::outcome::Outbound;
 use crate::message::plan::PlanEntry;
 use crate::message::resource::{Criterion, IndexValue, Test};
 use crate::message::time::Timestamp;
+use crate::source::fhir::access::Principal;
+use crate::source::fhir::access::options::AccessOptions;
 use crate::source::resource::ResourceChange;
 use crate::store::{Store, StoreError};
 use crate::tls::ClientTls;
@@ -89,6 +95,8 @@ pub(super) struct Live {
     /// `meta.lastUpdated` of it.
     at: Timestamp,
     subscriber: Arc<Subscriber>,
+    /// Who wrote it.
+    owner: Option<Principal>,
     running: AtomicBool,
     /// Dead letters when the runner was started: more mean that one was given up since.
     dead: AtomicU64,
@@ -99,6 +107,20 @@ pub(super) struct Live {
 impl Live {
     const fn status(&self) -> Status {
         self.subscription.status
+    }
+
+    /// Most events of one call.
+    fn together(&self) -> usize {
+        if self.settings.takes_several() { self.subscription.together.max(1) } else { 1 }
+    }
+
+    /// Which of its events wait for each other. Those that go out together are in one order, whatever they
+    /// are about.
+    fn ordering(&self, usual: Ordering) -> Ordering {
+        match self.together() {
+            0 | 1 => self.subscription.ordering.unwrap_or(usual),
+            _ => Ordering::Strict,
+        }
     }
 }
 
@@ -124,9 +146,14 @@ pub struct Subscriptions {
     /// What clients call each FHIR channel.
     bases: RwLock<BTreeMap<Box<str>, Box<str>>>,
     topics: RwLock<BTreeMap<Box<str>, Arc<Vec<Topic>>>>,
+    accesses: Arc<Accesses>,
+    /// How calls went, as the store has it.
+    records: RwLock<BTreeMap<DestinationId, Record>>,
     /// Ids to look at.
     to_look: Mutex<BTreeSet<Box<str>>>,
     look: Notify,
+    /// Counts changes of what is known of subscriptions.
+    known: watch::Sender<u64>,
     /// One act at a time on all of them: acts are rare.
     acts: tokio::sync::Mutex<()>,
 }
@@ -167,8 +194,11 @@ impl Subscriptions {
             by_destination: RwLock::default(),
             bases: RwLock::default(),
             topics: RwLock::default(),
+            accesses: Arc::default(),
+            records: RwLock::default(),
             to_look: Mutex::default(),
             look: Notify::new(),
+            known: watch::Sender::new(0),
             acts: tokio::sync::Mutex::default(),
         };
         for topic in &made.config.topics {
@@ -197,6 +227,11 @@ impl Subscriptions {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(channel.into(), Arc::new(topics));
+    }
+
+    /// Who may use a FHIR channel from now on.
+    pub(super) fn set_access(&self, channel: &str, access: AccessOptions) {
+        self.accesses.set(channel, access);
     }
 
     fn base(&self, channel: &str) -> Box<str> {
@@ -263,8 +298,13 @@ impl Subscriptions {
         read::read(resource, &Rules { topics: &topics, compile: &compile, plain_http })
     }
 
-    /// Whom to call for a subscription, its secrets opened.
-    fn target(&self, id: &str, subscription: &Subscription) -> Target {
+    /// Whom to call for a subscription of a channel, its secrets opened.
+    fn target(
+        &self,
+        id: &str,
+        subscription: &Subscription,
+        (channel, owner): (&Arc<str>, Option<Principal>),
+    ) -> Target {
         let now = self.ground.clock.now();
         let headers = subscription.headers.iter().filter_map(|header| {
             Some((header.name.clone(), self.vault.opened(header.value.expose())?))
@@ -278,6 +318,11 @@ impl Subscriptions {
                 true => Aliases::With,
                 false => Aliases::Without,
             },
+            grant: Arc::new(Owner {
+                channel: Arc::clone(channel),
+                who: owner,
+                accesses: Arc::clone(&self.accesses),
+            }),
         }
     }
 
@@ -298,6 +343,12 @@ impl Subscriptions {
             change.previous.map(|resource| values_of(resource, &reading)).unwrap_or_default()
         };
         index.matching(change, &before)
+    }
+
+    /// Sees each change of a subscription, once it can be read.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.known.subscribe()
     }
 
     /// A Subscription was written: it is looked at soon.

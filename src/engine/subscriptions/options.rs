@@ -12,7 +12,11 @@ use crate::fhir::subscription::Ordering;
 /// How one subscriber's deliveries are made: a window that costs nothing while idle, the schedule of
 /// Standard Webhooks, and a breaker that opens at the first call nobody takes, so that the schedule is the
 /// endpoint's.
-pub(super) fn delivery(config: &SubscriptionsConfig, ordering: Ordering) -> DeliveryOptions {
+pub(super) fn delivery(
+    config: &SubscriptionsConfig,
+    ordering: Ordering,
+    together: usize,
+) -> DeliveryOptions {
     let mut policy = AckPolicy::standard();
     for (code, reaction) in
         [("410", Reaction::DeadLetter), ("rejected", Reaction::Retry), ("other", Reaction::Retry)]
@@ -23,6 +27,7 @@ pub(super) fn delivery(config: &SubscriptionsConfig, ordering: Ordering) -> Deli
     let attempts = u32::try_from(config.schedule.len()).unwrap_or(u32::MAX).saturating_add(1);
     DeliveryOptions {
         parallel: if ordering == Ordering::Strict { 1 } else { 4 },
+        together,
         window: 128,
         window_bytes: 4 << 20,
         unrecorded_max: 1024,

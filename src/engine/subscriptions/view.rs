@@ -126,7 +126,8 @@ impl Subscriptions {
         };
         let public = public_half(&secret).map_err(ActFault::Secret)?;
         self.vault.rotate(id, &secret, overlap, self.ground.clock.now()).map_err(wrong)?;
-        let target = self.target(id, &live.subscription);
+        let owner = (&live.channel, live.owner.clone());
+        let target = self.target(id, &live.subscription, owner);
         live.subscriber.replace(target).map_err(ActFault::Secret)?;
         info!(subscription = %id, "its secret was changed");
         Ok(json!({

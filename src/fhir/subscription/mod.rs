@@ -15,7 +15,6 @@
 pub mod event;
 pub mod filter;
 pub mod header;
-pub mod mask;
 pub mod notification;
 pub mod read;
 pub mod render;
@@ -33,6 +32,8 @@ pub const BACKPORT: &str = "http://hl7.org/fhir/uv/subscriptions-backport/Struct
 pub const ORDERING: &str = "urn:medway:fhir:subscription-ordering";
 /// Our extension on a Subscription: the style of a search subscription's calls.
 pub const STYLE: &str = "urn:medway:fhir:subscription-style";
+/// Our extension on a Subscription: who wrote it, sealed.
+pub const OWNER: &str = "urn:medway:fhir:subscription-owner";
 
 /// Why a Subscription is refused. Texts name elements and what is supported, never values of people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,6 +228,8 @@ pub struct Subscription {
     pub style: Option<Style>,
     /// Its own order.
     pub ordering: Option<Ordering>,
+    /// Most events in one notification (`backport-max-count`); 1 without a wish.
+    pub together: usize,
 }
 
 impl Subscription {

@@ -19,6 +19,8 @@ const ITEMS_MAX: usize = 50;
 const TIMEOUT_MAX: u64 = 30;
 /// Longest period between two heartbeats.
 const HEARTBEAT_MAX: u64 = 30 * 86_400;
+/// Most events in one notification.
+const TOGETHER_MAX: u64 = 100;
 
 /// Makes a criterion of a type, a parameter with its modifier, and a value; or says why not.
 pub type Compile<'a> = dyn Fn(&str, &str, &str) -> Result<Criterion, String> + 'a;
@@ -103,8 +105,10 @@ impl Reading<'_> {
         let endpoint = self.endpoint(payload.is_some() && content == Some(Content::FullResource));
         let headers = self.headers();
         let end = self.end();
-        let heartbeat = self.seconds("backport-heartbeat-period", HEARTBEAT_MAX);
-        let timeout = self.seconds("backport-timeout", TIMEOUT_MAX);
+        let seconds = |number: Option<u64>| number.map(Duration::from_secs);
+        let heartbeat = seconds(self.number("backport-heartbeat-period", "seconds", HEARTBEAT_MAX));
+        let timeout = seconds(self.number("backport-timeout", "seconds", TIMEOUT_MAX));
+        let together = self.number("backport-max-count", "events", TOGETHER_MAX);
         let style = self.own_choice(STYLE, Style::from_name);
         let ordering = self.own_choice(ORDERING, Ordering::from_name);
         Some(Subscription {
@@ -119,6 +123,7 @@ impl Reading<'_> {
             timeout,
             style,
             ordering,
+            together: together.and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
         })
     }
 
@@ -340,7 +345,8 @@ impl Reading<'_> {
         moment.ok().map(|moment| Timestamp(moment.as_microsecond()))
     }
 
-    fn seconds(&mut self, name: &str, max: u64) -> Option<Duration> {
+    /// A whole number of the backport's extensions of the channel.
+    fn number(&mut self, name: &str, of: &str, max: u64) -> Option<u64> {
         let extension = extensions(self.resource.get("channel"), name).next()?;
         let number = ["valueUnsignedInt", "valuePositiveInt", "valueInteger"]
             .iter()
@@ -348,9 +354,9 @@ impl Reading<'_> {
         match number {
             // The specification has 0 for "none".
             Some(0) => None,
-            Some(seconds) if seconds <= max => Some(Duration::from_secs(seconds)),
+            Some(number) if number <= max => Some(number),
             _ => {
-                let text = format!("`{name}` is a number of seconds, at most {max}");
+                let text = format!("`{name}` is a number of {of}, at most {max}");
                 self.issue("value", "Subscription.channel.extension", text);
                 None
             }

@@ -1,4 +1,4 @@
-//! What a subscriber is sent for one event: method, path below the endpoint, body. Pinned: the settings an
+//! What a subscriber is sent for an event, or for several in one Bundle: method, path below the endpoint, body. Pinned: the settings an
 //! event was accepted under decide, so that a repeat carries the same bytes whatever changed since.
 
 use serde_json::{Value, json};
@@ -82,17 +82,42 @@ impl Settings {
         })
     }
 
+    /// Whether one call may hold several events: a notification Bundle alone has room for them.
+    #[must_use]
+    pub const fn takes_several(&self) -> bool {
+        matches!(self.style, Style::Bundle)
+    }
+
+    /// What is sent for several events, in their order: one notification.
+    #[must_use]
+    pub fn together(&self, subscription: &str, events: &[Event], id: Uuid) -> Call {
+        let last = events.last();
+        let about = About {
+            base: &self.base,
+            subscription,
+            topic: self.topic.as_deref(),
+            // An event is only ever sent by an active subscription; the same in each repeat.
+            status: Status::Active,
+            kind: Kind::Event,
+            events: last.map_or(0, |event| event.number),
+            error: None,
+        };
+        let at = last.map_or(Timestamp(0), |event| event.at);
+        self.post("", &notification::bundle(&about, self.content, events, id, at))
+    }
+
     /// What is sent for an event. `id` belongs to event and subscription for ever.
     #[must_use]
     pub fn call(&self, subscription: &str, event: &Event, id: Uuid) -> Call {
+        let bundled = || self.together(subscription, std::slice::from_ref(event), id);
         match self.style {
-            Style::Bundle => self.bundled(subscription, event, id),
+            Style::Bundle => bundled(),
             Style::PutResource => self.put(event),
             Style::Post if self.payload.is_none() => self.signal(),
             Style::Post => match &event.resource {
                 Some(resource) => self.post("", resource),
                 // A delete, or a body that retention took: the receiver learns what it was about.
-                None => self.bundled(subscription, event, id),
+                None => bundled(),
             },
         }
     }
@@ -102,25 +127,6 @@ impl Settings {
     pub fn sign(&self, about: &About<'_>, id: Uuid, at: Timestamp) -> Call {
         let bundle = notification::bundle(about, Content::Empty, &[], id, at);
         self.post("", &bundle)
-    }
-
-    fn bundled(&self, subscription: &str, event: &Event, id: Uuid) -> Call {
-        let about = About {
-            base: &self.base,
-            subscription,
-            topic: self.topic.as_deref(),
-            // An event is only ever sent by an active subscription; the same in each repeat.
-            status: Status::Active,
-            kind: Kind::Event,
-            events: event.number,
-            error: None,
-        };
-        let content = match (self.content, &event.resource) {
-            (Content::FullResource, None) => Content::IdOnly,
-            (content, _) => content,
-        };
-        let events = std::slice::from_ref(event);
-        self.post("", &notification::bundle(&about, content, events, id, event.at))
     }
 
     /// FHIR R4 subscription.html#2.46.7.1: without a payload the receiver is only told to look.

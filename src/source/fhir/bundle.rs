@@ -113,7 +113,9 @@ impl Desk {
             let mut guards = Vec::new();
             let now = ask.at.max(self.parts.clock.now());
             let reading = ask.reading(now);
-            let steps = plan(&self.planner(now, &reading), acts.clone(), &mut guards).await?;
+            let submission = self.submission(ask);
+            let planner = self.planner(now, &reading, &submission);
+            let steps = plan(&planner, acts.clone(), &mut guards).await?;
             let mut messages = vec![self.carrier(ask, bytes.clone(), "Bundle^transaction")];
             for (_, step) in &steps {
                 if let Step::Write(change) = step {

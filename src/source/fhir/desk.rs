@@ -229,7 +229,7 @@ impl Desk {
             query: ask.query.clone(),
             body,
             base: (&*ask.caller.base).into(),
-            who: ask.caller.principal.name.clone(),
+            who: Arc::clone(&ask.caller.principal),
         };
         let unknown =
             || Fault::new(404, "not-supported", "operation", "there is no such operation");
@@ -265,15 +265,32 @@ impl Desk {
         })
     }
 
-    /// A planner of writes at this moment.
-    pub(super) fn planner<'a>(&'a self, now: Timestamp, reading: &'a Reading) -> Planner<'a> {
-        Planner { store: &*self.parts.store, rules: &self.rules, now, reading, submit: self }
+    /// A planner of somebody's writes at this moment.
+    pub(super) fn planner<'a>(
+        &'a self,
+        now: Timestamp,
+        reading: &'a Reading,
+        submit: &'a Submission<'_>,
+    ) -> Planner<'a> {
+        Planner { store: &*self.parts.store, rules: &self.rules, now, reading, submit }
+    }
+
+    /// How this caller's resources are looked at.
+    pub(super) fn submission<'a>(&'a self, ask: &'a Ask) -> Submission<'a> {
+        Submission { desk: self, who: &ask.caller.principal }
     }
 }
 
-impl Submit for Desk {
+/// Somebody's resources on their way in.
+pub(super) struct Submission<'a> {
+    desk: &'a Desk,
+    who: &'a Principal,
+}
+
+impl Submit for Submission<'_> {
     fn submit(&self, previous: Option<&Value>, resource: &mut Value) -> Result<(), Fault> {
-        self.parts.extension.submit(&self.channel, previous, resource)
+        let Desk { parts, channel, .. } = self.desk;
+        parts.extension.submit(channel, self.who, previous, resource)
     }
 }
 

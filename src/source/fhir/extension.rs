@@ -1,11 +1,14 @@
 //! What the engine adds to an endpoint: operations of its own, and a say in what is written.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::message::resource::ResourceKey;
 use crate::message::secret::Secret;
 use crate::resources::fault::Fault;
+use crate::source::fhir::access::Principal;
 use crate::source::fhir::answer::Answer;
 
 /// A call of an operation that the endpoint does not know itself.
@@ -25,8 +28,8 @@ pub struct Call {
     pub body: Value,
     /// What clients call the endpoint, without a slash at the end.
     pub base: Box<str>,
-    /// Who asks, as the audit trail names them.
-    pub who: Box<str>,
+    /// Who asks.
+    pub who: Arc<Principal>,
 }
 
 /// An operation for the CapabilityStatement.
@@ -50,13 +53,14 @@ pub trait Extension: Send + Sync {
     fn describe(&self, channel: &str, statement: &mut Value);
 
     /// A look at a resource before it is validated and written: it may be completed (a Subscription's
-    /// status) or refused. `previous` is the resource before, when there is one.
+    /// status, and who wrote it) or refused. `previous` is the resource before, when there is one.
     ///
     /// # Errors
     /// When the resource cannot be taken.
     fn submit(
         &self,
         channel: &str,
+        who: &Principal,
         previous: Option<&Value>,
         resource: &mut Value,
     ) -> Result<(), Fault>;
@@ -86,7 +90,13 @@ impl Extension for NoExtension {
 
     fn describe(&self, _: &str, _: &mut Value) {}
 
-    fn submit(&self, _: &str, _: Option<&Value>, _: &mut Value) -> Result<(), Fault> {
+    fn submit(
+        &self,
+        _: &str,
+        _: &Principal,
+        _: Option<&Value>,
+        _: &mut Value,
+    ) -> Result<(), Fault> {
         Ok(())
     }
 

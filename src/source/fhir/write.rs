@@ -36,7 +36,8 @@ impl Desk {
             let mut guards = Vec::new();
             let now = ask.at.max(self.parts.clock.now());
             let reading = ask.reading(now);
-            let planner = self.planner(now, &reading);
+            let submission = self.submission(ask);
+            let planner = self.planner(now, &reading, &submission);
             let step = planner.plan(kind, act.clone(), &mut guards).await?;
             let Step::Write(change) = step else { return Ok(answer(ask, &step)) };
             // Before anybody can read of the subscription, and so before it is greeted.

@@ -353,6 +353,10 @@ impl Store for SqliteStore {
         read::count_log(&self.pool, destination, after).await
     }
 
+    async fn notes(&self) -> Result<Vec<(DestinationId, Box<[u8]>)>, StoreError> {
+        read::notes(&self.pool).await
+    }
+
     async fn set_paused(&self, id: DestinationId, pause: Option<Pause>) -> Result<(), StoreError> {
         self.ask(MESSAGE_BYTES, |reply| Work::Pause(id, pause, reply)).await
     }

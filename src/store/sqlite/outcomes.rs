@@ -76,6 +76,14 @@ impl Positions {
                 }
                 Change::Clear(destination, seq) => self.remove(conn, *destination, *seq)?,
                 Change::Attempt(attempt) => insert_attempt(conn, attempt)?,
+                Change::Bundle { destination, first, last } => {
+                    let mut upsert = conn.prepare_cached(queries::UPSERT_BUNDLE)?;
+                    upsert.execute(params![destination.0, first.0, last.0])?;
+                }
+                Change::Note(destination, body) => {
+                    let mut upsert = conn.prepare_cached(queries::UPSERT_NOTE)?;
+                    upsert.execute(params![destination.0, body])?;
+                }
                 Change::Cursor { destination, settled_to, frontier } => {
                     let position = self.position(*destination);
                     position.settled_to = *settled_to;

@@ -62,6 +62,17 @@ pub(super) const UPSERT_PAUSE: &str =
 /// Primary key.
 pub(super) const DELETE_PAUSE: &str = "DELETE FROM pause WHERE destination = ?1";
 
+/// Primary key.
+pub(super) const BUNDLE: &str = "SELECT seq_first, seq_last FROM bundle WHERE destination = ?1";
+/// Primary key.
+pub(super) const UPSERT_BUNDLE: &str =
+    "INSERT OR REPLACE INTO bundle (destination, seq_first, seq_last) VALUES (?1, ?2, ?3)";
+/// Primary key.
+pub(super) const NOTES: &str = "SELECT destination, body FROM note ORDER BY destination";
+/// Primary key.
+pub(super) const UPSERT_NOTE: &str =
+    "INSERT OR REPLACE INTO note (destination, body) VALUES (?1, ?2)";
+
 // The log.
 
 /// Primary key.
@@ -317,6 +328,7 @@ mod tests {
         ("KEY_NAMES", "SCAN key_name"),
         ("PLANS", "SCAN p"),
         ("DESTINATIONS", "SCAN destination"),
+        ("NOTES", "SCAN note"),
         ("CURSORS", "SCAN cursor"),
         ("HAS_EXCEPTIONS", "SCAN d"),
         ("EXCEPTIONS_BETWEEN", "SCAN d"),

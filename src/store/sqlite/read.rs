@@ -34,6 +34,12 @@ pub(super) async fn destinations(
     Ok(rows.into_iter().map(|(no, channel, name)| (DestinationId(no), channel, name)).collect())
 }
 
+/// What the engine keeps about destinations.
+pub(super) async fn notes(pool: &SqlitePool) -> Result<Vec<(DestinationId, Box<[u8]>)>> {
+    let rows: Vec<(u32, Vec<u8>)> = sqlx::query_as(queries::NOTES).fetch_all(pool).await?;
+    Ok(rows.into_iter().map(|(no, body)| (DestinationId(no), body.into())).collect())
+}
+
 /// A channel version.
 pub(super) async fn version(pool: &SqlitePool, id: VersionId) -> Result<VersionRecord> {
     let row: Option<(String, Box<str>, Vec<u8>, i64)> =
@@ -102,7 +108,10 @@ pub(super) async fn destination_state(
         sqlx::query_as(queries::BLOCKED).bind(id.0).fetch_all(&mut *snapshot).await?;
     let paused: Option<(String, String, i64)> =
         sqlx::query_as(queries::PAUSE).bind(id.0).fetch_optional(&mut *snapshot).await?;
+    let bundle: Option<(i64, i64)> =
+        sqlx::query_as(queries::BUNDLE).bind(id.0).fetch_optional(&mut *snapshot).await?;
     Ok(DestinationState {
+        bundle: bundle.map(|(first, last)| (Seq(first), Seq(last))),
         settled_to: Seq(settled_to),
         settled_above,
         excepted_above: excepted.into_iter().map(|(seq,)| Seq(seq)).collect(),

@@ -210,6 +210,19 @@ impl Render for Plain {
             attributes: Vec::new(),
         })
     }
+
+    fn render_together(
+        &self,
+        to: DestinationId,
+        version: VersionId,
+        messages: &[&StoredMessage],
+    ) -> Rendered {
+        let first = self.render(to, version, messages[0]);
+        let Rendered::Send(mut outbound) = first else { return first };
+        let bodies: Vec<&[u8]> = messages.iter().map(|one| &**one.payload.expose()).collect();
+        outbound.body = bodies.join(&b'+').into();
+        Rendered::Send(outbound)
+    }
 }
 
 /// A folder with a store, opened as often as one likes.

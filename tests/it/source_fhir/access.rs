@@ -127,6 +127,7 @@ fn login(keys: PathBuf) -> Known {
         keys_tls: None,
         keys_for: Duration::from_secs(60),
         token_endpoint: Some("https://login.example/token".into()),
+        withdrawn: Vec::new(),
     };
     Known { jwt: Some(jwt), ..Known::default() }
 }

@@ -110,6 +110,7 @@ async fn server(login: &Login, tls: Option<ClientTls>, clock: &Clock) -> Server 
         keys_tls: None,
         keys_for: Duration::from_hours(1),
         token_endpoint: None,
+        withdrawn: Vec::new(),
     };
     let known = Known { jwt: Some(jwt), ..Known::default() };
     let options = FhirSourceOptions {

@@ -1,10 +1,14 @@
 //! FHIR subscriptions through the whole engine: a client writes, scripted receivers are called.
 
 mod events;
+mod many;
+mod owner;
 mod status;
+mod together;
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -80,6 +84,7 @@ pub(super) struct Hook {
     pub(super) port: u16,
     calls: Arc<watch::Sender<Vec<Called>>>,
     script: Arc<Mutex<VecDeque<Says>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Hook {
@@ -89,8 +94,11 @@ impl Hook {
         let calls = Arc::new(watch::Sender::new(Vec::new()));
         let script = Arc::new(Mutex::new(script.iter().cloned().collect::<VecDeque<_>>()));
         let (kept, said) = (Arc::clone(&calls), Arc::clone(&script));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
         tokio_util::task::TaskTracker::new().spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 tokio_util::task::TaskTracker::new().spawn(serve(
                     stream,
                     Arc::clone(&kept),
@@ -98,11 +106,16 @@ impl Hook {
                 ));
             }
         });
-        Self { port, calls, script }
+        Self { port, calls, script, connections }
     }
 
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/hook", self.port)
+    }
+
+    /// How many connections were opened.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub(super) fn say(&self, script: &[Says]) {
@@ -178,11 +191,18 @@ pub(super) struct Site {
     pub(super) engine: Arc<Engine>,
     base: String,
     client: reqwest::Client,
+    /// The bearer token of requests.
+    token: Option<&'static str>,
     folder: Option<tempfile::TempDir>,
 }
 
 impl Site {
     pub(super) async fn new(subscriptions: &str) -> Self {
+        Self::guarded(subscriptions, "none").await
+    }
+
+    /// One whose endpoint asks who comes.
+    pub(super) async fn guarded(subscriptions: &str, access: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = format!(
             "data: data\nchannels: channels\nsubscriptions: {{allow: [127.0.0.0/8], plain_http: true, {subscriptions}}}\n"
@@ -190,9 +210,27 @@ impl Site {
         std::fs::write(folder.path().join("engine.yaml"), engine).unwrap();
         std::fs::create_dir(folder.path().join("channels")).unwrap();
         std::fs::create_dir(folder.path().join("data")).unwrap();
-        let channel = "channel: gateway\norder_by: none\nfrom:\n  fhir: {listen: \"127.0.0.1:0\", access: none}\nto:\n  nowhere: {when: $.resourceType is Basic, channel: {topic: nothing}}\n";
-        std::fs::write(folder.path().join("channels/gateway.yaml"), channel).unwrap();
+        std::fs::create_dir(folder.path().join("secrets")).unwrap();
+        for name in ["emr", "lab"] {
+            let file = folder.path().join(format!("secrets/{name}"));
+            std::fs::write(&file, format!("token-of-{name}")).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&file, mode).unwrap();
+        }
+        lets_in(folder.path(), access);
         Self::start(folder).await
+    }
+
+    /// Stops the engine and starts it again with other access.
+    pub(super) async fn again_with(self, access: &str) -> Self {
+        lets_in(self.folder.as_ref().unwrap().path(), access);
+        self.again().await
+    }
+
+    /// The same site, asked with this token.
+    pub(super) const fn with_token(mut self, token: &'static str) -> Self {
+        self.token = Some(token);
+        self
     }
 
     async fn start(folder: tempfile::TempDir) -> Self {
@@ -208,7 +246,7 @@ impl Site {
         let sources = engine.sources("gateway");
         let base = format!("http://{}/fhir", sources[0]["listens"].as_str().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { engine, base, client, folder: Some(folder) }
+        Self { engine, base, client, token: None, folder: Some(folder) }
     }
 
     /// Stops the engine and starts it again on the same data.
@@ -221,6 +259,9 @@ impl Site {
 
     pub(super) async fn ask(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
         let mut request = self.client.request(method, format!("{}/{path}", self.base));
+        if let Some(token) = self.token {
+            request = request.bearer_auth(token);
+        }
         if !body.is_null() {
             request =
                 request.header("content-type", "application/fhir+json").body(body.to_string());
@@ -253,13 +294,14 @@ impl Site {
 
     /// Waits until a Subscription has this status.
     pub(super) async fn status(&self, id: &str, status: &str) -> Value {
+        let mut changes = self.engine.subscriptions().changes();
         let waiting = async {
             loop {
                 let found = self.get(&format!("Subscription/{id}")).await;
                 if found["status"] == status {
                     return found;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                changes.changed().await.unwrap();
             }
         };
         match tokio::time::timeout(PATIENCE, waiting).await {
@@ -267,6 +309,14 @@ impl Site {
             Err(_) => panic!("never {status}: {}", self.get(&format!("Subscription/{id}")).await),
         }
     }
+}
+
+/// Writes the channel of a site.
+fn lets_in(folder: &Path, access: &str) {
+    let channel = format!(
+        "channel: gateway\norder_by: none\nfrom:\n  fhir: {{listen: \"127.0.0.1:0\", access: {access}}}\nto:\n  nowhere: {{when: $.resourceType is Basic, channel: {{topic: nothing}}}}\n"
+    );
+    std::fs::write(folder.join("channels/gateway.yaml"), channel).unwrap();
 }
 
 /// A topic subscription.

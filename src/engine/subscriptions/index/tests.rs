@@ -35,6 +35,7 @@ fn subscription(dialect: Dialect) -> Subscription {
         timeout: None,
         style: None,
         ordering: None,
+        together: 1,
     }
 }
 

@@ -94,6 +94,9 @@ impl JwtJudge {
             return Err(JwtFault::Expired);
         }
         let name = text("client_id").or_else(|| text("azp")).or_else(|| text("sub"));
+        if name.is_some_and(|client| self.options.is_withdrawn(client)) {
+            return Err(JwtFault::Invalid);
+        }
         let scopes = match claims.get("scope").or_else(|| claims.get("scp")) {
             Some(Value::String(scopes)) => Scopes::read(scopes),
             Some(Value::Array(scopes)) => {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::source::fhir::access::Principal;
 use crate::source::fhir::access::scope::Scopes;
 
 /// Who may do what.
@@ -14,7 +15,33 @@ pub enum AccessOptions {
     Known(Box<Known>),
 }
 
+/// What somebody may do whom nobody asked.
+static ALL: Scopes = Scopes::All;
+
 impl AccessOptions {
+    /// What somebody who was known before may do today.
+    ///
+    /// # Errors
+    /// Why he is not known any more.
+    pub fn scopes_of<'a>(&'a self, who: &'a Principal) -> Result<&'a Scopes, &'static str> {
+        let Self::Known(known) = self else { return Ok(&ALL) };
+        let holder = |list: &'a [SecretHolder]| {
+            list.iter().find(|holder| holder.name == who.name).map(|holder| &holder.scopes)
+        };
+        let named = |holder: &&CertificateHolder| holder.name == who.name;
+        let found = match who.means {
+            "token" => holder(&known.tokens),
+            "basic" => holder(&known.basic),
+            "certificate" => known.certificates.iter().find(named).map(|holder| &holder.scopes),
+            // What an authorization server says of a client stands in his tokens, each time anew.
+            "jwt" => {
+                known.jwt.as_ref().filter(|jwt| !jwt.is_withdrawn(&who.name)).map(|_| &who.scopes)
+            }
+            _ => None,
+        };
+        found.ok_or("whoever wrote it is not let in any more")
+    }
+
     /// The TLS profile that fetches an authorization server's keys.
     #[must_use]
     pub fn keys_tls(&self) -> Option<&str> {
@@ -53,6 +80,16 @@ pub struct JwtOptions {
     pub keys_for: Duration,
     /// What clients are told in `.well-known/smart-configuration`: where tokens are to be had.
     pub token_endpoint: Option<Box<str>>,
+    /// Clients whose tokens are not taken any more.
+    pub withdrawn: Vec<Box<str>>,
+}
+
+impl JwtOptions {
+    /// Whether the tokens of a client are not taken any more.
+    #[must_use]
+    pub fn is_withdrawn(&self, client: &str) -> bool {
+        self.withdrawn.iter().any(|withdrawn| &**withdrawn == client)
+    }
 }
 
 /// Where a key set is.

@@ -45,6 +45,17 @@ impl Scopes {
         Self::Only(text.split_ascii_whitespace().filter_map(Scope::read).collect())
     }
 
+    /// As [`Self::read`] reads them; `None` for everything.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::All => None,
+            Self::Only(scopes) => {
+                Some(scopes.iter().map(Scope::text).collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
     /// Whether this may be done to resources of this type; `*` asks for all types.
     #[must_use]
     pub fn allow(&self, kind: &str, permission: Permission) -> bool {
@@ -83,6 +94,18 @@ impl Scope {
         })
     }
 
+    fn text(&self) -> String {
+        let granted = [
+            (self.create, 'c'),
+            (self.read, 'r'),
+            (self.update, 'u'),
+            (self.delete, 'd'),
+            (self.search, 's'),
+        ];
+        let letters = granted.into_iter().filter_map(|(has, letter)| has.then_some(letter));
+        format!("system/{}.{}", self.kind, letters.collect::<String>())
+    }
+
     const fn allows(&self, permission: Permission) -> bool {
         match permission {
             Permission::Create => self.create,
@@ -108,6 +131,7 @@ mod tests {
     fn scopes_say_what_may_be_done() {
         let check = |scopes: &str, kind: &str, allowed: &[Permission]| {
             let scopes = Scopes::read(scopes);
+            assert_eq!(scopes.text().as_deref().map(Scopes::read), Some(scopes.clone()));
             for permission in [Create, Read, Update, Delete, Search] {
                 let expected = allowed.contains(&permission);
                 assert_eq!(scopes.allow(kind, permission), expected, "{kind} {permission:?}");
