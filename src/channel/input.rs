@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::channel::resource;
 use crate::channel::scope::Message;
 use crate::channel::step::Step;
+use crate::fhir::json::read as strict;
 use crate::hl7::header::Header;
 use crate::hl7::kind;
 use crate::hl7::raw::{ParseError, RawMessage, ReadOptions};
@@ -218,7 +219,15 @@ impl Input {
     }
 
     fn read_json(&self) -> Read {
-        match serde_json::from_slice::<serde_json::Value>(self.payload.expose()) {
+        let bytes = self.payload.expose();
+        // As the endpoint read it: the text of numbers is kept.
+        let read = match self.content_type {
+            ContentType::FhirJson => strict::read(bytes, &strict::Limits::NONE)
+                .map_err(|error| (error.line, error.column)),
+            _ => serde_json::from_slice::<serde_json::Value>(bytes)
+                .map_err(|error| (error.line(), error.column())),
+        };
+        match read {
             Ok(mut document) => {
                 let kind = resource::kind(&document);
                 let known = self.known.as_ref();
@@ -231,10 +240,7 @@ impl Input {
                 let control_id = known.map(|known| known.control_id.clone()).unwrap_or_default();
                 Read { kind, event, control_id, content: Ok(Content::Json { document, stamped }) }
             }
-            Err(error) => {
-                let place = Unreadable::Json { line: error.line(), column: error.column() };
-                Read::unknown(Err(place))
-            }
+            Err((line, column)) => Read::unknown(Err(Unreadable::Json { line, column })),
         }
     }
 }

@@ -56,8 +56,12 @@ impl ResourceWriter {
         intake: Intake,
         clock: Clock,
     ) -> Self {
-        let rules =
-            WriteRules { types: Vec::new(), update_creates: true, validation: Validation::Strict };
+        let rules = WriteRules {
+            types: Vec::new(),
+            update_creates: true,
+            validation: Validation::Strict,
+            limits: Limits::default(),
+        };
         Self { from, store, intake, clock, rules }
     }
 
@@ -69,6 +73,7 @@ impl ResourceWriter {
             rules: &self.rules,
             now,
             reading: &reading,
+            going: &[],
             submit: &Merge,
         };
         let mut guards: Vec<Guard> = Vec::new();

@@ -3,7 +3,7 @@
 
 use crate::fhir::search::Reading;
 use crate::message::resource::{
-    Criterion, Guard, IndexValue, Indexed, ResourceQuery, ResourceVersion, Test,
+    Criterion, Guard, IndexValue, Indexed, ResourceKey, ResourceQuery, ResourceVersion, Test,
 };
 use crate::resources::fault::{Fault, bad, precondition, unavailable};
 use crate::resources::lens;
@@ -19,27 +19,30 @@ pub struct Found {
     pub guard: Guard,
 }
 
-/// Looks a condition up. More than one match is 412.
+/// Looks a condition up among all but the resources that are `going`. More than one match is 412.
 ///
 /// # Errors
-/// When the search cannot be understood, names nothing, or finds more than one.
+/// When it finds more than one, or the store cannot be read.
 pub async fn look_up(
     store: &dyn ResourceStore,
     kind: &str,
-    query: &str,
-    reading: &Reading,
+    criteria: Vec<Criterion>,
+    going: &[ResourceKey],
 ) -> Result<Found, Fault> {
-    let criteria = criteria_of(kind, query, reading)?;
+    let gone = going.iter().filter(|key| *key.kind == *kind).count();
     let guard = match exact(&criteria) {
-        Some(value) => Guard::NoMatch { kind: kind.into(), value },
-        None => {
+        // The guard is asked before the deletes are done, and would find what is going.
+        Some(value) if gone == 0 => Guard::NoMatch { kind: kind.into(), value },
+        _ => {
             // Read before the search: whatever is written after this moment makes the guard fail.
             let seen = store.resource_clock(kind).await.map_err(of_store)?;
             Guard::Unchanged { kind: kind.into(), seen }
         }
     };
-    let query = ResourceQuery { kind: kind.into(), criteria, limit: 2, ..ResourceQuery::default() };
+    let limit = u32::try_from(gone.saturating_add(2)).unwrap_or(u32::MAX);
+    let query = ResourceQuery { kind: kind.into(), criteria, limit, ..ResourceQuery::default() };
     let mut matches = store.resource_search(&query).await.map_err(of_store)?.matches;
+    matches.retain(|found| !going.contains(&found.key));
     if matches.len() > 1 {
         let text = "the condition matches more than one resource";
         return Err(precondition("multiple-matches", "multiple-matches", text));
@@ -78,6 +81,10 @@ fn exact(criteria: &[Criterion]) -> Option<IndexValue> {
 pub fn of_store(error: StoreError) -> Fault {
     if let StoreError::TooBroad { .. } = error {
         return Fault::new(400, "too-costly", "search", error.to_string());
+    }
+    // A place that a link to a page names, of another search or pruned since.
+    if let StoreError::Missing = error {
+        return bad("page", "this link to a page is not valid any more; search again");
     }
     tracing::warn!(%error, "resources cannot be read");
     unavailable("the store cannot be read now; send it again later")

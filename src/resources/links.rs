@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::resources::plan::Act;
+
 /// Most links rewritten in one narrative, so that a hostile one costs no more than its size.
 const NARRATIVE_LINKS_MAX: usize = 1_000;
 
@@ -22,6 +24,40 @@ const NO_LINKS: [&str; 8] = [
 
 /// What links are replaced by: from a `fullUrl` or a conditional reference to `Type/id`.
 pub type Links = BTreeMap<String, String>;
+
+/// The base of a `fullUrl` that names a resource of a server, `http://server/fhir` of
+/// `http://server/fhir/Patient/1`: relative references beside it begin there (FHIR R4
+/// bundle.html#references). A URN has none.
+#[must_use]
+pub fn base(full_url: &str) -> Option<&str> {
+    if !full_url.starts_with("http://") && !full_url.starts_with("https://") {
+        return None;
+    }
+    let (rest, _) = full_url.rsplit_once('/')?;
+    let (base, kind) = rest.rsplit_once('/')?;
+    kind.starts_with(|c: char| c.is_ascii_uppercase()).then_some(base)
+}
+
+/// The conditional references of what an entry carries, each once.
+pub fn conditional_of(act: &Act, found: &mut BTreeSet<String>) {
+    match act {
+        Act::Create { body, .. } | Act::Update { body, .. } => conditional(&body.value, found),
+        Act::Patch { patch, .. } => {
+            conditional(patch, found);
+            let operations = patch.as_array().map(Vec::as_slice).unwrap_or_default();
+            let values = operations.iter().filter(|operation| target(operation) == "reference");
+            let texts = values.filter_map(|operation| operation.get("value")?.as_str());
+            found.extend(texts.filter(|text| is_conditional(text)).map(str::to_owned));
+        }
+        Act::Delete { .. } => {}
+    }
+}
+
+/// The member that an operation of a JSON Patch writes.
+fn target(operation: &Value) -> &str {
+    let path = operation.get("path").and_then(Value::as_str).unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
+}
 
 /// The conditional references of a resource, `Patient?identifier=…`, each once.
 pub fn conditional(resource: &Value, found: &mut BTreeSet<String>) {
@@ -49,8 +85,25 @@ fn is_conditional(text: &str) -> bool {
     })
 }
 
+/// The same for a patch: a JSON Patch has the values of members apart from their names.
+pub fn rewrite_patch(patch: &mut Value, links: &Links, base: Option<&str>) {
+    let Value::Array(operations) = patch else { return rewrite(patch, links, base) };
+    for operation in operations {
+        let name = target(operation).to_owned();
+        match operation.get_mut("value") {
+            Some(Value::String(text)) if name == "div" => *text = narrative(text, links),
+            Some(Value::String(text)) if !NO_LINKS.contains(&&*name) => {
+                replace(text, name == "reference", links, base);
+            }
+            Some(value) => rewrite(value, links, base),
+            None => {}
+        }
+    }
+}
+
 /// Replaces every link that `links` knows: references, `uri` and `url` values, and those in narratives.
-pub fn rewrite(resource: &mut Value, links: &Links) {
+/// Relative references are read from `base`.
+pub fn rewrite(resource: &mut Value, links: &Links, base: Option<&str>) {
     if links.is_empty() {
         return;
     }
@@ -60,18 +113,18 @@ pub fn rewrite(resource: &mut Value, links: &Links) {
                 match value {
                     Value::String(text) if name == "div" => *text = narrative(text, links),
                     Value::String(text) if !NO_LINKS.contains(&name.as_str()) => {
-                        replace(text, name == "reference", links);
+                        replace(text, name == "reference", links, base);
                     }
                     Value::String(_) => {}
-                    other => rewrite(other, links),
+                    other => rewrite(other, links, base),
                 }
             }
         }
         Value::Array(items) => {
             for item in items {
                 match item {
-                    Value::String(text) => replace(text, false, links),
-                    other => rewrite(other, links),
+                    Value::String(text) => replace(text, false, links, base),
+                    other => rewrite(other, links, base),
                 }
             }
         }
@@ -80,10 +133,13 @@ pub fn rewrite(resource: &mut Value, links: &Links) {
 }
 
 /// Outside of references only URNs are links: an absolute URL may stand for itself.
-fn replace(text: &mut String, reference: bool, links: &Links) {
-    if (reference || text.starts_with("urn:"))
-        && let Some(target) = links.get(text.as_str())
-    {
+fn replace(text: &mut String, reference: bool, links: &Links, base: Option<&str>) {
+    if !reference && !text.starts_with("urn:") {
+        return;
+    }
+    let relative = base.filter(|_| reference && !text.contains([':', '#', '?']));
+    let found = links.get(text.as_str()).or_else(|| links.get(&format!("{}/{text}", relative?)));
+    if let Some(target) = found {
         text.clone_from(target);
     }
 }
@@ -125,7 +181,7 @@ mod tests {
             "basedOn": {"reference": "urn:uuid:2"},
             "text": {"div": "<div><a href=\"urn:uuid:1\">x</a> \"urn:uuid:1\" <img src = \"urn:uuid:3\"/></div>"},
         });
-        rewrite(&mut resource, &links);
+        rewrite(&mut resource, &links, None);
         assert_eq!(
             resource,
             json!({
@@ -136,6 +192,32 @@ mod tests {
                 "basedOn": {"reference": "urn:uuid:2"},
                 "text": {"div": "<div><a href=\"Patient/9\">x</a> \"urn:uuid:1\" <img src = \"urn:uuid:3\"/></div>"},
             })
+        );
+    }
+
+    #[test]
+    fn relative_references_begin_at_the_base_of_their_entry() {
+        let links = Links::from([("http://x/fhir/Patient/1".to_owned(), "Patient/9".to_owned())]);
+        let check = |full_url: &str, reference: &str, expected: &str| {
+            let mut resource = json!({"subject": {"reference": reference}});
+            rewrite(&mut resource, &links, base(full_url));
+            assert_eq!(resource["subject"]["reference"], expected, "{full_url} {reference}");
+        };
+        check("http://x/fhir/Observation/2", "Patient/1", "Patient/9");
+        check("http://x/fhir/Observation/2", "http://x/fhir/Patient/1", "Patient/9");
+        check("http://y/fhir/Observation/2", "Patient/1", "Patient/1");
+        check("urn:uuid:2", "Patient/1", "Patient/1");
+        let mut patch = json!([
+            {"op": "add", "path": "/subject", "value": {"reference": "urn:uuid:1"}},
+            {"op": "replace", "path": "/subject/reference", "value": "urn:uuid:1"},
+            {"op": "replace", "path": "/identifier/0/value", "value": "urn:uuid:1"},
+        ]);
+        let links = Links::from([("urn:uuid:1".to_owned(), "Patient/9".to_owned())]);
+        rewrite_patch(&mut patch, &links, None);
+        let values: Vec<&Value> = patch.as_array().unwrap().iter().map(|op| &op["value"]).collect();
+        assert_eq!(
+            values,
+            [&json!({"reference": "Patient/9"}), &json!("Patient/9"), &json!("urn:uuid:1")]
         );
     }
 

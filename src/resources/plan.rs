@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::fhir::json::read::{Limits, read};
+use crate::fhir::json::read::{Limits, read, stored};
 use crate::fhir::json::stamp::{stamp, unstamp};
 use crate::fhir::json::{compact, resource_type};
 use crate::fhir::outcome::Issue;
@@ -11,10 +11,10 @@ use crate::fhir::search::Reading;
 use crate::fhir::validate::validate;
 use crate::message::payload::Payload;
 use crate::message::resource::{
-    Expect, Guard, Interaction, ResourceKey, ResourceVersion, ResourceWrite,
+    Criterion, Expect, Guard, Interaction, ResourceKey, ResourceVersion, ResourceWrite, Test,
 };
 use crate::message::time::Timestamp;
-use crate::resources::condition::{look_up, of_store};
+use crate::resources::condition::{Found, criteria_of, look_up, of_store};
 use crate::resources::fault::{Fault, bad, gone, not_found, precondition};
 use crate::resources::lens;
 use crate::store::resources::ResourceStore;
@@ -43,6 +43,8 @@ pub struct WriteRules {
     pub update_creates: bool,
     /// How much a resource must keep to R4.
     pub validation: Validation,
+    /// How large and how deep a resource may be: what came within them may outgrow them by a patch.
+    pub limits: Limits,
 }
 
 impl WriteRules {
@@ -58,6 +60,47 @@ impl WriteRules {
             return Ok(());
         }
         Err(Fault::new(404, "not-supported", "type", "this resource type is not taken here"))
+    }
+
+    /// Criteria without their ways into types that are not served here.
+    ///
+    /// # Errors
+    /// 404 when a criterion has no other way.
+    pub fn served(&self, criteria: Vec<Criterion>) -> Result<Vec<Criterion>, Fault> {
+        criteria
+            .into_iter()
+            .map(|mut criterion| {
+                let mut fault = None;
+                let mut served = Vec::with_capacity(criterion.any.len());
+                for test in criterion.any {
+                    match self.served_test(test) {
+                        Ok(test) => served.push(test),
+                        Err(found) => fault = Some(found),
+                    }
+                }
+                criterion.any = served;
+                match fault {
+                    Some(fault) if criterion.any.is_empty() => Err(fault),
+                    _ => Ok(criterion),
+                }
+            })
+            .collect()
+    }
+
+    fn served_test(&self, test: Test) -> Result<Test, Fault> {
+        let Test::Chain { kind, criterion } = test else { return Ok(test) };
+        self.check_kind(&kind)?;
+        let further = self.served(vec![*criterion])?.pop();
+        let criterion = further.ok_or_else(|| not_found("the chain leads nowhere"))?;
+        Ok(Test::Chain { kind, criterion: Box::new(criterion) })
+    }
+
+    /// Refuses what a patch let grow beyond what would be taken as a whole.
+    fn check_size(&self, kind: &str, resource: &Value) -> Result<(), Fault> {
+        read(&compact(resource), &self.limits).map(drop).map_err(|error| {
+            let text = format!("after the patch, {}", error.fault);
+            Fault::new(422, "too-long", "patch", text).at(kind)
+        })
     }
 
     /// Validates a resource; answers what is worth telling although it is taken.
@@ -220,6 +263,8 @@ pub struct Planner<'a> {
     pub now: Timestamp,
     /// How values to search by are read.
     pub reading: &'a Reading,
+    /// Resources that the same transaction deletes: no condition finds them.
+    pub going: &'a [ResourceKey],
     /// Looks at a resource before it is validated, with the resource before; may complete or refuse it.
     pub submit: &'a dyn Submit,
 }
@@ -273,7 +318,7 @@ impl Planner<'_> {
         let (current, guard) = match target {
             Target::Id(id) => (self.current(kind, id).await?, None),
             Target::Where(query) => {
-                let found = look_up(self.store, kind, query, self.reading).await?;
+                let found = self.look_up(kind, query).await?;
                 (found.one, Some(found.guard))
             }
         };
@@ -300,7 +345,7 @@ impl Planner<'_> {
         guards: &mut Vec<Guard>,
     ) -> Result<Resolved, Fault> {
         if let Some(query) = unless {
-            let found = look_up(self.store, kind, query, self.reading).await?;
+            let found = self.look_up(kind, query).await?;
             if let Some(one) = found.one {
                 return Ok(Resolved::Stands(Box::new(one)));
             }
@@ -406,6 +451,7 @@ impl Planner<'_> {
     fn patched(&self, current: &ResourceVersion, patch: &Value) -> Result<Step, Fault> {
         let before = live(current).ok_or_else(gone)?;
         let mut after = lens::patched(&before, patch)?;
+        self.rules.check_size(&current.key.kind, &after)?;
         let fixed = |value: &Value| (value.get("id").cloned(), value.get("resourceType").cloned());
         if fixed(&before) != fixed(&after) {
             let text = "a patch cannot change the id or the type of a resource";
@@ -431,6 +477,16 @@ impl Planner<'_> {
             at: self.now.max(current.at),
             interaction,
         }
+    }
+
+    /// Looks a condition up, among what is served here and stays.
+    ///
+    /// # Errors
+    /// When it cannot be understood or finds more than one.
+    pub async fn look_up(&self, kind: &str, query: &str) -> Result<Found, Fault> {
+        self.rules.check_kind(kind)?;
+        let criteria = self.rules.served(criteria_of(kind, query, self.reading)?)?;
+        look_up(self.store, kind, criteria, self.going).await
     }
 
     async fn current(&self, kind: &str, id: &str) -> Result<Option<ResourceVersion>, Fault> {
@@ -490,7 +546,7 @@ pub fn live(version: &ResourceVersion) -> Option<Value> {
     if version.is_deleted() {
         return None;
     }
-    read(version.body.expose(), &Limits::default()).ok()
+    stored(version.body.expose())
 }
 
 /// Whether two resources differ in nothing but what the server decides.

@@ -7,10 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::fhir::json::read::{Limits, read};
 use crate::fhir::json::resource_type;
 use crate::message::criteria::{all_hold, no_chains};
 use crate::message::resource::{Guard, ResourceKey};
-use crate::resources::condition::{criteria_of, look_up};
+use crate::resources::condition::criteria_of;
 use crate::resources::fault::{Fault, bad, precondition};
 use crate::resources::lens;
 use crate::resources::links::{self, Links};
@@ -122,7 +123,7 @@ pub fn patch_of(resource: &Value) -> Result<Value, Fault> {
         && text("contentType").is_some_and(|name| name.starts_with("application/json-patch+json"));
     let bytes = text("data").filter(|_| known).and_then(|data| STANDARD.decode(data).ok());
     bytes
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .and_then(|bytes| read(&bytes, &Limits::default()).ok())
         .ok_or_else(|| bad("patch", "a patch stands in a Binary of application/json-patch+json"))
 }
 
@@ -141,10 +142,17 @@ pub async fn plan(
         Act::Update { .. } | Act::Patch { .. } => 2,
     });
     let mut resolved = Vec::with_capacity(entries.len());
+    let mut going: Vec<ResourceKey> = Vec::new();
     for entry in &entries {
+        let planner = Planner { going: &going, ..*planner };
         let one = planner.resolve(&entry.kind, &entry.act, guards).await;
-        resolved.push(one.map_err(|fault| fault.within(entry.at))?);
+        let one = one.map_err(|fault| fault.within(entry.at))?;
+        if let (Act::Delete { .. }, Some(id)) = (&entry.act, one.id()) {
+            going.push(ResourceKey::new(&entry.kind, id));
+        }
+        resolved.push(one);
     }
+    let planner = &Planner { going: &going, ..*planner };
     one_act_each(&entries, &resolved)?;
     let mut links = Links::new();
     for (entry, resolved) in entries.iter().zip(&resolved) {
@@ -155,9 +163,14 @@ pub async fn plan(
     resolve_conditional(planner, &entries, &resolved, &mut links).await?;
     let mut steps = Vec::with_capacity(entries.len());
     for (entry, resolved) in entries.into_iter().zip(resolved) {
-        let EntryAct { at, kind, mut act, .. } = entry;
-        if let Act::Create { body, .. } | Act::Update { body, .. } = &mut act {
-            links::rewrite(&mut body.value, &links);
+        let EntryAct { at, kind, mut act, full_url } = entry;
+        let base = full_url.as_deref().and_then(links::base);
+        match &mut act {
+            Act::Create { body, .. } | Act::Update { body, .. } => {
+                links::rewrite(&mut body.value, &links, base);
+            }
+            Act::Patch { patch, .. } => links::rewrite_patch(patch, &links, base),
+            Act::Delete { .. } => {}
         }
         let step = planner.step(&kind, act, resolved).map_err(|fault| fault.within(at))?;
         steps.push((at, step));
@@ -200,9 +213,7 @@ async fn resolve_conditional(
     let mut wanted: BTreeSet<(String, usize)> = BTreeSet::new();
     for entry in entries {
         let mut found = BTreeSet::new();
-        if let Act::Create { body, .. } | Act::Update { body, .. } = &entry.act {
-            links::conditional(&body.value, &mut found);
-        }
+        links::conditional_of(&entry.act, &mut found);
         wanted.extend(found.into_iter().map(|text| (text, entry.at)));
     }
     for (text, at) in wanted {
@@ -210,9 +221,7 @@ async fn resolve_conditional(
             continue;
         }
         let (kind, query) = text.split_once('?').unwrap_or((&text, ""));
-        let stored = look_up(planner.store, kind, query, planner.reading)
-            .await
-            .map_err(|fault| fault.within(at))?;
+        let stored = planner.look_up(kind, query).await.map_err(|fault| fault.within(at))?;
         let id = match stored.one {
             Some(one) => one.key.id,
             None => made_here(planner, kind, query, entries, resolved)

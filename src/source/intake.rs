@@ -245,6 +245,13 @@ impl Intake {
         (messages.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
     }
 
+    /// Whether a message like this one, which no channel has to take, would be delivered anywhere.
+    #[must_use]
+    pub fn is_awaited(&self, received: &Received) -> bool {
+        let admitted = catch_unwind(AssertUnwindSafe(|| self.shared.admit.keep(received)));
+        admitted.is_ok_and(|kept| kept.is_ok_and(|message| !message.plan.entries.is_empty()))
+    }
+
     /// Takes one message.
     pub async fn receive(&self, received: Received) -> Reply {
         let mut replies = self.receive_batch(vec![received]).await;

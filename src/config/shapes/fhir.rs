@@ -87,13 +87,13 @@ pub static FHIR: MapShape = MapShape::new(
         ),
         Field::optional(
             "page_size",
-            Shape::Integer { min: 1, max: 10_000 },
+            Shape::Integer { min: 1, max: 1_000 },
             "50",
             "Matches on a page when _count says nothing. Default 50.",
         ),
         Field::optional(
             "max_page_size",
-            Shape::Integer { min: 1, max: 10_000 },
+            Shape::Integer { min: 1, max: 1_000 },
             "1000",
             "Most matches on a page, whatever _count says. Default 1000.",
         ),

@@ -25,6 +25,7 @@ pub(super) struct Answered {
 /// | --- | --- |
 /// | 2xx | accepted; a batch or message as its own answer says |
 /// | 2xx, body broken or too slow | uncertain |
+/// | 2xx but 202 and 204, to a batch or message, without a Bundle that can be read | uncertain |
 /// | 3xx 401 403 429 502 503 504 507 | failed: the endpoint's affair, `Retry-After` honoured |
 /// | 408 409 423 425, other 5xx | failed: this message's affair |
 /// | 400 or 422 whose issues all pass by themselves | failed: this message's affair |
@@ -40,9 +41,22 @@ pub(super) fn outcome_of(expected: Expected, answered: &Answered) -> Outcome {
             &format!("answered {status}, but the answer did not come to its end"),
         )),
         (200..=299, Body::Read) => match (expected, body) {
-            (Expected::Entries, Some(bundle)) => entries(bundle, answer, *retry_after),
-            (Expected::Message, Some(bundle)) => message(bundle, answer, *retry_after),
-            _ => Outcome::Accepted(answer),
+            (Expected::Resource, _) => Outcome::Accepted(answer),
+            (Expected::Entries, Some(bundle)) if is_bundle(bundle) => {
+                entries(bundle, answer, *retry_after)
+            }
+            (Expected::Message, Some(bundle)) if is_bundle(bundle) => {
+                message(bundle, answer, *retry_after)
+            }
+            // Taken, to be answered later or never.
+            _ if matches!(status, 202 | 204) => Outcome::Accepted(answer),
+            // How each entry went stands in a body that is too long, or none: nobody knows.
+            _ => Outcome::Uncertain(Answer::new(
+                "unread",
+                &format!(
+                    "answered {status}, but not with a Bundle that can be read within the limit"
+                ),
+            )),
         },
         // Wrong credentials and rights are mended by people, while everything waits.
         (300..=399 | 401 | 403 | 429 | 502..=504 | 507, _) => failed(answer, Scope::Endpoint),
@@ -53,6 +67,10 @@ pub(super) fn outcome_of(expected: Expected, answered: &Answered) -> Outcome {
         (500..=599, _) => failed(answer, Scope::Message),
         _ => Outcome::Uncertain(Answer::new("other", "")),
     }
+}
+
+fn is_bundle(body: &Value) -> bool {
+    body.get("resourceType").is_some_and(|kind| kind == "Bundle")
 }
 
 /// A batch tells of each entry. One that may pass later has the whole repeated: entries are conditional or
@@ -225,7 +243,9 @@ mod tests {
         check(many, 200, batch(&["201 Created", "200"]), "accepted", None);
         check(many, 200, batch(&["201 Created", "422 Unprocessable"]), "rejected", None);
         check(many, 200, batch(&["422", "503"]), "failed", Some(Scope::Message));
-        check(many, 200, None, "accepted", None);
+        check(many, 200, None, "uncertain", None);
+        check(many, 200, Some(json!({"resourceType": "OperationOutcome"})), "uncertain", None);
+        check(many, 202, None, "accepted", None);
     }
 
     #[test]
@@ -242,6 +262,7 @@ mod tests {
         check(message, 200, reply("transient-error"), "failed", Some(Scope::Message));
         check(message, 200, reply("fatal-error"), "rejected", None);
         check(message, 202, None, "accepted", None);
+        check(message, 200, None, "uncertain", None);
         let outcome = outcome_of(message, &answered(200, reply("fatal-error")));
         assert_eq!(&*outcome.answer().text, "processing: later");
     }

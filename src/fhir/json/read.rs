@@ -17,6 +17,12 @@ pub struct Limits {
     pub values_max: usize,
 }
 
+impl Limits {
+    /// None but the depth that the reader itself can bear: for what the engine took already.
+    pub const NONE: Self =
+        Self { size_bytes_max: usize::MAX, depth_max: 120, values_max: usize::MAX };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { size_bytes_max: 32 << 20, depth_max: 100, values_max: 2_000_000 }
@@ -88,6 +94,12 @@ pub enum Fault {
     /// More text after the value.
     #[error("there is more text after the value")]
     Trailing,
+}
+
+/// Reads what was taken before: a stored resource, the bytes of a message. `None` when it is no JSON text.
+#[must_use]
+pub fn stored(bytes: &[u8]) -> Option<Value> {
+    read(bytes, &Limits::NONE).ok()
 }
 
 /// Reads one JSON text. A byte order mark at its start is left out.

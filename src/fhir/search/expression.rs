@@ -229,7 +229,10 @@ fn refers_to(value: &Value, kind: &str) -> bool {
     if value.get("type").and_then(Value::as_str) == Some(kind) {
         return true;
     }
-    let Some(text) = value.get("reference").and_then(Value::as_str) else { return false };
+    let Some(text) = value.get("reference").and_then(Value::as_str) else {
+        // A reference that says neither may be to this type: it is found by its identifier alone.
+        return value.get("type").is_none() && value.get("identifier").is_some();
+    };
     let plain = text.split("/_history/").next().unwrap_or_default();
     let mut parts = plain.rsplit('/');
     parts.next().is_some() && parts.next() == Some(kind)

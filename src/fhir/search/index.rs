@@ -1,5 +1,7 @@
 //! The values a resource is found by (FHIR R4 search.html#ptypes).
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::Reading;
@@ -21,7 +23,7 @@ const CONTACTS: [&str; 7] = ["phone", "fax", "email", "pager", "url", "sms", "ot
 #[must_use]
 pub fn index(resource: &Value, reading: &Reading) -> Vec<IndexValue> {
     let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
-    let mut out = Out { values: Vec::new(), reading };
+    let mut out = Out { values: Vec::new(), seen: HashSet::new(), reading };
     for parameter in common().iter().chain(own(kind)) {
         match parameter.expression.find(resource) {
             Found::Values(values) => {
@@ -37,6 +39,7 @@ pub fn index(resource: &Value, reading: &Reading) -> Vec<IndexValue> {
 
 struct Out<'a> {
     values: Vec<IndexValue>,
+    seen: HashSet<String>,
     reading: &'a Reading,
 }
 
@@ -48,7 +51,8 @@ impl Out<'_> {
     fn push(&mut self, param: &str, value: Indexed) {
         if self.values.len() < VALUES_MAX {
             let value = IndexValue { param: param.into(), value };
-            if !self.values.contains(&value) {
+            // Its text stands for it: a comparison with each of thousands would cost their square.
+            if self.seen.insert(format!("{value:?}")) {
                 self.values.push(value);
             }
         }

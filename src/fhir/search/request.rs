@@ -10,6 +10,9 @@ use crate::message::resource::{Criterion, ResourceQuery};
 /// The parameter that carries [`ResourceQuery::page`].
 pub const PAGE: &str = "_page";
 
+/// Keys to sort by: each costs a look at every candidate.
+const SORT_KEYS_MAX: usize = 8;
+
 /// How much a search may ask.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -301,6 +304,9 @@ fn sort(query: &mut ResourceQuery, value: &str) -> Understood {
         };
         if parameters::find(&query.kind, code).is_none() {
             return Ok(Err("it sorts by what is no search parameter here"));
+        }
+        if query.sort.len() >= SORT_KEYS_MAX {
+            return Err(format!("it sorts by more than {SORT_KEYS_MAX} parameters"));
         }
         query.sort.push((code.into(), descending));
     }

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::fhir::json::read::stored;
 use crate::fhir::json::stamp::stamp;
 use crate::fhir::subscription::Ordering;
 use crate::message::plan::{Disposition, Lane};
@@ -46,7 +47,7 @@ pub fn read(
     let (focus, version) = place(control_id)?;
     let resource = match interaction {
         Interaction::Delete => None,
-        _ => serde_json::from_slice(payload).ok().and_then(|value| match value {
+        _ => stored(payload).and_then(|value| match value {
             Value::Object(_) => {
                 let mut resource = value;
                 stamp(&mut resource, &focus.id, version, at);
@@ -75,7 +76,9 @@ pub fn patient(resource: &Value) -> Option<String> {
     }
     ["subject", "patient", "for", "individual", "beneficiary"]
         .iter()
-        .filter_map(|name| resource.get(*name)?.get("reference")?.as_str())
+        .filter_map(|name| resource.get(*name))
+        .flat_map(one_or_many)
+        .filter_map(|value| value.get("reference")?.as_str())
         .chain(participants(resource))
         .find_map(|reference| {
             // A reference may be relative, absolute, and with a version.
@@ -83,6 +86,11 @@ pub fn patient(resource: &Value) -> Option<String> {
             let id = id.split('/').next()?;
             (!id.is_empty()).then(|| format!("Patient/{id}"))
         })
+}
+
+/// An element that may be repeated (`Account.subject`) is a list.
+fn one_or_many(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
 }
 
 /// Appointments name their patient among others.
@@ -135,6 +143,9 @@ mod tests {
             event.resource.unwrap().to_string(),
             r#"{"resourceType":"Patient","meta":{"versionId":"3","lastUpdated":"2026-01-14T08:30:00.000000Z","source":"his"},"id":"7","active":true}"#
         );
+        let numbers = br#"{"resourceType":"Observation","valueQuantity":{"value":1.0E-22}}"#;
+        let event = read("Observation^create", "Observation/1/_history/1", at, numbers, 1).unwrap();
+        assert!(event.resource.unwrap().to_string().contains("1.0E-22"));
         let deleted = read("Patient^delete", "Patient/7/_history/4", at, b"{}", 13).unwrap();
         assert_eq!((deleted.interaction, deleted.resource), (Interaction::Delete, None));
         for (event, control) in [
@@ -159,6 +170,12 @@ mod tests {
             Some("Patient/1"),
         );
         check(json!({"subject": {"reference": "Group/1"}}), None);
+        check(
+            json!({"resourceType": "Account", "subject": [
+                {"reference": "Device/1"}, {"reference": "Patient/3"},
+            ]}),
+            Some("Patient/3"),
+        );
         check(
             json!({"participant": [
                 {"actor": {"reference": "Practitioner/1"}}, {"actor": {"reference": "Patient/2"}},

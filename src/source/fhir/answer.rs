@@ -11,6 +11,7 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::fhir::json::read::stored;
 use crate::fhir::json::{compact, pretty};
 use crate::message::resource::ResourceVersion;
 use crate::message::time::Timestamp;
@@ -44,6 +45,8 @@ pub enum Content {
     Stored(Bytes),
     /// To be written.
     Json(Value),
+    /// JSON that is no resource: `application/json`.
+    Plain(Value),
 }
 
 impl Answer {
@@ -82,8 +85,8 @@ impl Answer {
         let mut response = json!({"status": status.trim_end()});
         let resource = match self.body {
             Content::Nothing => None,
-            Content::Stored(bytes) => serde_json::from_slice(&bytes).ok(),
-            Content::Json(value) => Some(value),
+            Content::Stored(bytes) => stored(&bytes),
+            Content::Json(value) | Content::Plain(value) => Some(value),
         };
         let mut entry = serde_json::Map::new();
         let set = |response: &mut Value, name: &str, value: Value| {
@@ -133,18 +136,23 @@ pub(super) struct Manner<'a> {
 /// An answer as HTTP.
 pub(super) fn respond(answer: Answer, manner: &Manner<'_>) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let media_type = match &answer.body {
+        // SMART App Launch 2, conformance.html: this one document is no resource.
+        Content::Plain(_) => "application/json",
+        _ => FHIR_JSON,
+    };
     let body = match (answer.body, manner.pretty) {
         (Content::Nothing, _) => None,
         (Content::Stored(bytes), false) => Some(bytes),
         (Content::Stored(bytes), true) => {
-            Some(serde_json::from_slice(&bytes).map_or(bytes, |value: Value| pretty(&value).into()))
+            Some(stored(&bytes).map_or(bytes, |value| pretty(&value).into()))
         }
-        (Content::Json(value), false) => Some(compact(&value).into()),
-        (Content::Json(value), true) => Some(pretty(&value).into()),
+        (Content::Json(value) | Content::Plain(value), false) => Some(compact(&value).into()),
+        (Content::Json(value) | Content::Plain(value), true) => Some(pretty(&value).into()),
     };
     let mut headers = HeaderMap::new();
     if body.is_some() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(FHIR_JSON));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     // Answers hold patients' data, and change with who asks.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

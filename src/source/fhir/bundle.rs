@@ -1,12 +1,16 @@
 //! Batch and transaction (FHIR R4 http.html#transaction). A batch is its entries, each on its own; a
 //! transaction is one commit, together with everything it sets off.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::fhir::json::{compact, resource_type};
 use crate::message::payload::Payload;
 use crate::resources::fault::unavailable;
 use crate::resources::fault::{Fault, bad};
+use crate::resources::links::conditional_of;
 use crate::resources::plan::{Act, Step};
 use crate::resources::transaction::{EntryAct, entry_act, plan};
 use crate::source::fhir::access::scope::Permission;
@@ -55,7 +59,15 @@ impl Desk {
     ) -> Result<Answer, Fault> {
         self.keep_carrier(ask, bytes, "Bundle^batch").await?;
         let mut answers = Vec::with_capacity(entries.len());
+        // Well before the request's own limit: an answer that says which entries were done is worth more
+        // than one that says nothing of any.
+        let until = Instant::now() + self.options.timeouts.answer / 2;
         for (at, entry) in entries.iter().enumerate() {
+            if Instant::now() >= until {
+                let late = unavailable("the batch took too long; send this entry again");
+                answers.push(Answer::fault(&late).into_entry());
+                continue;
+            }
             let answer = match self.entry_ask(ask, at, entry) {
                 Ok(entry) => Box::pin(self.perform(entry, security)).await,
                 Err(fault) => Answer::fault(&fault),
@@ -198,7 +210,13 @@ impl Desk {
             Act::Update { .. } | Act::Patch { .. } => Permission::Update,
             Act::Delete { .. } => Permission::Delete,
         };
-        ask.caller.principal.may(&entry.kind, permission)
+        let may = |kind: &str, permission| ask.caller.principal.may(kind, permission);
+        may(&entry.kind, permission)?;
+        // A conditional reference is a search of another type.
+        let mut references = BTreeSet::new();
+        conditional_of(&entry.act, &mut references);
+        let kinds = references.iter().filter_map(|text| text.split_once('?'));
+        kinds.map(|(kind, _)| kind).try_for_each(|kind| may(kind, Permission::Search))
     }
 
     fn note_entry(&self, ask: &Ask, step: &Step) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::fhir::json::read::{Limits, read};
+use crate::fhir::json::read::read;
 use crate::fhir::outcome::Issue;
 use crate::fhir::search::Reading;
 use crate::message::time::Timestamp;
@@ -253,12 +253,7 @@ impl Desk {
     }
 
     fn json(&self, bytes: &Bytes) -> Result<Value, Fault> {
-        let limits = Limits {
-            size_bytes_max: self.options.body_bytes_max,
-            depth_max: self.options.depth_max,
-            ..Limits::default()
-        };
-        read(bytes, &limits).map_err(|error| {
+        read(bytes, &self.rules.limits).map_err(|error| {
             let mut issue = Issue::error("structure", "json", error.to_string());
             issue.expression = Some(error.path).filter(|path| !path.is_empty());
             Fault { status: 400, issues: vec![issue] }
@@ -272,7 +267,14 @@ impl Desk {
         reading: &'a Reading,
         submit: &'a Submission<'_>,
     ) -> Planner<'a> {
-        Planner { store: &*self.parts.store, rules: &self.rules, now, reading, submit }
+        Planner {
+            store: &*self.parts.store,
+            rules: &self.rules,
+            now,
+            reading,
+            going: &[],
+            submit,
+        }
     }
 
     /// How this caller's resources are looked at.

@@ -58,7 +58,9 @@ impl Desk {
         let shown = found
             .matches
             .iter()
-            .filter(|version| kind.is_empty() || !id.is_empty() || *version.key.kind == *kind);
+            .filter(|version| kind.is_empty() || !id.is_empty() || *version.key.kind == *kind)
+            // Of a type that this endpoint does not serve nothing is told either.
+            .filter(|version| self.rules.check_kind(&version.key.kind).is_ok());
         let entries: Vec<Value> = shown.map(|version| entry(base, version)).collect();
         let mut bundle = json!({
             "resourceType": "Bundle",

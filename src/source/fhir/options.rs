@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::fhir::json::read::Limits;
 use crate::network::Network;
 use crate::resources::plan::{Validation, WriteRules};
 use crate::source::fhir::access::options::AccessOptions;
@@ -62,6 +63,17 @@ impl FhirSourceOptions {
             types: self.types.clone(),
             update_creates: self.update_creates,
             validation: self.validation,
+            limits: self.limits(),
+        }
+    }
+
+    /// How a body is read.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            size_bytes_max: self.body_bytes_max,
+            depth_max: self.depth_max,
+            ..Limits::default()
         }
     }
 }

@@ -32,6 +32,11 @@ const OK: Code = Code { response: "ok", ack: ["AA", "CA"], status: 200 };
 const TRANSIENT: Code = Code { response: "transient-error", ack: ["AR", "CR"], status: 503 };
 const FATAL: Code = Code { response: "fatal-error", ack: ["AE", "CE"], status: 422 };
 
+/// The event of an answer that is sent as a message of its own.
+const RESPONSE_EVENT: &str = "message^response";
+/// A message that looks like such an answer as far as routing reads it.
+const RESPONSE: &str = r#"{"resourceType":"Bundle","type":"message"}"#;
+
 /// A message, as far as its header says.
 struct Heading<'b> {
     header: &'b Value,
@@ -45,6 +50,7 @@ impl Desk {
     pub(super) async fn process_message(&self, ask: &Ask) -> Result<Answer, Fault> {
         let body = ask.body(|bytes, name| self.resource(bytes, name))?;
         let heading = heading(&body.value)?;
+        let later = self.answered_to(ask, &heading)?;
         let remarks = self.rules.check("Bundle", &body.value);
         if let Err(fault) = &remarks {
             let id = MessageId::new();
@@ -66,8 +72,8 @@ impl Desk {
             Reply::Accepted { id, received_at, .. } => {
                 self.status.received(now);
                 let answer = self.reply(ask, &heading, (id, received_at), &OK, &[]);
-                if ask.parameter("async") == Some("true") {
-                    self.answer_later(ask, &heading, id, answer).await?;
+                if let Some(to) = later {
+                    self.answer_later(ask, to, id, answer).await?;
                     return Ok(Answer::empty(202));
                 }
                 Ok(answer)
@@ -83,6 +89,28 @@ impl Desk {
                 Ok(self.reply(ask, &heading, (MessageId::new(), now), &TRANSIENT, &fault.issues))
             }
         }
+    }
+
+    /// Where the answer goes that is asked for later; `None` when it is asked for now. Settled before
+    /// anything is stored: a message that was refused is not in the log.
+    fn answered_to<'a>(
+        &self,
+        ask: &'a Ask,
+        heading: &Heading<'a>,
+    ) -> Result<Option<&'a str>, Fault> {
+        if ask.parameter("async") != Some("true") {
+            return Ok(None);
+        }
+        let to = ask.parameter("response-url").or(heading.endpoint).ok_or_else(|| {
+            bad("response-url", "async needs response-url, or MessageHeader.source.endpoint")
+        })?;
+        let mut probe = self.received(&ask.caller, Payload::new(RESPONSE), RESPONSE_EVENT);
+        probe.attributes.push(("response-url".into(), to.into()));
+        if !self.intake.is_awaited(&probe) {
+            let text = "answers cannot be sent later here: no channel listens to message^response";
+            return Err(Fault::new(422, "not-supported", "async", text));
+        }
+        Ok(Some(to))
     }
 
     /// FHIR R4 messaging.html: the same header id in another bundle is a retransmission. What may differ
@@ -109,18 +137,14 @@ impl Desk {
     async fn answer_later(
         &self,
         ask: &Ask,
-        heading: &Heading<'_>,
+        to: &str,
         id: MessageId,
         answer: Answer,
     ) -> Result<(), Fault> {
-        let to = ask.parameter("response-url").or(heading.endpoint);
-        let to = to.ok_or_else(|| {
-            bad("response-url", "async needs response-url, or MessageHeader.source.endpoint")
-        })?;
         let crate::source::fhir::answer::Content::Json(bundle) = answer.body else { return Ok(()) };
         let mut received = self.received(&ask.caller, Payload::new(compact(&bundle)), "");
         received.attributes.retain(|(name, _)| **name != *EVENT);
-        received.attributes.push((EVENT.into(), "message^response".into()));
+        received.attributes.push((EVENT.into(), RESPONSE_EVENT.into()));
         received.attributes.push((CONTROL_ID.into(), id.derive("response").to_string().into()));
         received.attributes.push(("response-url".into(), to.into()));
         received.duplicate = Some(DuplicateRule {

@@ -21,7 +21,7 @@ use crate::message::secret::Secret;
 use crate::resources::fault::{Fault, bad, not_found, unavailable};
 use crate::source::fhir::access::scope::Scopes;
 use crate::source::fhir::access::{Access, Principal};
-use crate::source::fhir::answer::{Answer, Manner, from_http_date, respond};
+use crate::source::fhir::answer::{Answer, Content, Manner, from_http_date, respond};
 use crate::source::fhir::ask::{Ask, Caller, Conditions, Query, Sent, Verb, query_of};
 use crate::source::fhir::desk::Desk;
 use crate::source::fhir::negotiate::{acceptable, is_form, prefer, unsupported};
@@ -126,7 +126,8 @@ impl Clerk {
         if route == Route::Smart {
             let told = self.access.smart_configuration();
             let none = || not_found("tokens of no authorization server are taken here");
-            return told.map(|told| Answer::of(200, told)).ok_or_else(|| somebody(none()));
+            let answer = |told| Answer { body: Content::Plain(told), ..Answer::empty(200) };
+            return told.map(answer).ok_or_else(|| somebody(none()));
         }
         let mut ask = Ask {
             caller,

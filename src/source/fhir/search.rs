@@ -23,6 +23,9 @@ use crate::source::fhir::page::PAGE;
 /// Divides a sealed page: the query, and the store's place.
 const DIVIDER: char = '\0';
 
+/// Bytes of the resources that come along with a page.
+const INCLUDED_BYTES_MAX: usize = 16 << 20;
+
 /// Which page is asked for.
 struct Page<'a> {
     /// The store's place.
@@ -105,11 +108,17 @@ impl Desk {
         let mut search = search.map_err(|error| lens::wrong(&error))?;
         search.understood.retain(|(name, _)| !matches!(&**name, "_format" | "_pretty"));
         let who = &ask.caller.principal;
-        for chained in search.query.criteria.iter().flat_map(chained) {
+        search.query.criteria = self.rules.served(search.query.criteria)?;
+        let mut chains = Vec::new();
+        search.query.criteria.iter().for_each(|criterion| chained(criterion, &mut chains));
+        for chained in chains {
             // A chain looks into resources of another type.
             who.may(chained, Permission::Search)?;
         }
-        search.revinclude.retain(|include| who.may(&include.source, Permission::Search).is_ok());
+        search.revinclude.retain(|include| {
+            let served = self.rules.check_kind(&include.source).is_ok();
+            served && who.may(&include.source, Permission::Search).is_ok()
+        });
         Ok(search)
     }
 
@@ -125,10 +134,11 @@ impl Desk {
         let mut seen: HashSet<ResourceKey> = matches.iter().map(|one| one.key.clone()).collect();
         let mut included: Vec<ResourceVersion> = Vec::new();
         for key in referred(search, matches, reading) {
-            if included.len() >= most {
+            if included.len() >= most || bytes_of(&included) >= INCLUDED_BYTES_MAX {
                 return Ok(included);
             }
-            let may = ask.caller.principal.may(&key.kind, Permission::Read).is_ok();
+            let may = self.rules.check_kind(&key.kind).is_ok()
+                && ask.caller.principal.may(&key.kind, Permission::Read).is_ok();
             if !may || !seen.insert(key.clone()) {
                 continue;
             }
@@ -141,13 +151,18 @@ impl Desk {
             let limit = self.options.includes_max;
             let found = store.resource_referrers(&include.source, &include.param, &keys, limit);
             for version in found.await.map_err(of_store)? {
-                if included.len() < most && seen.insert(version.key.clone()) {
+                let room = included.len() < most && bytes_of(&included) < INCLUDED_BYTES_MAX;
+                if room && seen.insert(version.key.clone()) {
                     included.push(version);
                 }
             }
         }
         Ok(included)
     }
+}
+
+fn bytes_of(versions: &[ResourceVersion]) -> usize {
+    versions.iter().map(|version| version.body.len()).sum()
 }
 
 /// The keys that the matches' includes lead to.
@@ -178,11 +193,13 @@ fn referred(
 }
 
 /// The types that a criterion looks into by a chain.
-fn chained(criterion: &Criterion) -> impl Iterator<Item = &str> {
-    criterion.any.iter().filter_map(|test| match test {
-        Test::Chain { kind, .. } => Some(&**kind),
-        _ => None,
-    })
+fn chained<'a>(criterion: &'a Criterion, kinds: &mut Vec<&'a str>) {
+    for test in &criterion.any {
+        if let Test::Chain { kind, criterion } = test {
+            kinds.push(kind);
+            chained(criterion, kinds);
+        }
+    }
 }
 
 /// The part of each match that is asked for.

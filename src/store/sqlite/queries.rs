@@ -345,6 +345,7 @@ mod tests {
         ("CANDIDATES_AT_ANY", "SCAN"),
         ("CANDIDATES_BETWEEN", "SCAN"),
         ("CANDIDATES_NAMED", "SCAN j VIRTUAL TABLE"),
+        ("IDS", "SCAN j VIRTUAL TABLE"),
         ("COUNT_AT_ANY", "SCAN"),
         ("COUNT_BETWEEN", "SCAN"),
     ];

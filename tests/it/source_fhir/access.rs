@@ -205,6 +205,7 @@ async fn bearer_tokens_of_an_authorization_server_are_checked_in_every_part() {
         assert_eq!(got.status, status, "{what}: {got:?}");
     }
     let smart = server.get(".well-known/smart-configuration").await;
+    assert_eq!(smart.header("content-type"), "application/json");
     assert_eq!(smart.body["token_endpoint"], "https://login.example/token");
     let told = server.get("metadata").await.body;
     let security = &told["rest"][0]["security"];
@@ -262,4 +263,31 @@ async fn many_requests_at_once_are_records_of_one_whole_trail() {
     assert_eq!(denied.entry.object, "fhir/Patient/1");
     assert_eq!((&*denied.entry.actor, &*denied.entry.outcome), ("emr", "denied"));
     assert!(matches!(verify(&*store).await.unwrap(), Verified::Whole { records: 100, .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conditional_reference_is_a_search_that_needs_its_own_scope() {
+    let server = Server::with(options(Known {
+        tokens: vec![
+            holder("emr", "token-emr", "system/*.cruds"),
+            holder("lab", "token-lab", "system/Observation.cruds"),
+        ],
+        ..Known::default()
+    }))
+    .await;
+    let patient = json!({"resourceType": "Patient", "id": "p",
+        "identifier": [{"system": "urn:mrn", "value": "1"}]});
+    let put = |who: &'static str| ("Authorization", who);
+    let emr = put("Bearer token-emr");
+    server.call("PUT", "Patient/p", &[JSON, emr], &patient.to_string()).await;
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [{
+        "resource": {"resourceType": "Observation", "status": "final", "code": {"text": "x"},
+            "subject": {"reference": "Patient?identifier=urn:mrn|1"}},
+        "request": {"method": "POST", "url": "Observation"},
+    }]})
+    .to_string();
+    let lab = put("Bearer token-lab");
+    assert_eq!(server.call("POST", "", &[JSON, lab], &bundle).await.status, 403);
+    assert_eq!(server.call("POST", "", &[JSON, emr], &bundle).await.status, 200);
+    server.end().await;
 }

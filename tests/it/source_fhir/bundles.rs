@@ -194,3 +194,31 @@ async fn the_same_transaction_from_many_at_once_makes_its_patient_once() {
     assert_eq!(server.get("Patient?_summary=count").await.body["total"], 1);
     server.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_replaces_what_it_deletes() {
+    let server = Server::start().await;
+    let mut old = patient("1");
+    old["id"] = json!("old");
+    server.store(&old).await;
+    let sent = bundle(
+        "transaction",
+        json!([
+            {"request": {"method": "DELETE", "url": "Patient/old"}},
+            {"fullUrl": "http://x/fhir/Patient/1", "resource": patient("1"), "request":
+                {"method": "POST", "url": "Patient", "ifNoneExist": "identifier=urn:mrn|1"}},
+            {"fullUrl": "http://x/fhir/Observation/1", "resource": {
+                "resourceType": "Observation", "status": "final", "code": {"text": "x"},
+                "subject": {"reference": "Patient/1"}, "performer": [{"reference": "Patient?identifier=urn:mrn|1"}]},
+             "request": {"method": "PUT", "url": "Observation/o"}},
+        ]),
+    );
+    let got = server.post("", &sent).await;
+    assert_eq!(statuses(&got.body), ["204 No Content", "201 Created", "201 Created"], "{got:?}");
+    let made = server.get("Patient").await.entries();
+    assert!(made.len() == 1 && made[0] != "Patient/old", "{made:?}");
+    let observation = server.get("Observation/o").await.body;
+    assert_eq!(observation["subject"]["reference"], *made[0]);
+    assert_eq!(observation["performer"][0]["reference"], *made[0]);
+    server.end().await;
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Server;
+use super::{NOBODY, Server};
 
 fn message(bundle: &str, header: &str, family: &str) -> Value {
     json!({
@@ -73,6 +73,21 @@ async fn an_asynchronous_message_is_answered_by_a_message_of_its_own() {
     assert_eq!(log.len(), 2, "{log:?}");
     assert_eq!(log[0], format!("message^admit {B}"));
     assert!(log[1].starts_with("message^response "));
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_answered_later_is_not_stored() {
+    let server = Server::start().await;
+    let mut nowhere = message("b1", B, "Li");
+    let source = nowhere.pointer_mut("/entry/0/resource/source").unwrap();
+    *source = json!({"name": "HIS"});
+    let got = server.post("$process-message?async=true", &nowhere).await;
+    assert_eq!(got.status, 400, "{got:?}");
+    let path = format!("$process-message?async=true&response-url={NOBODY}");
+    let got = server.post(&path, &message("b1", B, "Li")).await;
+    assert_eq!((got.status, got.codes()), (422, vec!["not-supported"]));
+    assert!(server.log().await.is_empty());
     server.end().await;
 }
 

@@ -1,6 +1,7 @@
 //! The FHIR endpoint through real HTTP, on a real store: each case is a request and what comes back.
 
 mod access;
+mod bounds;
 mod bundles;
 mod conditions;
 mod history;
@@ -19,9 +20,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use medway::clock::Clock;
-use medway::message::id::MessageId;
+use medway::message::id::{DestinationId, MessageId, VersionId};
 use medway::message::kind::{ContentType, Kind};
-use medway::message::plan::Plan;
+use medway::message::plan::{Disposition, Plan, PlanEntry};
 use medway::message::verdict::Problem;
 use medway::message::{Envelope, KeyValue};
 use medway::source::fhir::audit::{Audit, AuditEntry};
@@ -39,6 +40,9 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Where no channel sends answers.
+pub(super) const NOBODY: &str = "http://nobody.example/in";
+
 /// Refuses what holds `REFUSE`, takes everything else.
 struct Judge;
 
@@ -50,6 +54,14 @@ impl Admit for Judge {
             return Err(Problem { code: 199, location: None, text, reject: false });
         }
         let said = |name| received.attribute(name).unwrap_or_default();
+        // One channel listens to answers that are sent later, but not to those for this place.
+        let awaited = said(EVENT) == "message^response" && said("response-url") != NOBODY;
+        let entries = awaited.then_some(PlanEntry {
+            destination: DestinationId(1),
+            version: VersionId(1),
+            disposition: Disposition::Filtered,
+        });
+        let entries = entries.into_iter().collect();
         Ok(NewMessage {
             envelope: Envelope {
                 id: MessageId::new(),
@@ -62,7 +74,7 @@ impl Admit for Judge {
                 keys: Vec::new(),
                 origin: None,
             },
-            plan: Plan::default(),
+            plan: Plan { entries },
             payload: Some(received.payload.clone()),
             duplicate: None,
         })
@@ -185,6 +197,23 @@ impl Server {
         Self { address, store, intake, audit, stop, tracker, _folder: folder }
     }
 
+    /// A second endpoint over the same store.
+    pub(super) async fn beside(&self, options: FhirSourceOptions) -> SocketAddr {
+        let parts = FhirParts {
+            store: self.store.clone(),
+            audit: self.audit.clone(),
+            extension: Arc::new(NoExtension),
+            tls: None,
+            keys_tls: None,
+            clock: Clock::System,
+        };
+        let source = FhirSource::new("other".into(), options, parts).bind().await.unwrap();
+        let address = source.local_addr();
+        let (stop, tracker) = (self.stop.clone(), self.tracker.clone());
+        self.tracker.spawn(source.run(self.intake.clone(), stop, tracker));
+        address
+    }
+
     pub(super) async fn call(
         &self,
         method: &str,
@@ -192,16 +221,27 @@ impl Server {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Got {
-        let path = path.split_once(&self.address.to_string()).map_or(path, |(_, path)| path);
+        self.call_at(self.address, method, path, headers, body).await
+    }
+
+    pub(super) async fn call_at(
+        &self,
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Got {
+        let path = path.split_once(&address.to_string()).map_or(path, |(_, path)| path);
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/fhir/{path}") };
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n");
         request.push_str(&format!("Connection: close\r\nContent-Length: {}\r\n", body.len()));
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
         request.push_str(body);
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();

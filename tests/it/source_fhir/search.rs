@@ -30,6 +30,12 @@ async fn filled() -> Server {
             .await;
     }
     server
+        .store(&json!({
+            "resourceType": "Observation", "id": "o4", "status": "final", "code": {"text": "x"},
+            "subject": {"identifier": {"system": "urn:nhs", "value": "9"}},
+        }))
+        .await;
+    server
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,6 +57,8 @@ async fn searches_find_what_they_ask_for() {
         ("Observation?code=http://loinc.org|8480-6", &["o1", "o3"]),
         ("Observation?subject:Patient.family=Muller&code=8480-6", &["o1", "o3"]),
         ("Observation?patient.identifier=urn:mrn|2", &["o3"]),
+        ("Observation?patient:identifier=urn:nhs|9", &["o4"]),
+        ("Observation?subject:identifier=urn:nhs|9", &["o4"]),
         ("Patient?_lastUpdated=gt2999", &[]),
     ];
     for (path, expected) in cases {

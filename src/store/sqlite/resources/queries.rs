@@ -126,6 +126,9 @@ pub(super) const CANDIDATES: &str = "SELECT r.rid, r.gone, v.vid, v.found_by
 pub(super) const CANDIDATES_NAMED: &str = "SELECT r.rid, r.gone, v.vid, v.found_by
     FROM json_each(?1) j CROSS JOIN resource r ON r.rid = j.value
     CROSS JOIN resource_version v ON v.vid = r.vid";
+/// Primary key, for each number of a JSON list.
+pub(super) const IDS: &str =
+    "SELECT r.id FROM json_each(?1) j CROSS JOIN resource r ON r.rid = j.value";
 /// Primary key, for each (slot, place) of a JSON list; counts no further than the limit.
 pub(super) const COUNT_AT_ANY: &str = "SELECT count(*) FROM (SELECT 1 FROM json_each(?1) j
     CROSS JOIN resource_entry e ON e.slot = json_extract(j.value, '$[0]')

@@ -1,5 +1,6 @@
 //! Reads versions, histories and events.
 
+use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
@@ -20,6 +21,8 @@ use crate::store::sqlite::shared::Shared;
 
 /// Versions answered at once, at most.
 const LIMIT_MAX: u32 = 1000;
+/// Bytes of the bodies answered at once: a page of large resources ends early, and goes on behind its last.
+const BYTES_MAX: usize = 16 << 20;
 /// Versions are written in the order of their times but for requests that overtook each other: a history
 /// read backwards has passed a moment when it is this much before it.
 const OVERTAKING_US: i64 = 600_000_000;
@@ -149,8 +152,10 @@ pub(super) async fn history(
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| is_more).map(|vid| vid.to_string().into());
-    Ok(ResourcePage { matches: versions(pool, shared, &found).await?, next, total: None })
+    let Page { versions, cut } = page(pool, shared, &found).await?;
+    let next = cut.or_else(|| found.last().copied().filter(|_| is_more));
+    let next = next.map(|vid| vid.to_string().into());
+    Ok(ResourcePage { matches: versions, next, total: None })
 }
 
 /// Back through the versions of a type, or of all.
@@ -180,6 +185,32 @@ async fn backwards(
         }
         before = last;
     }
+}
+
+/// Versions of one page.
+pub(super) struct Page {
+    pub(super) versions: Vec<ResourceVersion>,
+    /// The last of them, when there was no room for more.
+    pub(super) cut: Option<i64>,
+}
+
+/// Versions by number, in the order asked, as many as there is room for, and at least one.
+pub(super) async fn page(pool: &SqlitePool, shared: &Shared, vids: &[i64]) -> Result<Page> {
+    let (mut page, mut bytes) = (Page { versions: Vec::new(), cut: None }, 0_usize);
+    let numbers = list(vids);
+    let mut rows = sqlx::query(queries::VERSIONS).bind(numbers).fetch(pool);
+    let mut last = None;
+    while let Some(row) = rows.try_next().await? {
+        if bytes >= BYTES_MAX {
+            page.cut = last;
+            break;
+        }
+        let version = read(&row, shared)?;
+        bytes = bytes.saturating_add(version.body.len());
+        last = Some(row.try_get(0)?);
+        page.versions.push(version);
+    }
+    Ok(page)
 }
 
 /// Versions by number, in the order asked; those that are gone are left out.

@@ -16,7 +16,7 @@ use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::resources::drive::{Driver, Driving};
 use crate::store::sqlite::resources::entries::values;
 use crate::store::sqlite::resources::queries;
-use crate::store::sqlite::resources::read::{kind_slot, list, versions};
+use crate::store::sqlite::resources::read::{Page, kind_slot, list, page};
 use crate::store::sqlite::shared::Shared;
 
 /// Resources answered at once, at most.
@@ -78,9 +78,29 @@ pub(super) async fn search(
     query: &ResourceQuery,
 ) -> Result<ResourcePage> {
     let limit = usize::try_from(query.limit.clamp(1, LIMIT_MAX)).unwrap_or(usize::MAX);
+    let found = found(pool, shared, query, limit).await?;
+    let vids: Vec<i64> = found.hits.iter().map(|hit| hit.vid).collect();
+    let Page { versions, cut } = page(pool, shared, &vids).await?;
+    let next = cut.map(|vid| vid.to_string().into()).or(found.next);
+    Ok(ResourcePage { matches: versions, next, total: query.total.then_some(found.total) })
+}
+
+/// Places of a page of matches.
+#[derive(Default)]
+struct Places {
+    hits: Vec<Hit>,
+    next: Option<Box<str>>,
+    total: u64,
+}
+
+async fn found(
+    pool: &SqlitePool,
+    shared: &Shared,
+    query: &ResourceQuery,
+    limit: usize,
+) -> Result<Places> {
     let Some(search) = Search::resolve(pool, shared, query).await? else {
-        let total = query.total.then_some(0);
-        return Ok(ResourcePage { total, ..ResourcePage::default() });
+        return Ok(Places::default());
     };
     let after = match &query.page {
         Some(page) => Some(search.place_of(pool, shared, page).await?),
@@ -90,9 +110,7 @@ pub(super) async fn search(
     let is_more = hits.len() > limit;
     hits.truncate(limit);
     let next = hits.last().filter(|_| is_more).map(|hit| hit.vid.to_string().into());
-    let vids: Vec<i64> = hits.iter().map(|hit| hit.vid).collect();
-    let matches = versions(pool, shared, &vids).await?;
-    Ok(ResourcePage { matches, next, total: query.total.then_some(total) })
+    Ok(Places { hits, next, total })
 }
 
 /// Current resources that refer to any of `keys`.
@@ -293,6 +311,11 @@ async fn keys(
     shared: &Shared,
     query: &ResourceQuery,
 ) -> Result<(Vec<ResourceKey>, Option<Box<str>>)> {
-    let page = search(pool, shared, query).await?;
-    Ok((page.matches.into_iter().map(|found| found.key).collect(), page.next))
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let found = found(pool, shared, query, limit).await?;
+    let rids: Vec<i64> = found.hits.iter().map(|hit| hit.rid).collect();
+    let ids: Vec<(String,)> =
+        sqlx::query_as(queries::IDS).bind(list(&rids)).fetch_all(pool).await?;
+    let keys = ids.iter().map(|(id,)| ResourceKey::new(&query.kind, id));
+    Ok((keys.collect(), found.next))
 }
