@@ -58,9 +58,26 @@ pub(crate) async fn live(
     Extension(actor): Extension<Actor>,
     Query(watched): Query<Watched>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let sees_messages = actor.may(Permission::SeeMessages) && actor.view > View::Counts;
     let (events, stream) = channel(WAITING_MAX);
-    let tracker = engine.tracker().clone();
-    let watch = Watch { engine, door, actor, watched, events, shown: HashMap::new(), skipped: 0 };
+    open(Watch::new(engine, door, actor, watched, events, sees_messages), stream)
+}
+
+/// Opens a live stream of counts alone: events `state`. It says nothing of a patient, so it is on no record.
+pub(crate) async fn counts(
+    State(engine): State<Arc<Engine>>,
+    Extension(door): Extension<Arc<Door>>,
+    Extension(actor): Extension<Actor>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let (events, stream) = channel(WAITING_MAX);
+    open(Watch::new(engine, door, actor, Watched::default(), events, false), stream)
+}
+
+fn open(
+    watch: Watch,
+    stream: Receiver<Event>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let tracker = watch.engine.tracker().clone();
     tracker.spawn(watch.run());
     let stream = unfold(stream, |mut stream: Receiver<Event>| async move {
         stream.recv().await.map(|event| (Ok(event), stream))
@@ -75,6 +92,8 @@ struct Watch {
     actor: Actor,
     watched: Watched,
     events: Sender<Event>,
+    /// Whether messages are shown, not counts alone.
+    sees_messages: bool,
     /// What was shown last, by destination or channel.
     shown: HashMap<String, Value>,
     skipped: u64,
@@ -84,11 +103,21 @@ struct Watch {
 struct Ended;
 
 impl Watch {
+    fn new(
+        engine: Arc<Engine>,
+        door: Arc<Door>,
+        actor: Actor,
+        watched: Watched,
+        events: Sender<Event>,
+        sees_messages: bool,
+    ) -> Self {
+        let shown = HashMap::new();
+        Self { engine, door, actor, watched, events, sees_messages, shown, skipped: 0 }
+    }
+
     async fn run(mut self) {
         let mut committed = self.engine.store().committed();
         let mut head = self.engine.store().status().head.0;
-        let sees_messages =
-            self.actor.may(Permission::SeeMessages) && self.actor.view > View::Counts;
         let mut every = tokio::time::interval(EVERY);
         let stopping = self.engine.stopping_token();
         let (mut budget, mut looks) = (MESSAGES_MAX, 0_u32);
@@ -96,7 +125,7 @@ impl Watch {
             tokio::select! {
                 () = self.events.closed() => return,
                 () = stopping.cancelled() => return,
-                batch = committed.recv(), if sees_messages => match batch {
+                batch = committed.recv(), if self.sees_messages => match batch {
                     Ok(batch) => {
                         for message in batch.iter() {
                             // Batches that were lost leave a gap in the places.

@@ -90,6 +90,7 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
         ("GET", "/system") => get(system::system),
         ("GET", "/metrics/history") => get(system::history),
         ("GET", "/live") => get(live::live),
+        ("GET", "/live/counts") => get(live::counts),
         ("POST", "/messages/{id}/replay") => post(resend::replay),
         ("POST", "/exceptions/groups") => post(jobs::groups),
         ("GET", "/jobs") => get(jobs::list),

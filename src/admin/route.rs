@@ -138,6 +138,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/system", May(P::SeeState), "system.see", Never),
     route("GET", "/metrics/history", May(P::SeeState), "metrics.see", Never),
     route("GET", "/live", May(P::SeeState), "live.see", Shown),
+    route("GET", "/live/counts", May(P::SeeState), "live.counts", Never),
     route("POST", "/messages/{id}/replay", May(P::Resend), "message.resend", Done),
     route("GET", "/channels/{channel}", May(P::SeeState), "channel.see", Never),
     route(

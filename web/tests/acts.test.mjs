@@ -209,6 +209,36 @@ for (const language of LANGUAGES) {
       assert.deepEqual(records.map((one) => one.reason).slice(0, 4), ['the ward has closed', 'it is there again', 'is it still there?', 'is it there?']);
     });
 
+    test('the first page hears of changes, and asks when it hears nothing', async () => {
+      const { page, t } = operator;
+      const asked = [];
+      page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+      const heard = page.waitForResponse('**/api/v1/live/counts');
+      await operator.go('/');
+      await heard;
+      const tile = page.locator('.tile').filter({ hasText: t('now.delivered') }).first().locator('dd');
+      const shows = async (count) => until(`${count} to be shown`, async () => Number((await tile.innerText()).replaceAll(',', '')) === count);
+      const delivered = async () => {
+        const of = async (name) => (await engine.destination(name, (one) => one.pending === 0 && one.in_flight === 0)).delivered;
+        return (await of('emr')) + (await of('lis'));
+      };
+      const before = await delivered();
+      await shows(before);
+      const times = asked.filter((path) => path === '/api/v1/channels').length;
+      await send(engine.port, [result({ mrn: 'HEARD1' }), result({ mrn: 'HEARD2' })]);
+      await engine.destination('emr', (one) => one.pending === 0 && one.in_flight === 0);
+      const after = await until('two more at two receivers', async () => ((await delivered()) >= before + 4 ? delivered() : undefined));
+      await shows(after);
+      assert.equal(asked.filter((path) => path === '/api/v1/channels').length, times, 'nothing was asked for');
+      // Without the stream it asks.
+      await page.route('**/api/v1/live/counts', (route) => route.abort());
+      await operator.go('/');
+      await send(engine.port, [result({ mrn: 'HEARD3' })]);
+      await until('one more', async () => (await delivered()) > after);
+      await shows(await delivered());
+      await page.unroute('**/api/v1/live/counts');
+    });
+
     test('a second factor is set up, and signing in needs it', async () => {
       const password = await engine.person('zhao.lei', ['viewer']);
       const visitor = await (await Visitor.come(browser, engine, language)).signIn('zhao.lei', password);

@@ -191,6 +191,9 @@ fn engine_of(route: &Route) -> Told {
                 .query(WATCHED)
                 .bytes(&["text/event-stream"])
         }
+        ("GET", "/live/counts") => {
+            get::<s::Empty>("Counts as they change: events `state`").bytes(&["text/event-stream"])
+        }
         ("GET", "/channels") => get::<s::Channels>("Every channel in force"),
         ("GET", "/channels/{channel}") => get::<ChannelDetail>("One channel in force"),
         ("GET", "/channels/{channel}/versions/{version}") => {

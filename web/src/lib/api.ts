@@ -421,6 +421,7 @@ export const api = {
   session: () => json<Session>('GET', '/session'),
   signIn: (user: string, password: string, code?: string) =>
     json<Session>('POST', '/session', { user, password, ...(code ? { code } : {}) }),
+  signInWays: () => json<{ password: boolean; provider?: { label: string; href: string } }>('GET', '/session/ways'),
   signOut: () => call('DELETE', '/session'),
   setup: (token: string, user: string, password: string) =>
     json<Session>('POST', '/setup', { token, user, password }),

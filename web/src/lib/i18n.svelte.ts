@@ -65,8 +65,8 @@ class Texts {
     const at = new Date(moment);
     const today = new Date().toDateString() === at.toDateString();
     const style: Intl.DateTimeFormatOptions = today
-      ? { hour: '2-digit', minute: '2-digit', second: '2-digit' }
-      : { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' };
+      ? { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }
+      : { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
     return new Intl.DateTimeFormat(this.tag, style).format(at);
   }
 

@@ -2,7 +2,11 @@
 
 import { Problem } from './api';
 import { quietly } from './background';
+import { t } from './i18n.svelte';
 import { updates } from './updates.svelte';
+
+/** Longest wait for an answer: a line that was cut says nothing by itself. */
+const PATIENCE_MS = 10_000;
 
 export class Poll<T> {
   value = $state.raw<T | undefined>(undefined);
@@ -10,9 +14,11 @@ export class Poll<T> {
   /** When the engine answered last. */
   answeredAt = $state<number | undefined>(undefined);
   #ask: () => Promise<T>;
+  #patience: number;
 
-  constructor(ask: () => Promise<T>) {
+  constructor(ask: () => Promise<T>, patience = PATIENCE_MS) {
     this.#ask = ask;
+    this.#patience = patience;
   }
 
   /** Asks because somebody wants it. */
@@ -21,12 +27,18 @@ export class Poll<T> {
   }
 
   async #take(ask: () => Promise<T>): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, refuse) => {
+      timer = setTimeout(() => refuse(new Problem(0, 'unreachable', t('app.noAnswer'))), this.#patience);
+    });
     try {
-      this.value = await ask();
+      this.value = await Promise.race([ask(), late]);
       this.problem = undefined;
       this.answeredAt = Date.now();
     } catch (error) {
       this.problem = error instanceof Problem ? error : new Problem(0, 'fault', String(error));
+    } finally {
+      clearTimeout(timer);
     }
   }
 
