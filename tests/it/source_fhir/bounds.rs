@@ -133,7 +133,7 @@ async fn a_link_of_another_kind_is_refused_not_retried() {
     let next = server.get("Observation?_count=1").await.link("next").unwrap();
     let (_, token) = next.split_once("_page=").unwrap();
     assert_eq!(server.get(&format!("_history?_page={token}")).await.status, 400);
-    let sorts = vec!["_lastUpdated"; 9].join(",");
+    let sorts = ["_lastUpdated"; 9].join(",");
     assert_eq!(server.get(&format!("Observation?_sort={sorts}")).await.status, 400);
     server.end().await;
 }
