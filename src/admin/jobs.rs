@@ -17,7 +17,7 @@ use crate::admin::problem::Problem;
 use crate::admin::scope;
 use crate::delivery::queue::state_name;
 use crate::engine::Engine;
-use crate::engine::jobs::{Job, JobAct, JobError, JobRequest, RATE_USUAL, Selection};
+use crate::engine::jobs::{self, Job, JobAct, JobError, JobRequest, RATE_USUAL, Selection};
 use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::time::Timestamp;
 use crate::store::{Exception, ExceptionQuery, ExceptionState};
@@ -41,6 +41,10 @@ pub(crate) struct Selected {
     destination: Option<String>,
     /// As the exception rows and groups name it.
     cause: Option<String>,
+    /// The receiver's code, as groups name it.
+    code: Option<String>,
+    /// As groups name it: deliveries whose texts differ in numbers alone. Needs the full view.
+    fingerprint: Option<String>,
     /// Ids of messages, at most a thousand.
     ids: Option<Vec<String>>,
 }
@@ -110,6 +114,10 @@ fn selection(engine: &Engine, actor: &Actor, asked: &Selected) -> Result<Selecti
         }
         None => None,
     };
+    if asked.fingerprint.is_some() && actor.view != View::Full {
+        // Whoever could try fingerprints would learn what a text says.
+        return Err(Problem::hidden(actor.view, View::Full));
+    }
     let destination = asked.destination.as_deref();
     let seen = || {
         let all = engine.destination_ids().into_iter();
@@ -119,6 +127,8 @@ fn selection(engine: &Engine, actor: &Actor, asked: &Selected) -> Result<Selecti
         state: asked.state.as_deref().map(state_of).transpose()?,
         destination: destination.map(|name| scope::destination(engine, actor, name)).transpose()?,
         cause: asked.cause.clone(),
+        code: asked.code.clone(),
+        fingerprint: asked.fingerprint.clone(),
         ids,
         among: (!actor.groups.is_empty()).then(seen),
     })
@@ -185,6 +195,8 @@ pub(crate) struct Group {
     code: String,
     /// The receiver's text, of the oldest; empty below the full view.
     text: String,
+    /// Names the text in a job's selection; nothing below the full view, where all texts are one group.
+    fingerprint: Option<String>,
     /// How many.
     count: u64,
     /// When the oldest left the straight path.
@@ -216,9 +228,9 @@ struct Gathered {
 type Fingerprint = (DestinationId, ExceptionState, Box<str>, Box<str>, String);
 
 fn fingerprint(row: &Exception, view: View) -> Fingerprint {
-    let text = if view == View::Full { &*row.answer.text } else { "" };
-    let text = text.chars().map(|sign| if sign.is_ascii_digit() { '#' } else { sign });
-    (row.destination, row.state, row.cause.clone(), row.answer.code.clone(), text.collect())
+    let print =
+        if view == View::Full { jobs::fingerprint(&row.answer.text) } else { String::new() };
+    (row.destination, row.state, row.cause.clone(), row.answer.code.clone(), print)
 }
 
 /// Dead letters and holds by their cause.
@@ -294,7 +306,7 @@ async fn shown(
     all.truncate(GROUPS_MAX);
     let seqs: Vec<Seq> = all.iter().map(|(_, group)| group.sample).collect();
     let messages = engine.store().messages(&seqs).await?;
-    let groups = all.into_iter().map(|((destination, state, cause, code, _), group)| {
+    let groups = all.into_iter().map(|((destination, state, cause, code, print), group)| {
         let sample = messages.iter().find(|message| message.seq == group.sample);
         Group {
             destination: engine.destination_name(destination),
@@ -302,6 +314,7 @@ async fn shown(
             cause: cause.into(),
             code: code.into(),
             text: group.text,
+            fingerprint: (!print.is_empty()).then_some(print),
             count: group.count,
             oldest: group.oldest.to_string(),
             newest: group.newest.to_string(),

@@ -102,6 +102,10 @@ pub struct Selection {
     pub destination: Option<DestinationId>,
     /// For this cause.
     pub cause: Option<String>,
+    /// With this code of the receiver.
+    pub code: Option<String>,
+    /// With a text of the receiver that has this fingerprint (see [`fingerprint`]).
+    pub fingerprint: Option<String>,
     /// Of these messages.
     pub ids: Option<Vec<MessageId>>,
     /// Of these destinations alone: what the asker sees. `None`: all.
@@ -478,11 +482,26 @@ fn states(request: &JobRequest) -> Vec<ExceptionState> {
     }
 }
 
+/// What texts of one cause have in common: numbers tell deliveries apart and no causes. A hash, since the
+/// text may quote a message.
+#[must_use]
+pub fn fingerprint(text: &str) -> String {
+    let plain: String =
+        text.chars().map(|sign| if sign.is_ascii_digit() { '#' } else { sign }).collect();
+    let hash = ring::digest::digest(&ring::digest::SHA256, plain.as_bytes());
+    hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn fits(row: &Exception, request: &JobRequest) -> bool {
     let selection = &request.selection;
     states(request).contains(&row.state)
         && selection.destination.is_none_or(|wanted| wanted == row.destination)
         && selection.cause.as_deref().is_none_or(|wanted| wanted == &*row.cause)
+        && selection.code.as_deref().is_none_or(|wanted| wanted == &*row.answer.code)
+        && selection
+            .fingerprint
+            .as_deref()
+            .is_none_or(|wanted| wanted == fingerprint(&row.answer.text))
         && selection.among.as_ref().is_none_or(|seen| seen.contains(&row.destination))
 }
 

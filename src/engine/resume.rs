@@ -54,6 +54,10 @@ struct Work {
     state: Option<usize>,
     destination: Option<u32>,
     cause: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    fingerprint: Option<String>,
     ids: Option<Vec<String>>,
     among: Option<Vec<u32>>,
     /// Destination, place, state, attempts, due; nothing until they are looked up.
@@ -62,7 +66,8 @@ struct Work {
 
 impl Work {
     fn of(request: &JobRequest, rows: Option<&[Row]>) -> Self {
-        let Selection { state, destination, cause, ids, among } = &request.selection;
+        let Selection { state, destination, cause, code, fingerprint, ids, among } =
+            &request.selection;
         let line =
             |row: &Row| (row.destination.0, row.seq.0, number(row.state), row.attempts, row.due);
         Self {
@@ -70,6 +75,8 @@ impl Work {
             state: state.map(number),
             destination: destination.map(|id| id.0),
             cause: cause.clone(),
+            code: code.clone(),
+            fingerprint: fingerprint.clone(),
             ids: ids.as_ref().map(|ids| ids.iter().map(ToString::to_string).collect()),
             among: among.as_ref().map(|all| all.iter().map(|id| id.0).collect()),
             rows: rows.map(|rows| rows.iter().map(line).collect()),
@@ -82,6 +89,8 @@ impl Work {
             state: self.state.and_then(|number| STATES.get(number).copied()),
             destination: self.destination.map(DestinationId),
             cause: self.cause.clone(),
+            code: self.code.clone(),
+            fingerprint: self.fingerprint.clone(),
             ids: ids.map(|ids| ids.iter().filter_map(|id| MessageId::parse(id)).collect()),
             among: self.among.as_ref().map(|all| all.iter().copied().map(DestinationId).collect()),
         }

@@ -184,3 +184,24 @@ async fn a_job_ends_when_somebody_aborts_it_and_needs_a_reason_and_a_selection()
     }
     house.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_on_one_group_leaves_the_other_group_of_the_same_cause_alone() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let op = house.operator().await;
+    for n in 0..5 {
+        let id = house.receive("adt", &message(&n.to_string(), "M1", "O")).await;
+        let text = if n < 3 { format!("no visit {n}") } else { "bad code".to_owned() };
+        house.dead(&id, "adt/his", &text).await;
+    }
+    let found = house.call(&op, "POST", "/exceptions/groups", &json!({})).await;
+    let group = &found.body["groups"][1];
+    assert_eq!(group["count"], 2, "{}", found.body);
+    let selection = json!({"state": group["state"], "destination": group["destination"], "cause": group["cause"],
+                           "code": group["code"], "fingerprint": group["fingerprint"]});
+    let ask = json!({"act": "replay", "selection": selection, "reason": "the code is known now", "rate_per_second": 1000});
+    let begun = house.call(&op, "POST", "/jobs", &ask).await;
+    let job = house.ended(&op, begun.body["id"].as_str().unwrap()).await;
+    assert_eq!((&job["total"], &job["done"]), (&json!(2), &json!(2)), "{job}");
+    house.end().await;
+}
