@@ -39,8 +39,9 @@ bench-web: setup ## the dashboard with a million messages stored, each figure ag
 setup: ## installs what the tests need (peers from the package registries)
 	scripts/setup.sh
 
-generate: ## writes the JSON Schema and the reference docs anew
+generate: ## writes the JSON Schema, the reference docs and the types of the dashboard anew
 	MEDWAY_ACCEPT=1 $(CARGO) test -q --test it generated::
+	cd web && npm ci --no-audit --no-fund --silent && npm run --silent types
 
 accept: ## takes changed snapshots, after you have read them
 	INSTA_UPDATE=always $(CARGO) test -q --test it

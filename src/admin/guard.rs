@@ -173,7 +173,7 @@ async fn follow(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let door = &*guard.door;
+    let door = &guard.door;
     match route.recorded {
         Recorded::Never | Recorded::Itself => Ok(next.run(request).await),
         Recorded::Shown => {
@@ -210,23 +210,35 @@ async fn done(
     let mut ticket = None;
     if let (Some(key), &Method::POST) = (repeat::key_of(&parts.headers)?, &parts.method) {
         let call = (entry.actor.as_str(), parts.uri.path(), key);
-        match guard.answers.ask(call, &body, entry.at)? {
+        match guard.answers.ask(call, &body, entry.at).await? {
             Asked::First(first) => ticket = Some(first),
             Asked::Again(response) => return Ok(response),
         }
     }
     told(&mut entry, &body);
+    let request = Request::from_parts(parts, Body::from(body));
+    let answered = acted(door, entry, request, next).await;
+    match ticket {
+        Some(ticket) => ticket.keep(answered).await,
+        None => answered,
+    }
+}
+
+/// An act: on record before it is done, and again when it was not.
+async fn acted(
+    door: &Door,
+    mut entry: AuditEntry,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     record(door, entry.clone()).await?;
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let response = next.run(request).await;
     if !response.status().is_success() {
         outcome_of(&response).clone_into(&mut entry.outcome);
         entry.at = door.now();
         record(door, entry).await?;
     }
-    match ticket {
-        Some(ticket) => ticket.keep(response).await,
-        None => Ok(response),
-    }
+    Ok(response)
 }
 
 /// What came of a call, as a word of the trail.

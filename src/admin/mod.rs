@@ -15,7 +15,7 @@ mod jobs;
 mod live;
 pub mod messages;
 pub mod oidc;
-mod openapi;
+pub mod openapi;
 mod people;
 mod precondition;
 pub mod problem;
@@ -29,6 +29,8 @@ pub mod status;
 pub mod subscriptions;
 mod system;
 mod trail;
+mod trial;
+mod views;
 mod web;
 
 use std::sync::Arc;
@@ -104,6 +106,11 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
         ("POST", "/deliveries/{channel}/{destination}/{id}/{act}") => {
             post(deliveries::delivery_act)
         }
+        ("GET", "/views") => get(views::list),
+        ("POST", "/views") => post(views::add),
+        ("PUT", "/views/{id}") => put(views::change),
+        ("DELETE", "/views/{id}") => delete(views::remove),
+        ("POST", "/exceptions/groups/test") => post(trial::test),
         ("GET", "/conservation") => get(status::conservation),
         ("GET", "/subscriptions") => get(subscriptions::list),
         ("GET", "/subscriptions/{id}") => get(subscriptions::one),
@@ -132,7 +139,7 @@ pub fn router_with(
         Some((route.path, handler(route)?.layer(limit)))
     });
     let api = routes.fold(Router::new(), |api, (path, handler)| api.route(path, handler));
-    let answers = Answers::default();
+    let answers = Answers::new(Arc::clone(door.store()));
     let tracker = engine.tracker().clone();
     let guard = Guard { token, door: Arc::clone(&door), cookies, answers, tracker };
     let api = api

@@ -1,9 +1,10 @@
 //! `Idempotency-Key`: a caller that does not know whether its call arrived sends it again with the same key,
 //! and gets the first answer instead of a second act.
 //!
-//! Answers are kept in memory for a day, at most so many; a restart forgets them.
+//! Answers are kept in `access.db` for a day. That a call is being answered is noted before it is done: after a
+//! start nobody knows whether it was, and that is what the caller is told.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +12,12 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use ring::digest::{Context, SHA256};
+use tracing::error;
 
 use crate::admin::problem::Problem;
 use crate::message::time::Timestamp;
+use crate::store::access::AccessStore;
+use crate::store::desk::GivenAnswer;
 
 /// The header.
 pub(crate) const KEY: &str = "idempotency-key";
@@ -21,8 +25,6 @@ pub(crate) const KEY: &str = "idempotency-key";
 const REPEATED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Longest key.
 const KEY_BYTES_MAX: usize = 255;
-/// Answers kept.
-const KEPT_MAX: usize = 10_000;
 /// How long.
 const KEPT_FOR: Duration = Duration::from_hours(24);
 /// Largest answer kept, in bytes. Answers of acts are short.
@@ -30,30 +32,12 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 type Hash = [u8; 32];
 
-/// An answer given before.
-#[derive(Clone)]
-struct Given {
-    status: StatusCode,
-    content_type: Option<HeaderValue>,
-    body: Bytes,
-}
-
-struct Kept {
-    body: Hash,
-    at: Timestamp,
-    /// `None` while the first call is still being answered.
-    given: Option<Given>,
-}
-
-#[derive(Default)]
-struct Inner {
-    kept: HashMap<Hash, Kept>,
-    order: VecDeque<(Timestamp, Hash)>,
-}
-
 /// Answers given to calls with a key.
-#[derive(Clone, Default)]
-pub struct Answers(Arc<Mutex<Inner>>);
+#[derive(Clone)]
+pub struct Answers {
+    store: Arc<dyn AccessStore>,
+    running: Arc<Mutex<HashSet<Hash>>>,
+}
 
 /// What is known of a call with a key.
 pub(crate) enum Asked {
@@ -63,11 +47,10 @@ pub(crate) enum Asked {
     Again(Response),
 }
 
-/// A call that is being answered. Dropped unanswered, it is as if it had not come.
+/// A call that is being answered.
 pub(crate) struct Ticket {
     answers: Answers,
     key: Hash,
-    answered: bool,
 }
 
 /// The key of a call, when it has one.
@@ -92,12 +75,17 @@ fn hash(parts: &[&[u8]]) -> Hash {
 }
 
 impl Answers {
-    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Those of a store.
+    pub(crate) fn new(store: Arc<dyn AccessStore>) -> Self {
+        Self { store, running: Arc::default() }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashSet<Hash>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of a call: whose it is, where to, its key and its body.
-    pub(crate) fn ask(
+    pub(crate) async fn ask(
         &self,
         (actor, path, key): (&str, &str, &str),
         body: &[u8],
@@ -105,116 +93,81 @@ impl Answers {
     ) -> Result<Asked, Problem> {
         let key = hash(&[actor.as_bytes(), path.as_bytes(), key.as_bytes()]);
         let body = hash(&[body]);
-        let mut inner = self.inner();
-        inner.forget(now);
-        match inner.kept.get(&key) {
-            Some(kept) if kept.body != body => Err(Problem::unprocessable(
+        // Known as running before the store says that it has begun.
+        if !self.running().insert(key) {
+            return Err(Problem::conflict(
+                "idempotency_in_progress",
+                "the first call with this Idempotency-Key is still being answered; ask again",
+            ));
+        }
+        let ticket = Ticket { answers: self.clone(), key };
+        let oldest = Timestamp(now.0.saturating_sub(micros(KEPT_FOR)));
+        match self.store.begin_answer(&key, &body, now, oldest).await? {
+            None => Ok(Asked::First(ticket)),
+            Some(kept) if kept.request != body => Err(Problem::unprocessable(
                 "idempotency_key_reused",
                 "this Idempotency-Key came with another body before; draw a new key for each act",
             )),
-            Some(Kept { given: Some(given), .. }) => Ok(Asked::Again(given.response())),
-            Some(_) => Err(Problem::conflict(
-                "idempotency_in_progress",
-                "the first call with this Idempotency-Key is still being answered; ask again",
-            )),
-            None => {
-                inner.kept.insert(key, Kept { body, at: now, given: None });
-                inner.order.push_back((now, key));
-                Ok(Asked::First(Ticket { answers: self.clone(), key, answered: false }))
-            }
+            Some(kept) => match kept.given {
+                Some(given) => Ok(Asked::Again(response(given))),
+                None => Err(Problem::conflict(
+                    "idempotency_unknown",
+                    "the engine stopped while it answered the first call with this Idempotency-Key: look whether it was done, and use another key",
+                )),
+            },
         }
     }
 }
 
-impl Inner {
-    fn forget(&mut self, now: Timestamp) {
-        while let Some((at, key)) = self.order.front().copied() {
-            if self.order.len() < KEPT_MAX && now.since(at) < KEPT_FOR {
-                return;
-            }
-            self.order.pop_front();
-            // The same key may have come again since.
-            if self.kept.get(&key).is_some_and(|kept| kept.at == at) {
-                self.kept.remove(&key);
-            }
-        }
-    }
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
-impl Given {
-    fn response(&self) -> Response {
-        let mut response = Response::new(Body::from(self.body.clone()));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        if let Some(content_type) = &self.content_type {
-            headers.insert(header::CONTENT_TYPE, content_type.clone());
-        }
-        headers.insert(REPEATED, HeaderValue::from_static("true"));
-        response
+fn response(given: GivenAnswer) -> Response {
+    let mut response = Response::new(Body::from(given.body));
+    *response.status_mut() = StatusCode::from_u16(given.status).unwrap_or_default();
+    let headers = response.headers_mut();
+    let content_type = given.content_type.and_then(|text| HeaderValue::from_str(&text).ok());
+    if let Some(content_type) = content_type {
+        headers.insert(header::CONTENT_TYPE, content_type);
     }
+    headers.insert(REPEATED, HeaderValue::from_static("true"));
+    response
 }
 
 impl Ticket {
     /// Keeps the answer. A fault of ours is not kept: the same call may work later.
-    pub(crate) async fn keep(mut self, response: Response) -> Result<Response, Problem> {
-        if response.status().is_server_error() {
-            return Ok(response);
-        }
+    pub(crate) async fn keep(
+        self,
+        answered: Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        let store = &self.answers.store;
+        let response = match answered {
+            Ok(response) if !response.status().is_server_error() => response,
+            other => {
+                store.forget_answer(&self.key).await?;
+                return other;
+            }
+        };
         let (parts, body) = response.into_parts();
         let lost = |_| Problem::fault("the answer could not be read");
-        let body = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(lost)?;
-        let content_type = parts.headers.get(header::CONTENT_TYPE).cloned();
-        let given = Given { status: parts.status, content_type, body: body.clone() };
-        if let Some(kept) = self.answers.inner().kept.get_mut(&self.key) {
-            kept.given = Some(given);
+        let body: Bytes = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(lost)?;
+        let content_type = parts.headers.get(header::CONTENT_TYPE);
+        let given = GivenAnswer {
+            status: parts.status.as_u16(),
+            content_type: content_type.and_then(|text| text.to_str().ok()).map(str::to_owned),
+            body: body.to_vec(),
+        };
+        // It was done and is answered so; asked again, nobody will know.
+        if let Err(fault) = store.keep_answer(&self.key, &given).await {
+            error!(error = %fault, "the answer to a call with an Idempotency-Key could not be kept");
         }
-        self.answered = true;
         Ok(Response::from_parts(parts, Body::from(body)))
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.answered {
-            self.answers.inner().kept.remove(&self.key);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn first(answers: &Answers, key: &str, now: i64) -> Option<Ticket> {
-        match answers.ask(("user:li", "/jobs", key), b"{}", Timestamp(now)) {
-            Ok(Asked::First(ticket)) => Some(ticket),
-            _ => None,
-        }
-    }
-
-    #[tokio::test]
-    async fn an_answer_is_given_again_for_a_day() {
-        let answers = Answers::default();
-        let ticket = first(&answers, "a", 0).unwrap();
-        assert!(first(&answers, "a", 1).is_none(), "still being answered");
-        ticket.keep(Response::new(Body::from("done"))).await.unwrap();
-        let again = answers.ask(("user:li", "/jobs", "a"), b"{}", Timestamp(2));
-        let Ok(Asked::Again(again)) = again else { panic!("it was answered") };
-        assert_eq!(again.headers()["idempotency-replayed"], "true");
-        let body = to_bytes(again.into_body(), 100).await.unwrap();
-        assert_eq!(&body[..], b"done");
-        assert!(answers.ask(("user:li", "/jobs", "a"), b"[]", Timestamp(2)).is_err());
-        assert!(first(&answers, "a", 24 * 3600 * 1_000_000).is_some(), "a day later it is new");
-    }
-
-    #[tokio::test]
-    async fn what_failed_or_was_given_up_may_be_tried_again() {
-        let answers = Answers::default();
-        drop(first(&answers, "a", 0).unwrap());
-        let ticket = first(&answers, "a", 1).unwrap();
-        let mut fault = Response::new(Body::empty());
-        *fault.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        ticket.keep(fault).await.unwrap();
-        assert!(first(&answers, "a", 2).is_some());
+        self.answers.running().remove(&self.key);
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Preview {
     /// How it is to be read.
     content_type: &'static str,
     /// What a person should look at first.
-    findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Something to look at before it is sent.
@@ -63,6 +63,17 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
+    /// Whether the message would not be sent.
+    pub(crate) fn is_error(&self) -> bool {
+        self.severity == "error"
+    }
+
+    /// Takes away what may quote the message.
+    pub(crate) fn hide(&mut self) {
+        self.text.clear();
+        self.hint = None;
+    }
+
     fn error(code: &str, text: String, hint: Option<String>) -> Self {
         Self { severity: "error", code: code.to_owned(), path: None, text, hint }
     }
@@ -127,7 +138,7 @@ pub(crate) async fn preview(
     Ok(Json(shown(&message, previewed)))
 }
 
-fn shown(message: &StoredMessage, previewed: Previewed) -> Preview {
+pub(crate) fn shown(message: &StoredMessage, previewed: Previewed) -> Preview {
     let mut findings = Vec::new();
     let content_type = message.envelope.content_type;
     if let Some(unreadable) = unreadable(content_type, message.payload.expose()) {

@@ -8,6 +8,7 @@ use ring::digest::{Context, SHA256};
 use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
 use crate::store::StoreError;
+use crate::store::desk::DeskStore;
 
 /// A person who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +158,7 @@ pub fn audit_hash(number: i64, entry: &AuditEntry, previous: &[u8; 32]) -> [u8; 
 
 /// Users, sessions, tokens, audit. One method is one transaction, durable when it answers.
 #[async_trait]
-pub trait AccessStore: Send + Sync {
+pub trait AccessStore: DeskStore {
     /// Everybody, by name.
     async fn users(&self) -> Result<Vec<UserRecord>, StoreError>;
 

@@ -9,6 +9,7 @@
 //! the plan), settled, in an exception row, or beyond the cursor (pending).
 
 pub mod access;
+pub mod desk;
 pub mod resources;
 pub mod sqlite;
 

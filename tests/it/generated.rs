@@ -37,6 +37,11 @@ fn the_reference_of_all_keys() {
 }
 
 #[test]
+fn the_description_of_the_api() {
+    check("../web/openapi.json", &format!("{:#}\n", medway::admin::openapi::made()));
+}
+
+#[test]
 fn the_list_of_all_codes() {
     check("errors.md", &codes::page());
 }

@@ -14,6 +14,8 @@ use crate::admin::route::Route;
 use crate::admin::subscriptions::{Asked, NewSecret};
 use crate::admin::system::Points;
 use crate::admin::trail::Search as AuditSearch;
+use crate::admin::trial::{Trial, TrialOf};
+use crate::admin::views::{NewView, View, Views};
 use crate::engine::detail::ChannelDetail;
 use crate::engine::jobs::Job;
 use crate::engine::system::SystemView;
@@ -223,6 +225,13 @@ fn engine_of(route: &Route) -> Told {
         ("GET", "/jobs/{id}") => get::<Job>("One job"),
         ("POST", "/jobs/{id}/abort") => {
             call::<Reason, s::Done>("Stops a job after the act it is at")
+        }
+        ("GET", "/views") => get::<Views>("One's own saved views and the shared ones"),
+        ("POST", "/views") => call::<NewView, View>("Saves a view").status(201),
+        ("PUT", "/views/{id}") => call::<NewView, View>("Replaces a view of one's own"),
+        ("DELETE", "/views/{id}") => get::<s::Empty>("Takes a view away").nothing(),
+        ("POST", "/exceptions/groups/test") => {
+            call::<TrialOf, Trial>("What the version in force would make of a group's messages")
         }
         ("GET", "/conservation") => get::<s::ConservationSums>("The sums of every destination"),
         ("GET", "/subscriptions") => get::<s::Subscriptions>("All subscriptions that are not off"),

@@ -56,7 +56,7 @@ pub(crate) async fn document() -> Json<Value> {
 
 /// Makes the document.
 #[must_use]
-pub(crate) fn made() -> Value {
+pub fn made() -> Value {
     let mut schemas = BTreeMap::new();
     Shape::of::<ProblemShape>().collect(&mut schemas);
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();

@@ -103,3 +103,67 @@ async fn files_are_put_in_force_over_the_configuration_that_was_seen() {
     assert_eq!(second.status, StatusCode::PRECONDITION_FAILED);
     house.end().await;
 }
+
+/// The keyed call of these tests.
+async fn keyed(house: &House, op: &Caller, key: &str, path: &str) -> Answer {
+    let body = json!({"destinations": ["adt/his"], "reason": "asked for"});
+    with(house, op, ("POST", path), ("idempotency-key", key), &body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_known_after_a_start_for_a_day() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let op = house.operator().await;
+    let id = house.receive("adt", &message("1", "M1", "O")).await;
+    let path = format!("/messages/{id}/replay");
+    let first = keyed(&house, &op, "k1", &path).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    let missing = format!("/messages/{}/replay", "018f0000-0000-7000-8000-000000000000");
+    assert_eq!(keyed(&house, &op, "k3", &missing).await.status, StatusCode::NOT_FOUND);
+    // As when the engine stops between the act and its answer.
+    let house = house
+        .again(|data| {
+            let database = rusqlite::Connection::open(data.join("access.db")).unwrap();
+            let cut = "UPDATE answer SET status = NULL WHERE status = 404";
+            assert_eq!(database.execute(cut, []).unwrap(), 1);
+        })
+        .await;
+    let again = keyed(&house, &op, "k1", &path).await;
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    let unknown = keyed(&house, &op, "k3", &missing).await;
+    assert_eq!(unknown.status, StatusCode::CONFLICT);
+    assert_eq!(unknown.body["code"], "idempotency_unknown");
+    let count = || async {
+        let found = house.call(&op, "POST", "/messages/search", &json!({"value": "M1"})).await;
+        found.body["messages"].as_array().unwrap().len()
+    };
+    assert_eq!(count().await, 2, "one replay");
+    house.pass(std::time::Duration::from_hours(25));
+    let op = house.person("later", &[Role::Operator]).await;
+    assert_eq!(keyed(&house, &op, "k1", &path).await.status, StatusCode::OK);
+    let database = rusqlite::Connection::open(house.folder.path().join("data/access.db")).unwrap();
+    let kept: i64 =
+        database.query_row("SELECT count(*) FROM answer", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1, "a day later the others are forgotten");
+    drop(database);
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_at_once_acts_once() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let op = house.operator().await;
+    let id = house.receive("adt", &message("1", "M1", "O")).await;
+    let path = format!("/messages/{id}/replay");
+    let calls = (0..8).map(|_| keyed(&house, &op, "k1", &path));
+    let answers = futures_util::future::join_all(calls).await;
+    let done = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
+    assert!(done >= 1);
+    for answer in answers.iter().filter(|answer| answer.status != StatusCode::OK) {
+        assert_eq!(answer.body["code"], "idempotency_in_progress");
+    }
+    let found = house.call(&op, "POST", "/messages/search", &json!({"value": "M1"})).await;
+    assert_eq!(found.body["messages"].as_array().unwrap().len(), 2, "one replay");
+    house.end().await;
+}

@@ -9,6 +9,8 @@ mod oidc;
 mod openapi;
 mod resend;
 mod system;
+mod trial;
+mod views;
 
 use std::sync::Arc;
 

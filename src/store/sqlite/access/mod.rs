@@ -1,15 +1,17 @@
 //! Users, sessions, tokens and the audit trail on SQLite: `access.db` beside the message store. Every
 //! write is one transaction, synced before it is answered.
 
+mod desk;
 mod queries;
 
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -70,24 +72,29 @@ impl SqliteAccess {
         query: &'static str,
         user: &UserRecord,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(query)
-            .bind(&user.name)
-            .bind(&user.display)
-            .bind(user.password.as_ref().map(Secret::expose))
-            .bind(words(&user.roles))
-            .bind(words(&user.groups))
-            .bind(&user.view)
-            .bind(&user.totp)
-            .bind(user.totp_step)
-            .bind(&user.subject)
-            .bind(user.disabled)
-            .bind(user.created_at.0)
-            .bind(user.failures)
-            .bind(user.locked_until.0)
-            .execute(&self.writer)
-            .await?;
-        Ok(done.rows_affected() == 1)
+        let query = with_user(sqlx::query(query), user).bind(user.created_at.0);
+        Ok(query.execute(&self.writer).await?.rows_affected() == 1)
     }
+}
+
+/// A user's values ?1 to ?12: all but the time of making.
+fn with_user<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    user: &'q UserRecord,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    query
+        .bind(&user.name)
+        .bind(&user.display)
+        .bind(user.password.as_ref().map(Secret::expose))
+        .bind(words(&user.roles))
+        .bind(words(&user.groups))
+        .bind(&user.view)
+        .bind(&user.totp)
+        .bind(user.totp_step)
+        .bind(&user.subject)
+        .bind(user.disabled)
+        .bind(user.failures)
+        .bind(user.locked_until.0)
 }
 
 /// Lists of plain words as one text.
@@ -222,21 +229,8 @@ impl AccessStore for SqliteAccess {
     }
 
     async fn put_user(&self, user: &UserRecord) -> Result<(), StoreError> {
-        let done = sqlx::query(queries::PUT_USER)
-            .bind(&user.name)
-            .bind(&user.display)
-            .bind(user.password.as_ref().map(Secret::expose))
-            .bind(words(&user.roles))
-            .bind(words(&user.groups))
-            .bind(&user.view)
-            .bind(&user.totp)
-            .bind(user.totp_step)
-            .bind(&user.subject)
-            .bind(user.disabled)
-            .bind(user.failures)
-            .bind(user.locked_until.0)
-            .execute(&self.writer)
-            .await?;
+        let query = with_user(sqlx::query(queries::PUT_USER), user);
+        let done = query.execute(&self.writer).await?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Missing) }
     }
 

@@ -12,10 +12,10 @@ macro_rules! user_fields {
 pub(super) const USERS: &str = concat!("SELECT ", user_fields!(), " FROM user ORDER BY name");
 pub(super) const USER: &str = concat!("SELECT ", user_fields!(), " FROM user WHERE name = ?1");
 pub(super) const ADD_USER: &str = "INSERT OR IGNORE INTO user (name, display, password, roles, \
-    groups, view, totp, totp_step, subject, disabled, created_at, failures, locked_until) \
+    groups, view, totp, totp_step, subject, disabled, failures, locked_until, created_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 pub(super) const ADD_FIRST_USER: &str = "INSERT INTO user (name, display, password, roles, \
-    groups, view, totp, totp_step, subject, disabled, created_at, failures, locked_until) \
+    groups, view, totp, totp_step, subject, disabled, failures, locked_until, created_at) \
     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 \
     WHERE NOT EXISTS (SELECT 1 FROM user)";
 pub(super) const PUT_USER: &str = "UPDATE user SET display = ?2, password = ?3, roles = ?4, \
