@@ -124,7 +124,7 @@ async fn each_action_is_its_request() {
         let receiver = Receiver::bind().await;
         let options = FhirOptions { action, ..options(&receiver) };
         let destination = FhirDestination::new(options, None, clock()).unwrap();
-        let answers = [http("201 Created", "")];
+        let answers = [http("202 Accepted", "")];
         let (outcome, requests) =
             tokio::join!(send(&destination, body), serve(&receiver, &answers));
         assert_eq!(outcome.name(), "accepted", "{line}");
