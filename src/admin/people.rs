@@ -81,7 +81,8 @@ fn no_more(actor: &Actor, roles: &[Role], view: View) -> Result<(), Problem> {
         }
         None => return Ok(()),
     };
-    let told = format!("{told}; `medway token add` on the engine's own machine makes any token");
+    let told =
+        format!("{told}; the engine's own token, which stands in its data directory, may make any");
     Err(Problem::with(StatusCode::FORBIDDEN, "beyond_own", told))
 }
 

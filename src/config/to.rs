@@ -52,6 +52,19 @@ pub struct DestinationConfig {
     pub delivery: DeliveryOptions,
 }
 
+impl DestinationConfig {
+    /// How its deliveries are made on this transport: no more at the same time than there are connections
+    /// for, since the others would only wait.
+    #[must_use]
+    pub fn effective_delivery(&self) -> DeliveryOptions {
+        let places = match &self.transport {
+            TransportOptions::Mllp(options) => options.places(),
+            _ => u32::MAX,
+        };
+        DeliveryOptions { parallel: self.delivery.parallel.min(places), ..self.delivery.clone() }
+    }
+}
+
 /// Reads one destination; `None` when it names no transport.
 pub(super) fn read(
     name: &Key,
@@ -61,12 +74,9 @@ pub(super) fn read(
     findings: &mut Vec<Finding>,
 ) -> Option<DestinationConfig> {
     let fields = Fields::of(Some(node));
-    let mut delivery = delivery(fields, findings);
+    let delivery = delivery(fields, findings);
     let transport = if let Some(node) = fields.node("mllp") {
-        let options = mllp(node, findings);
-        // More would only wait for a free connection.
-        delivery.parallel = delivery.parallel.min(options.places());
-        TransportOptions::Mllp(Box::new(options))
+        TransportOptions::Mllp(Box::new(mllp(node, findings)))
     } else if let Some(node) = fields.node("webhook") {
         TransportOptions::Webhook(Box::new(webhook(node, secrets, findings)))
     } else if let Some(node) = fields.node("fhir") {

@@ -182,12 +182,12 @@ impl Engine {
                 .insert(id, Arc::clone(&transport));
             let full = RunnerName { channel: name.to_owned(), destination: config.name.clone() };
             let replaced =
-                self.deliveries.replace(id, Arc::clone(&transport), config.delivery.clone());
+                self.deliveries.replace(id, Arc::clone(&transport), config.effective_delivery());
             match replaced {
                 Ok(()) => {}
                 Err(CommandError::NotRunning(_)) => {
                     self.deliveries
-                        .start(id, full, transport, config.delivery.clone())
+                        .start(id, full, transport, config.effective_delivery())
                         .await
                         .map_err(|error| error.to_string())?;
                 }

@@ -267,14 +267,7 @@ impl Desk {
         reading: &'a Reading,
         submit: &'a Submission<'_>,
     ) -> Planner<'a> {
-        Planner {
-            store: &*self.parts.store,
-            rules: &self.rules,
-            now,
-            reading,
-            going: &[],
-            submit,
-        }
+        Planner { store: &*self.parts.store, rules: &self.rules, now, reading, going: &[], submit }
     }
 
     /// How this caller's resources are looked at.

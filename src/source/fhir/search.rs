@@ -245,9 +245,10 @@ fn entry(
         Some(part) => subset(&resource, part),
         None => resource,
     };
-    Some(json!({
-        "fullUrl": format!("{base}/{}", version.key),
-        "resource": resource,
-        "search": {"mode": mode},
-    }))
+    let mut entry = json!({"fullUrl": format!("{base}/{}", version.key)});
+    // Moved in: the macro would write the numbers of the resource anew.
+    let members = entry.as_object_mut()?;
+    members.insert("resource".to_owned(), resource);
+    members.insert("search".to_owned(), json!({"mode": mode}));
+    Some(entry)
 }

@@ -86,7 +86,8 @@ async fn what_was_taken_stays_readable_however_large() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_large_resources_ends_early_and_goes_on() {
     let server = Server::start().await;
-    let note = json!({"note": [{"text": "x".repeat(6 << 20)}]});
+    let text = "x".repeat((1 << 20) - 1);
+    let note = json!({"note": vec![json!({"text": text}); 6]});
     for id in ["a", "b", "c", "d", "e"] {
         server.store(&observation(id, &note)).await;
     }

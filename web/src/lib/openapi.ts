@@ -328,6 +328,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/live/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Counts as they change: events `state` */
+        get: operations["get_live_counts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/messages/search": {
         parameters: {
             query?: never;
@@ -1039,6 +1056,7 @@ export interface components {
             channel: string;
             destinations: components["schemas"]["Destination"][];
             sources: components["schemas"]["SourceShape"][];
+            stopped?: components["schemas"]["PausedShape"] | null;
             /** Format: int32 */
             version: number;
         };
@@ -1353,6 +1371,8 @@ export interface components {
             count: number;
             /** @description `channel/destination`. */
             destination: string;
+            /** @description Names the text in a job's selection; nothing below the full view, where all texts are one group. */
+            fingerprint?: string | null;
             /** @description When the newest did. */
             newest: string;
             /** @description When the oldest left the straight path. */
@@ -1802,10 +1822,20 @@ export interface components {
              */
             cause: string | null;
             /**
+             * @description The receiver's code, as groups name it.
+             * @default null
+             */
+            code: string | null;
+            /**
              * @description `channel/destination`.
              * @default null
              */
             destination: string | null;
+            /**
+             * @description As groups name it: deliveries whose texts differ in numbers alone. Needs the full view.
+             * @default null
+             */
+            fingerprint: string | null;
             /**
              * @description Ids of messages, at most a thousand.
              * @default null
@@ -1822,6 +1852,12 @@ export interface components {
             /** @description Goes into `X-CSRF-Token`. */
             csrf: string;
             emergency_until?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds until it ends when nobody uses it. A call with `X-Medway-Background` is no use of it.
+             */
+            ends_in_seconds?: number | null;
+            /** @description When it ends at the latest. */
             expires_at?: string | null;
             /** @description Channel groups; none: all channels. */
             groups: string[];
@@ -2638,6 +2674,27 @@ export interface operations {
                 /** @description only messages of this type and event */
                 event?: string;
             };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    get_live_counts: {
+        parameters: {
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
