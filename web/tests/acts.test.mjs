@@ -63,6 +63,94 @@ for (const language of LANGUAGES) {
       assert.equal(messages.length, 2, 'the original is kept, the changed one is another message');
     });
 
+    test('a group is tested on all members, mended, tested again and retried', async () => {
+      const { page, t } = operator;
+      emr.answer = () => ['AE', 'no such value'];
+      await send(engine.port, ['4.2', '4.2', '9.9'].map((value, index) => result({ accession: `ACC-TRY${index}`, value })));
+      await engine.destination('emr', (one) => one.dead === 3);
+      emr.answer = () => ['AA', ''];
+      // A change that cannot be made of one of them.
+      const whole = engine.read('channels/trial.yaml');
+      const apply = async (text) => {
+        engine.write('channels/trial.yaml', text);
+        await engine.api('POST', '/reload', { reason: 'a trial' });
+      };
+      await apply(whole.replace('change: [', "change: [{map: {at: OBX-5, codes: {'4.2': '4.2'}}}, "));
+      const sent = emr.got.length;
+      await operator.go('/stuck');
+      const group = page.getByRole('region').filter({ hasText: 'no such value' });
+      // Nobody has to test before a retry.
+      assert.ok(await group.getByRole('button', { name: t('exceptions.retryGroup') }).isEnabled());
+      const tries = async (counts) => {
+        await group.getByRole('button', { name: t('exceptions.test') }).click();
+        await group.getByText(t('exceptions.tested', counts)).waitFor();
+      };
+      await tries({ tested: 3, ok: 2, failed: 1 });
+      const { messages } = await engine.api('POST', '/messages/search', { value: 'ACC-TRY2' });
+      const failed = group.getByRole('status').getByRole('listitem');
+      assert.equal(await failed.count(), 1);
+      await failed.filter({ hasText: 'OBX-5' }).waitFor();
+      assert.equal(await failed.getByRole('link').getAttribute('href'), `/messages/${messages[0].id}`);
+      await operator.accessible('a group that was tested');
+      await apply(whole);
+      await tries({ tested: 3, ok: 3, failed: 0 });
+      assert.equal(await failed.count(), 0);
+      assert.equal(emr.got.length, sent, 'a test sends nothing');
+      await group.getByRole('button', { name: t('exceptions.retryGroup') }).click();
+      await operator.because('the value is known now', 'act.retry');
+      await engine.destination('emr', (one) => one.dead === 0 && one.pending === 0 && one.in_flight === 0);
+      await until('three deliveries', () => emr.got.filter((text) => text.includes('ACC-TRY')).length >= 3);
+      const { records } = await engine.api('POST', '/audit/search', { action: 'exception.test' });
+      assert.equal(records.length, 2, 'a test is a look at messages');
+    });
+
+    test('a search is saved under a name, opened, shared, changed and taken away', async () => {
+      const { page, t } = operator;
+      await operator.go('/messages?channel=trial&columns=kind,event');
+      const open = (visitor) => visitor.page.getByText(visitor.t('messages.viewName')).locator('xpath=ancestor::details/summary').click();
+      const save = async (visitor, name, all) => {
+        await open(visitor);
+        await visitor.page.getByLabel(visitor.t('messages.viewName')).fill(name);
+        if (all) await visitor.page.getByLabel(visitor.t('messages.viewShared')).check();
+        await visitor.button('messages.viewSave').click();
+        await visitor.page.getByText(visitor.t('messages.viewSaved', { name })).waitFor();
+      };
+      const saved = (visitor, name) => visitor.page.getByRole('list', { name: visitor.t('messages.views') }).getByRole('listitem').filter({ hasText: name });
+      await save(operator, 'Results & more', true);
+      await saved(operator, 'Results & more').getByText(t('messages.viewOfAll')).waitFor();
+      await operator.accessible('the saved views');
+      await operator.go('/messages');
+      await saved(operator, 'Results & more').getByRole('link').click();
+      await page.getByRole('heading', { level: 1, name: 'Results & more' }).waitFor();
+      const query = new URL(page.url()).searchParams;
+      assert.deepEqual([query.get('channel'), query.get('columns')], ['trial', 'kind,event']);
+      assert.equal(await page.getByRole('columnheader').count(), 3);
+      // The same name again replaces it.
+      await open(operator);
+      await page.getByRole('checkbox', { name: t('messages.event') }).uncheck();
+      await operator.button('messages.viewReplace', { name: 'Results & more' }).click();
+      await page.getByText(t('messages.viewSaved', { name: 'Results & more' })).waitFor();
+      const { views } = await engine.api('GET', '/views');
+      assert.deepEqual(views.map((one) => [one.name, one.page, new URLSearchParams(one.query).get('columns'), one.shared]), [['Results & more', '/messages', 'kind', true]]);
+
+      const password = await engine.person('sun.mei', ['viewer']);
+      const other = await (await Visitor.come(browser, engine, language)).signIn('sun.mei', password);
+      await other.go('/messages');
+      await saved(other, 'Results & more').getByText(other.t('messages.viewBy', { owner: 'li.na' })).waitFor();
+      assert.equal(await saved(other, 'Results & more').getByRole('button').count(), 0, 'it is not theirs to take away');
+      await save(other, 'my own', false);
+      await other.clean();
+      await other.leave();
+
+      await operator.go('/messages');
+      await saved(operator, 'Results & more').waitFor();
+      assert.equal(await saved(operator, 'my own').count(), 0, 'what is not shared is seen by nobody else');
+      await operator.button('messages.forget', { name: 'Results & more' }).click();
+      await page.getByRole('dialog').getByRole('button', { name: t('act.forget'), exact: true }).click();
+      await until('the view to be gone', async () => (await saved(operator, 'Results & more').count()) === 0);
+      assert.deepEqual((await engine.api('GET', '/views')).views, []);
+    });
+
     test('bulk work has a rate, shows how far it is, and is aborted', async () => {
       const count = 60;
       emr.answer = () => ['AE', 'closed for repairs'];

@@ -82,8 +82,12 @@ describe('care', () => {
     emr.answer = () => ['AA', ''];
     await operator.go('/stuck');
     const group = page.getByRole('region').filter({ hasText: 'unknown ward' });
-    await group.getByText(t('exceptions.members')).click();
+    await group.getByText(t('exceptions.members'), { exact: true }).click();
     await until('its members alone', async () => (await group.locator('details li').count()) === 3);
+    // A test goes by cause and code, so it reaches further than the group, and says so.
+    await group.getByRole('button', { name: t('exceptions.test') }).click();
+    await group.getByText(t('exceptions.tested', { tested: 5, ok: 5, failed: 0 })).waitFor();
+    await group.getByText(t('exceptions.testWider')).waitFor();
     await group.getByRole('button', { name: t('exceptions.retryGroup') }).click();
     await operator.because('the ward exists now', 'act.retry');
     await engine.destination('emr', (one) => one.dead === 2);

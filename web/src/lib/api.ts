@@ -3,6 +3,7 @@
 import { byItself } from './background';
 import { t } from './i18n.svelte';
 import { refusal } from './words';
+import type { components } from './openapi';
 import type { Tree } from './tree';
 
 /** A refusal of the engine (RFC 9457). */
@@ -298,6 +299,8 @@ export interface Selection {
   state?: string;
   destination?: string;
   cause?: string;
+  code?: string;
+  fingerprint?: string;
   ids?: string[];
 }
 
@@ -307,11 +310,17 @@ export interface Group {
   cause: string;
   code: string;
   text: string;
+  /** Names the text in a selection; nothing below the full view, where texts do not tell groups apart. */
+  fingerprint?: string | null;
   count: number;
   oldest: string;
   newest: string;
-  sample: string;
+  sample: string | null;
 }
+
+export type Trial = components['schemas']['Trial'];
+export type View = components['schemas']['View'];
+export type NewView = components['schemas']['NewView'];
 
 export interface GraphNode {
   id: string;
@@ -389,7 +398,7 @@ async function call(method: string, path: string, body?: unknown, match?: string
   if (byItself()) headers['x-medway-background'] = '1';
   const request: RequestInit = { method, headers, credentials: 'same-origin', cache: 'no-store' };
   if (body !== undefined) request.body = JSON.stringify(body);
-  const once = method === 'POST' && !/^\/(session|setup)|\/(search|groups|preview)$/.test(path) ? `${path} ${request.body}` : '';
+  const once = method === 'POST' && !/^\/(session|setup)|\/(search|groups|groups\/test|preview)$/.test(path) ? `${path} ${request.body}` : '';
   if (once) {
     const key = unanswered.get(once) ?? drawn();
     unanswered.set(once, key);
@@ -448,6 +457,13 @@ export const api = {
     json<{ exceptions: Exception[]; next: [number, number] | null }>('POST', '/exceptions/search', query),
   groups: (query: { state?: string; destination?: string }) =>
     json<{ groups: Group[]; cut?: boolean }>('POST', '/exceptions/groups', query),
+  /** What would become of the messages of a group; nothing is sent. */
+  testGroup: (group: Group) =>
+    json<Trial>('POST', '/exceptions/groups/test', { destination: group.destination, state: group.state, cause: group.cause, code: group.code }),
+  views: async () => (await json<components['schemas']['Views']>('GET', '/views')).views,
+  addView: (view: NewView) => json<View>('POST', '/views', view),
+  changeView: (id: number, view: NewView) => json<View>('PUT', `/views/${id}`, view),
+  removeView: (id: number) => call('DELETE', `/views/${id}`),
   jobs: () => json<{ jobs: Job[] }>('GET', '/jobs'),
   addJob: (act: string, selection: Selection, reason: string, rate?: number) =>
     json<{ id: string }>('POST', '/jobs', { act, selection, reason, ...(rate === undefined ? {} : { rate_per_second: rate }) }),

@@ -246,6 +246,10 @@ to: {nowhere: {when: $.resourceType is Basic, channel: {topic: nothing}}}
     writeFileSync(join(this.folder, name), text);
   }
 
+  read(name) {
+    return readFileSync(join(this.folder, name), 'utf8');
+  }
+
   /** Starts it and waits until it is ready. */
   async start() {
     const log = createWriteStream(join(this.folder, 'log'), { flags: 'a' });
