@@ -144,13 +144,28 @@ impl Subscriptions {
                 return Err(vec![Issue::new("value", "Subscription.end", text)]);
             }
         }
+        // What was sealed for one endpoint is sent to no other, nor by another subscription.
+        let sealed_before = previous
+            .filter(|before| {
+                let endpoint = "/channel/endpoint";
+                before.pointer(endpoint) == stored.pointer(endpoint)
+            })
+            .and_then(|before| before.pointer("/channel/header")?.as_array());
         if let Some(Value::Array(headers)) = stored.pointer_mut("/channel/header") {
             for entry in headers {
                 let Some((name, value)) = entry.as_str().and_then(|text| text.split_once(':'))
                 else {
                     continue;
                 };
-                if !header::is_secret(name) || Vault::is_sealed(value) {
+                if Vault::is_sealed(value) {
+                    if sealed_before.is_some_and(|before| before.contains(entry)) {
+                        continue;
+                    }
+                    let text = "a sealed header is taken back only as it was, for the same \
+                                endpoint: send the value itself";
+                    return Err(vec![Issue::new("security", "Subscription.channel.header", text)]);
+                }
+                if !header::is_secret(name) {
                     continue;
                 }
                 let sealed = self.vault.sealed(value.trim()).map_err(|error| {

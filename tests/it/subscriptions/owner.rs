@@ -47,6 +47,36 @@ async fn who_may_not_read_may_not_be_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_header_serves_no_other_subscription_and_no_other_endpoint() {
+    let site = Site::new(TOPICS).await;
+    let (hook, stranger) = (Hook::new(&[]).await, Hook::new(&[]).await);
+    let mut own = topic("own", &hook.url(), "id-only");
+    own["channel"]["header"] = json!(["Authorization: Bearer abc"]);
+    let (status, stored) = site.put("Subscription/own", &own).await;
+    assert_eq!(status, 201, "{stored}");
+    let sealed = stored["channel"]["header"][0].as_str().unwrap().to_owned();
+    let (_, value) = sealed.split_once(':').unwrap();
+    assert!(value.trim().starts_with("sealed:"), "{sealed}");
+    for header in [sealed.clone(), format!("X-Any: {}", value.trim())] {
+        let mut other = topic("other", &stranger.url(), "id-only");
+        other["channel"]["header"] = json!([header]);
+        let (status, answer) = site.put("Subscription/other", &other).await;
+        assert!(matches!(status, 400 | 403 | 422), "{status} {answer}");
+        // Nor by who may change the subscription itself.
+        other["id"] = json!("own");
+        let (status, answer) = site.put("Subscription/own", &other).await;
+        assert!(matches!(status, 400 | 403 | 422), "{status} {answer}");
+    }
+    own["channel"]["header"] = json!([sealed]);
+    let (status, answer) = site.put("Subscription/own", &own).await;
+    assert_eq!(status, 200, "as it was it is taken back: {answer}");
+    site.status("own", "active").await;
+    let calls = hook.called(1).await;
+    assert_eq!(calls[0].header("authorization"), Some("Bearer abc"));
+    site.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_are_counted_on_after_a_restart() {
     let site = Site::new(&format!("{TOPICS}, schedule: [20ms, 1h, 1h]")).await;
     let fails = Says::Status(500, "");
