@@ -59,8 +59,7 @@ pub(crate) async fn live(
     Query(watched): Query<Watched>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let sees_messages = actor.may(Permission::SeeMessages) && actor.view > View::Counts;
-    let (events, stream) = channel(WAITING_MAX);
-    open(Watch::new(engine, door, actor, watched, events, sees_messages), stream)
+    open(engine, door, actor, watched, sees_messages)
 }
 
 /// Opens a live stream of counts alone: events `state`. It says nothing of a patient, so it is on no record.
@@ -69,15 +68,20 @@ pub(crate) async fn counts(
     Extension(door): Extension<Arc<Door>>,
     Extension(actor): Extension<Actor>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let (events, stream) = channel(WAITING_MAX);
-    open(Watch::new(engine, door, actor, Watched::default(), events, false), stream)
+    open(engine, door, actor, Watched::default(), false)
 }
 
 fn open(
-    watch: Watch,
-    stream: Receiver<Event>,
+    engine: Arc<Engine>,
+    door: Arc<Door>,
+    actor: Actor,
+    watched: Watched,
+    sees_messages: bool,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let tracker = watch.engine.tracker().clone();
+    let tracker = engine.tracker().clone();
+    let (events, stream) = channel(WAITING_MAX);
+    let shown = HashMap::new();
+    let watch = Watch { engine, door, actor, watched, events, sees_messages, shown, skipped: 0 };
     tracker.spawn(watch.run());
     let stream = unfold(stream, |mut stream: Receiver<Event>| async move {
         stream.recv().await.map(|event| (Ok(event), stream))
@@ -103,18 +107,6 @@ struct Watch {
 struct Ended;
 
 impl Watch {
-    fn new(
-        engine: Arc<Engine>,
-        door: Arc<Door>,
-        actor: Actor,
-        watched: Watched,
-        events: Sender<Event>,
-        sees_messages: bool,
-    ) -> Self {
-        let shown = HashMap::new();
-        Self { engine, door, actor, watched, events, sees_messages, shown, skipped: 0 }
-    }
-
     async fn run(mut self) {
         let mut committed = self.engine.store().committed();
         let mut head = self.engine.store().status().head.0;

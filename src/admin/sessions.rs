@@ -124,8 +124,19 @@ async fn noted(
     address: &Address,
     outcome: &str,
 ) -> Result<(), Problem> {
+    record(door, tried(door, name, address, action, outcome)).await
+}
+
+/// What goes on record of somebody who is not signed in yet, under the name that was tried.
+pub(crate) fn tried(
+    door: &Door,
+    name: &str,
+    address: &Address,
+    action: &str,
+    outcome: &str,
+) -> AuditEntry {
     let name: String = name.chars().filter(|sign| !sign.is_control()).take(64).collect();
-    let entry = AuditEntry {
+    AuditEntry {
         at: door.now(),
         actor: format!("user:{name}"),
         address: address.0.clone(),
@@ -133,8 +144,7 @@ async fn noted(
         outcome: outcome.to_owned(),
         object: String::new(),
         reason: String::new(),
-    };
-    record(door, entry).await
+    }
 }
 
 pub(crate) fn denied(error: Denied) -> Problem {

@@ -209,15 +209,10 @@ async fn record(
     object: &str,
     reason: &str,
 ) -> Result<(), Refusal> {
-    let name: String = name.chars().filter(|sign| !sign.is_control()).take(64).collect();
     let entry = AuditEntry {
-        at: door.now(),
-        actor: format!("user:{name}"),
-        address: address.0.clone(),
-        action: action.to_owned(),
-        outcome: outcome.to_owned(),
         object: object.to_owned(),
         reason: reason.to_owned(),
+        ..sessions::tried(door, name, address, action, outcome)
     };
     door.record(entry).await.map(drop).map_err(|fault| unusable(&fault))
 }
