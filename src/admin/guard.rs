@@ -27,6 +27,8 @@ use crate::store::access::AuditEntry;
 
 /// What a page sends beside its cookie.
 const CSRF_HEADER: &str = "x-csrf-token";
+/// Acts whose answers hold a secret that is shown once and kept nowhere.
+const SECRETS: [&str; 3] = ["token.add", "subscription.secret", "session.second_factor"];
 /// What a page sends when nobody asked it to ask: it refreshes what it shows.
 const BACKGROUND_HEADER: &str = "x-medway-background";
 /// Longest reason kept on record, in characters.
@@ -219,7 +221,7 @@ async fn done(
     let request = Request::from_parts(parts, Body::from(body));
     let answered = acted(door, entry, request, next).await;
     match ticket {
-        Some(ticket) => ticket.keep(answered).await,
+        Some(ticket) => ticket.keep(answered, SECRETS.contains(&route.action)).await,
         None => answered,
     }
 }

@@ -112,7 +112,7 @@ impl Answers {
                 Some(given) => Ok(Asked::Again(response(given))),
                 None => Err(Problem::conflict(
                     "idempotency_unknown",
-                    "the engine stopped while it answered the first call with this Idempotency-Key: look whether it was done, and use another key",
+                    "how the first call with this Idempotency-Key was answered is not known any more: look whether it was done, and use another key",
                 )),
             },
         }
@@ -136,10 +136,12 @@ fn response(given: GivenAnswer) -> Response {
 }
 
 impl Ticket {
-    /// Keeps the answer. A fault of ours is not kept: the same call may work later.
+    /// Keeps the answer, or, where it holds a secret or is long, only that there was one. A fault of ours is
+    /// not kept: the same call may work later.
     pub(crate) async fn keep(
         self,
         answered: Result<Response, Problem>,
+        holds_secret: bool,
     ) -> Result<Response, Problem> {
         let store = &self.answers.store;
         let response = match answered {
@@ -151,7 +153,11 @@ impl Ticket {
         };
         let (parts, body) = response.into_parts();
         let lost = |_| Problem::fault("the answer could not be read");
-        let body: Bytes = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(lost)?;
+        // An answer of our own: what was done is answered, however long that is.
+        let body: Bytes = to_bytes(body, usize::MAX).await.map_err(lost)?;
+        if holds_secret || body.len() > ANSWER_BYTES_MAX {
+            return Ok(Response::from_parts(parts, Body::from(body)));
+        }
         let content_type = parts.headers.get(header::CONTENT_TYPE);
         let given = GivenAnswer {
             status: parts.status.as_u16(),

@@ -55,6 +55,21 @@ async fn a_replay_with_the_same_key_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_answered_once_and_kept_nowhere() {
+    let house = House::with(&[]).await;
+    let boss = house.person("boss", &[Role::SecurityAdmin]).await;
+    let body = json!({"name": "export", "roles": ["security_admin"], "days": 1});
+    let ask = || with(&house, &boss, ("POST", "/tokens"), ("idempotency-key", "t1"), &body);
+    let first = ask().await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
+    assert!(first.body["token"].is_string(), "{}", first.body);
+    let again = ask().await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.body);
+    assert_eq!(again.body["code"], "idempotency_unknown");
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_was_changed_meanwhile_is_not_changed_blindly() {
     let house = House::with(&[]).await;
     let boss = house.person("boss", &[Role::SecurityAdmin]).await;
