@@ -3,10 +3,11 @@
 //! A message that kills the process (a stack overflow, all memory) would do so for ever. Nothing is
 //! written about that on the normal path. After a start, what was already in the log is suspect: the
 //! deliveries up to the record of the first `parallel` outcomes each get a durable attempt row `started`, and
-//! are marked on disk while they are rendered (`marker`). A row without an end whose mark was left says that the process died while it
-//! rendered; without the mark it was merely interrupted. With one death on record, suspects go one by one,
-//! so that the next names one alone; with two, the delivery is held as poison. Waiting for a receiver is no
-//! crime: a process that is killed again and again from outside must not hold whatever was on the wire.
+//! are marked on disk while they are rendered (`marker`). A row without an end whose mark was left says that
+//! the process died while it rendered; without the mark it was merely interrupted. With one death on record,
+//! suspects go one by one, so that the next names one alone; with two, the delivery is held as poison. Waiting
+//! for a receiver is no crime: a process that is killed again and again from outside must not hold whatever was
+//! on the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
