@@ -1,4 +1,4 @@
-// Every page: accessible, usable with the keyboard alone, running nothing that comes in a message, keeping nothing
+// Every page: accessible, running nothing that comes in a message, keeping nothing
 // of a patient.
 
 import assert from 'node:assert/strict';
@@ -87,69 +87,6 @@ describe('pages', () => {
     await visitor.go(`/messages/${messages.find((one) => one.keys.some((key) => key.value === 'X1')).id}`);
     await page.getByRole('tab', { name: t('message.raw') }).click();
     await page.getByText(HOSTILE[1].slice(0, 20)).first().waitFor();
-    await visitor.clean();
-    await visitor.leave();
-  });
-
-  test('the keyboard alone is enough, and the focus is always seen', async () => {
-    const visitor = await Visitor.come(browser, engine, 'en');
-    const { page, t } = visitor;
-    await page.goto(engine.url);
-    await page.getByLabel(t('signin.user'), { exact: true }).waitFor();
-    const key = (name) => page.keyboard.press(name);
-    /** Goes on with the Tab key until the focus is on what is wanted. */
-    const reach = async (what, wanted) => {
-      for (let step = 0; step < 80; step += 1) {
-        await key('Tab');
-        const seen = await page.evaluate(() => {
-          const one = document.activeElement;
-          const { outlineStyle, outlineWidth } = getComputedStyle(one);
-          const box = one.getBoundingClientRect();
-          return { text: one.getAttribute('aria-label') ?? one.labels?.[0]?.textContent ?? one.textContent, tag: one.tagName, outline: outlineStyle !== 'none' && outlineWidth !== '0px', inside: box.width > 0 && box.bottom > 0 && box.top < innerHeight };
-        });
-        if (seen.tag === 'BODY') continue;
-        assert.ok(seen.outline && seen.inside, `the focus on “${seen.text.trim()}” is seen`);
-        if (wanted === seen.text.trim() || (wanted instanceof RegExp && wanted.test(seen.text.trim()))) return;
-      }
-      assert.fail(`${what} cannot be reached with the Tab key`);
-    };
-    await reach('the name', t('signin.user'));
-    await page.keyboard.type('all.rights');
-    await reach('the password', t('signin.password'));
-    await page.keyboard.type(people['all.rights']);
-    await key('Enter');
-    await page.getByRole('navigation', { name: t('app.nav') }).waitFor();
-    // Search, move among the rows, open.
-    await key('/');
-    await page.keyboard.type('X3');
-    await key('Enter');
-    await until('one row', async () => (await page.locator('tbody tr').count()) === 1);
-    await key('j');
-    await key('Enter');
-    await page.getByRole('heading', { name: t('message.deliveries') }).waitFor();
-    // Send again with `r`; the dialog keeps the focus and gives it back.
-    await key('r');
-    await page.getByRole('dialog').waitFor();
-    await reach('the reason', t('act.reason'));
-    assert.ok(await page.evaluate(() => document.activeElement.closest('[role=dialog]') !== null));
-    await page.keyboard.type('by keyboard');
-    await reach('the button', t('act.resend'));
-    await key('Enter');
-    await page.getByText('by keyboard').first().waitFor();
-    // Another page, a destination's pause, help.
-    await reach('the channels', t('nav.channels'));
-    await key('Enter');
-    await page.getByRole('heading', { name: t('channels.title') }).waitFor();
-    await reach('the destination', 'emr');
-    await key('Enter');
-    await reach('pause', t('destination.pause'));
-    await key('Enter');
-    await page.getByRole('dialog').waitFor();
-    await key('Escape');
-    await page.getByRole('dialog').waitFor({ state: 'hidden' });
-    await key('?');
-    await page.getByRole('dialog').getByText(t('keys.move')).waitFor();
-    await key('Escape');
     await visitor.clean();
     await visitor.leave();
   });

@@ -179,6 +179,7 @@ export const en = {
   'messages.event': 'Event',
   'messages.control': 'Control id',
   'messages.keys': 'Keys',
+  'messages.results': 'Results',
   'messages.none': 'No message matches.',
   'messages.empty': 'No message has been received yet.',
   'messages.new': 'New messages: show them',

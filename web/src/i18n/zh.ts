@@ -180,6 +180,7 @@ export const zh: Record<keyof typeof en, string> = {
   'messages.event': '事件',
   'messages.control': '控制号',
   'messages.keys': '键值',
+  'messages.results': '查询结果',
   'messages.none': '没有匹配的消息。',
   'messages.empty': '尚未收到消息。',
   'messages.new': '有新消息：点击显示',

@@ -1,5 +1,7 @@
 // Every state of the page is in the URL. No patient data is: searches by value stay in memory.
 
+import { toContent } from './focus';
+
 const read = () => ({ path: location.pathname, query: new URLSearchParams(location.search) });
 
 class Router {
@@ -64,5 +66,8 @@ export function link(event: MouseEvent): void {
     target.scrollIntoView();
     return;
   }
+  const stays = anchor.pathname === location.pathname;
   router.go(anchor.pathname + anchor.search);
+  // Another page takes the focus along by itself.
+  if (stays) toContent();
 }

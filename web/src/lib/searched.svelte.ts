@@ -5,6 +5,8 @@ class Searched {
   value = $state('');
   /** Counts searches, so that the same one can be made again. */
   turn = $state(0);
+  /** Somebody has just searched and goes on at the results. */
+  toResults = false;
 
   forget(): void {
     this.name = '';

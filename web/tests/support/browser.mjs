@@ -4,7 +4,7 @@ import { AxeBuilder } from '@axe-core/playwright';
 import { readdirSync, readFileSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import assert from 'node:assert/strict';
-import { until } from './engine.mjs';
+import { PATIENCE_MS, until } from './engine.mjs';
 
 const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
 export const LANGUAGES = ['en', 'zh'];
@@ -49,7 +49,7 @@ export class Visitor {
       document.addEventListener('securitypolicyviolation', (event) => window.__ran.push(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
     });
     const page = (visitor.page = await visitor.context.newPage());
-    page.setDefaultTimeout(60_000);
+    page.setDefaultTimeout(PATIENCE_MS);
     page.on('dialog', (dialog) => {
       visitor.faults.push(`dialog: ${dialog.message()}`);
       void dialog.dismiss();

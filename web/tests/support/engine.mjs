@@ -16,6 +16,8 @@ export const BINARY = process.env.MEDWAY_BINARY ?? join(ROOT, 'target/debug/medw
 
 /** What is subscribed to. */
 const TOPIC = 'https://hospital.example/topics/results';
+/** How long a condition is waited for. */
+export const PATIENCE_MS = Number(process.env.MEDWAY_PATIENCE_MS ?? 60_000);
 const START = Buffer.from([0x0b]);
 const END = Buffer.from([0x1c, 0x0d]);
 
@@ -31,7 +33,7 @@ export async function freePort() {
 }
 
 /** Asks again and again until the answer is a true one; fails after a while with what it waited for. */
-export async function until(what, ask, milliseconds = 60_000) {
+export async function until(what, ask, milliseconds = PATIENCE_MS) {
   const deadline = Date.now() + milliseconds;
   for (;;) {
     const found = await ask();
