@@ -11,6 +11,7 @@
 
 mod corpus;
 mod crash;
+mod demo;
 mod disk;
 mod engine;
 mod faults;

@@ -1,6 +1,8 @@
 //! `medway demo`: the engine with the example channels, a made-up hospital that sends and made-up systems
 //! that receive, in one process. Shows where messages go. Nothing leaves the machine.
 
+mod ports;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::config::{self, Place};
+use crate::cli::demo::ports::Ports;
 use crate::cli::destinations::summary;
 use crate::cli::exit::Failure;
 use crate::cli::listen::{self, Faults, ListenArguments, Protocol, Sink};
@@ -22,11 +25,9 @@ use crate::cli::serve::{self, ServeArguments};
 use crate::cli::simulate::people::Names;
 use crate::cli::simulate::{self, Encoding, Sent, SimulateArguments};
 use crate::cli::terminal::Terminal;
-use crate::config::from::SourceOptions;
 use crate::config::load::Loaded;
 use crate::config::to::TransportOptions;
 use crate::message::id::Seq;
-use crate::source::mllp::options::Side;
 use crate::store::MessageQuery;
 use crate::telemetry::setup::{self, LogFormat};
 
@@ -48,6 +49,10 @@ pub struct DemoArguments {
     /// The admin address.
     #[arg(long, default_value = "127.0.0.1:8080")]
     admin: SocketAddr,
+    /// Uses free ports instead of those in the channel files, which are copied into the data directory with
+    /// the ports changed: so that it runs beside whatever holds them.
+    #[arg(long)]
+    free_ports: bool,
 }
 
 /// Between two pictures of the whole.
@@ -59,14 +64,6 @@ const NAMED_MAX: usize = 12;
 
 pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> Result<(), Failure> {
     setup::logs("warn", LogFormat::Auto).map_err(|error| Failure::usage(&error.to_string()))?;
-    let serve = ServeArguments {
-        config: None,
-        channels: Some(arguments.channels.clone()),
-        data: Some(arguments.data.clone()),
-        admin: Some(arguments.admin),
-        log: None,
-        log_json: false,
-    };
     let loaded = config::load(&Place {
         channels: Some(arguments.channels.clone()),
         data: Some(arguments.data.clone()),
@@ -74,14 +71,31 @@ pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> Result
     })?;
     let stop = CancellationToken::new();
     let tracker = TaskTracker::new();
-    let sinks = start_sinks(&loaded, &tracker, &stop, terminal).await;
+    let (sinks, ports) =
+        start_sinks(&loaded, arguments.free_ports, &tracker, &stop, terminal).await;
+    let mut channels = arguments.channels.clone();
+    if arguments.free_ports {
+        let copied = arguments.data.join("channels");
+        ports::copy(&channels, &copied, &ports)
+            .map_err(|error| Failure::config(&format!("{}: {error}", copied.display())))?;
+        channels = copied;
+    }
+    let serve = ServeArguments {
+        config: None,
+        channels: Some(channels),
+        data: Some(arguments.data.clone()),
+        admin: Some(arguments.admin),
+        log: None,
+        log_json: false,
+    };
     let running = serve::start(&serve, terminal).await?;
     terminal.line(&format!("the engine runs; its API is at http://{}/api/v1", running.admin));
     let sent = Arc::new(Sent::default());
+    let closing_time = stop.child_token();
     let hospital = simulate::hospital(
-        hospital_of(&loaded, arguments.rate),
+        hospital_of(&running, arguments.rate),
         Arc::clone(&sent),
-        stop.clone(),
+        closing_time.clone(),
         *terminal,
     );
     let limit = Duration::from_secs(if arguments.seconds == 0 {
@@ -95,6 +109,8 @@ pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> Result
         _ = tokio::signal::ctrl_c() => terminal.notice("stopping"),
         () = tokio::time::sleep(limit) => {}
     }
+    // Nobody sends any more when the listeners close.
+    closing_time.cancel();
     show_all(&running, &sent, &sinks, terminal);
     let ended = running.stop().await;
     stop.cancel();
@@ -109,13 +125,15 @@ pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> Result
 
 type Sinks = Vec<(String, Arc<Sink>)>;
 
-/// A receiving system on every loopback port that a channel sends to.
+/// A receiving system on every loopback port that a channel sends to, or, with `free`, on another port in
+/// its place; the ports that take the place of those in the files.
 async fn start_sinks(
     loaded: &Loaded,
+    free: bool,
     tracker: &TaskTracker,
     stop: &CancellationToken,
     terminal: &Terminal,
-) -> Sinks {
+) -> (Sinks, Ports) {
     let mut addresses = BTreeSet::new();
     for destination in loaded.channels.iter().flat_map(|channel| &channel.destinations) {
         match &destination.transport {
@@ -137,15 +155,20 @@ async fn start_sinks(
             | TransportOptions::Resources(_) => {}
         }
     }
-    let mut sinks = Vec::new();
+    let (mut sinks, mut ports) = (Vec::new(), ports::listeners(loaded));
     for (address, protocol) in addresses {
-        let Some(listen) = address.parse::<SocketAddr>().ok().filter(|at| at.ip().is_loopback())
+        let Some(mut listen) =
+            address.parse::<SocketAddr>().ok().filter(|at| at.ip().is_loopback())
         else {
             terminal.notice(&format!(
                 "{address} is not on this machine: nobody receives there in the demo"
             ));
             continue;
         };
+        let wanted = listen.port();
+        if free {
+            listen.set_port(0);
+        }
         let arguments = ListenArguments {
             listen,
             protocol,
@@ -157,7 +180,9 @@ async fn start_sinks(
         match (TcpListener::bind(listen).await, sink) {
             (Ok(listener), Ok(sink)) => {
                 let sink = Arc::new(sink);
-                sinks.push((format!("{address} ({protocol})"), Arc::clone(&sink)));
+                let at = listener.local_addr().unwrap_or(listen);
+                ports.insert(wanted, at.port());
+                sinks.push((format!("{at} ({protocol})"), Arc::clone(&sink)));
                 let (inner, stop) = (tracker.clone(), stop.clone());
                 tracker.spawn(listen::serve(listener, protocol, sink, inner, stop));
             }
@@ -167,24 +192,16 @@ async fn start_sinks(
             (_, Err(error)) => terminal.notice(&format!("{address}: {error}")),
         }
     }
-    sinks
+    (sinks, ports)
 }
 
 /// The hospital sends to the MLLP listeners of the example channels.
-fn hospital_of(loaded: &Loaded, rate: f64) -> SimulateArguments {
+fn hospital_of(running: &serve::Running, rate: f64) -> SimulateArguments {
     let port_of = |name: &str| {
-        loaded
-            .channels
-            .iter()
-            .find(|channel| &*channel.name == name)
-            .and_then(|channel| match &channel.source {
-                SourceOptions::Mllp(options) => match options.side {
-                    Side::Listen(address) => Some(format!("127.0.0.1:{}", address.port())),
-                    Side::Connect { .. } => None,
-                },
-                _ => None,
-            })
-            .unwrap_or_default()
+        let sources = running.engine.sources(name);
+        let listens = sources.first().and_then(|source| source.get("listens")?.as_str());
+        let address = listens.and_then(|listens| listens.parse::<SocketAddr>().ok());
+        address.map_or_else(String::new, |address| format!("127.0.0.1:{}", address.port()))
     };
     SimulateArguments {
         adt: port_of("adt-patient-sync"),
