@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Form, State};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -41,6 +42,13 @@ struct Issuer {
     key: rcgen::KeyPair,
     next: Mutex<Next>,
     stop: CancellationToken,
+    serving: TaskTracker,
+}
+
+/// One question a connection, so that none is left open when the provider goes away.
+async fn once(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 impl Issuer {
@@ -50,19 +58,29 @@ impl Issuer {
         let key = rcgen::KeyPair::generate().unwrap();
         let stop = CancellationToken::new();
         let next = Mutex::default();
-        let issuer = Arc::new(Self { url, key, next, stop: stop.clone() });
+        let serving = TaskTracker::new();
+        let issuer =
+            Arc::new(Self { url, key, next, stop: stop.clone(), serving: serving.clone() });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(configuration))
             .route("/keys", get(keys))
             .route("/token", post(token))
+            .layer(axum::middleware::map_response(once))
             .with_state(Arc::clone(&issuer));
-        TaskTracker::new().spawn(async move {
+        serving.spawn(async move {
             tokio::select! {
                 served = axum::serve(listener, router) => served.unwrap(),
                 () = stop.cancelled() => {}
             }
         });
         issuer
+    }
+
+    /// It is away when this returns.
+    async fn leaves(&self) {
+        self.stop.cancel();
+        self.serving.close();
+        self.serving.wait().await;
     }
 
     fn says(&self, claim: &str, value: Value) {
@@ -370,7 +388,7 @@ async fn a_provider_that_is_away_is_said_and_passwords_go_on() {
     let visit = Visit::new(Vec::new()).await;
     visit.known("li", Role::Viewer).await;
     let (state, cookie) = visit.leave().await;
-    visit.issuer.stop.cancel();
+    visit.issuer.leaves().await;
     let refused = visit.come_back(&state, &cookie).await;
     visit.refused(&refused, StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable").await;
     visit.house.pass(Duration::from_mins(11));

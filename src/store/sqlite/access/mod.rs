@@ -181,30 +181,36 @@ fn record_of(row: &SqliteRow) -> Result<AuditRecord, StoreError> {
     })
 }
 
+/// Appends records to the chain; answers the number of the last one.
 async fn append(
     transaction: &mut Transaction<'_, Sqlite>,
-    entry: &AuditEntry,
+    entries: &[AuditEntry],
 ) -> Result<i64, StoreError> {
     let last = sqlx::query(queries::LAST_AUDIT).fetch_optional(&mut **transaction).await?;
-    let (before, previous) = match &last {
+    let (mut number, mut previous) = match &last {
         Some(row) => (row.try_get::<i64, _>(0)?, hash_of(row, 1)?),
         None => (0, [0; 32]),
     };
-    let number = before + 1;
-    let hash = audit_hash(number, entry, &previous);
-    sqlx::query(queries::ADD_AUDIT)
-        .bind(number)
-        .bind(entry.at.0)
-        .bind(&entry.actor)
-        .bind(&entry.address)
-        .bind(&entry.action)
-        .bind(&entry.outcome)
-        .bind(&entry.object)
-        .bind(&entry.reason)
-        .bind(previous.as_slice())
-        .bind(hash.as_slice())
-        .execute(&mut **transaction)
-        .await?;
+    // Each statement is a way to the thread of the connection and back: many rows share one.
+    for entries in entries.chunks(queries::AUDIT_ROWS) {
+        let mut statement = sqlx::QueryBuilder::new(queries::ADD_AUDIT);
+        statement.push_values(entries, |mut row, entry| {
+            number += 1;
+            let hash = audit_hash(number, entry, &previous);
+            row.push_bind(number)
+                .push_bind(entry.at.0)
+                .push_bind(&entry.actor)
+                .push_bind(&entry.address)
+                .push_bind(&entry.action)
+                .push_bind(&entry.outcome)
+                .push_bind(&entry.object)
+                .push_bind(&entry.reason)
+                .push_bind(previous.to_vec())
+                .push_bind(hash.to_vec());
+            previous = hash;
+        });
+        statement.build().execute(&mut **transaction).await?;
+    }
     Ok(number)
 }
 
@@ -347,16 +353,14 @@ impl AccessStore for SqliteAccess {
 
     async fn audit(&self, entry: &AuditEntry) -> Result<i64, StoreError> {
         let mut transaction = self.writer.begin().await?;
-        let number = append(&mut transaction, entry).await?;
+        let number = append(&mut transaction, std::slice::from_ref(entry)).await?;
         transaction.commit().await?;
         Ok(number)
     }
 
     async fn audit_all(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin().await?;
-        for entry in entries {
-            append(&mut transaction, entry).await?;
-        }
+        append(&mut transaction, entries).await?;
         transaction.commit().await?;
         Ok(())
     }

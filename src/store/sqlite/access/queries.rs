@@ -56,7 +56,9 @@ pub(super) const REVOKE_TOKEN: &str =
 
 pub(super) const LAST_AUDIT: &str = "SELECT no, hash FROM audit ORDER BY no DESC LIMIT 1";
 pub(super) const ADD_AUDIT: &str = "INSERT INTO audit (no, at, actor, address, action, outcome, \
-    object, reason, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    object, reason, previous, hash) ";
+/// Records one statement writes at most.
+pub(super) const AUDIT_ROWS: usize = 32;
 /// Records, newest first, by the one condition that an index answers; the others are looked at row by row.
 macro_rules! audit_by {
     ($by:literal) => {
