@@ -13,6 +13,9 @@ fn client(script: &str, expected: &[&str]) {
         "channel: fhir\nfrom:\n  fhir: {{listen: \"127.0.0.1:{port}\", access: none}}\nto:\n  out:\n    file: {{directory: out}}\n"
     );
     std::fs::write(folder.path().join("channels/fhir.yaml"), channel).unwrap();
+    // Without it, answers could not be sent later and an asynchronous message would be refused.
+    let answers = "channel: answers\nfrom: {topic: \"message^response\"}\nto:\n  out:\n    file: {directory: answers}\n";
+    std::fs::write(folder.path().join("channels/answers.yaml"), answers).unwrap();
     engine.start("");
     engine.ready().expect("the engine starts");
     let output = stranger(script).arg(format!("http://127.0.0.1:{port}/fhir")).output().unwrap();
@@ -41,6 +44,25 @@ fn node_fhir_kit_client() {
             "transaction and batch",
             "validate",
             "delete and refusals",
+            "headers of a create",
+            "conditional read",
+            "prefer",
+            "FHIRPath patch, merge patch, patch by search",
+            "conditions and chosen ids",
+            "conditional delete",
+            "history pages and deleted versions",
+            "modifiers and prefixes",
+            "chains",
+            "include and revinclude",
+            "sort",
+            "summary and elements",
+            "paging",
+            "parameters nobody knows",
+            "batch",
+            "transaction",
+            "process-message",
+            "validate with parameters",
+            "formats and refusals",
         ],
     );
 }
@@ -49,7 +71,24 @@ fn node_fhir_kit_client() {
 fn node_fhirclient() {
     client(
         "fhirclient.mjs",
-        &["version", "create", "update", "patch", "read", "all pages", "references", "delete"],
+        &[
+            "version",
+            "create",
+            "update",
+            "patch",
+            "read",
+            "all pages",
+            "references",
+            "delete",
+            "conditions and prefer",
+            "versions and history",
+            "patches",
+            "search",
+            "batch and transaction",
+            "process-message",
+            "validate",
+            "formats and refusals",
+        ],
     );
 }
 
@@ -68,6 +107,14 @@ fn python_fhirpy() {
             "get",
             "validate",
             "delete and refusals",
+            "conditional read, vread, prefer, If-Match",
+            "history",
+            "JSON Patch, FHIRPath Patch, merge patch",
+            "chaining, revinclude, elements, summary, sort",
+            "batch and transaction",
+            "process-message",
+            "validation, formats, refusals",
+            "conditional delete",
         ],
     );
 }
@@ -76,6 +123,22 @@ fn python_fhirpy() {
 fn python_fhirclient() {
     client(
         "smart_client.py",
-        &["capabilities", "create", "update", "read", "search", "transaction", "delete"],
+        &[
+            "capabilities",
+            "create",
+            "update",
+            "read",
+            "search",
+            "transaction",
+            "delete",
+            "conditions and prefer",
+            "vread and history",
+            "patches",
+            "search, include, revinclude, summary, elements, pages",
+            "batch",
+            "process-message",
+            "validate",
+            "formats and refusals",
+        ],
     );
 }
