@@ -50,6 +50,14 @@ test('each cause, outcome and answer code of a delivery', () => {
   known(codes, engine.codes, (one) => one?.[1], 'answer codes');
 });
 
+test('each code of a finding: in channel files, and before a message is sent again', () => {
+  const index = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8');
+  known(all(index, /^## (E\d{4}):/gm), engine.findings, (one) => one, 'codes of findings');
+  const strict = all(readFileSync(new URL('hl7/ack/build.rs', SOURCE), 'utf8'), /^\s+(\d{3}) => "/gm);
+  const resend = all(readFileSync(new URL('admin/resend.rs', SOURCE), 'utf8'), /(?:code: |Finding::error\()"([a-z_]+)"/g);
+  known([...strict, ...resend], engine.findings, (one) => one, 'codes of a preview');
+});
+
 test('each sentence: why nothing flows, why the engine is not ready, what broke the trail', () => {
   const sentences = Object.fromEntries(engine.sentences);
   const said = [

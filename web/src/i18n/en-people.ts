@@ -151,7 +151,7 @@ export const enPeople = {
   'subscriptions.events': 'Events',
   'subscriptions.success': 'Last success',
   'subscriptions.failures': 'Failures in a row',
-  'subscriptions.failing': '{count} failures in a row, last {code}, since',
+  'subscriptions.failing': 'Failures in a row: {count}, last {code}, since',
   'subscriptions.signed': 'signed',
   'subscriptions.unsigned': 'not signed',
   'subscriptions.stuck': 'Its messages that are stuck',

@@ -52,7 +52,7 @@ export const zh: Record<keyof typeof en, string> = {
   'now.needOne': '有 1 项需要处理。',
   'now.notReady': '引擎当前不接收消息：{reason}。',
   'now.wrong': '需要处理的问题',
-  'now.since': '自 {time}',
+  'now.sinceWhen': '始于',
   'now.waiting': '{count} 条等待',
   'now.oldest': '最早未送达',
   'now.none': '无等待',

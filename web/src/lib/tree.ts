@@ -1,55 +1,16 @@
 // A message as a tree of names and values, whatever its format.
 
 import { texts_ } from './i18n.svelte';
+import type { components } from './openapi';
 
-/** A text in both languages. */
-export interface Words {
-  en: string;
-  zh: string;
-}
-
-interface Part {
-  path: string;
-  title: Words | null;
-  type: string;
-  value: string;
-  state?: string;
-  meaning: Words | null;
-}
-
-export interface Component extends Part {
-  subcomponents: Part[];
-}
-
-export interface Repetition {
-  path: string;
-  value: string;
-  state: string;
-  meaning: Words | null;
-  table: string | null;
-  components: Component[];
-}
-
-export interface Field {
-  path: string;
-  number: number;
-  title: Words | null;
-  type: string;
-  repetitions: Repetition[];
-  cut?: boolean;
-}
-
-export interface Segment {
-  name: string;
-  index: number;
-  title: Words | null;
-  line: number;
-  fields: Field[];
-}
-
-export type Tree =
-  | { format: 'hl7'; masked: boolean; version: string; structure: string; segments: Segment[]; cut?: boolean }
-  | { format: 'fhir' | 'json' | 'text'; masked?: boolean; value: unknown };
+type Shapes = components['schemas'];
+export type Words = Shapes['Words'];
+export type Component = Shapes['Component'];
+export type Repetition = Shapes['Repetition'];
+export type Field = Shapes['Field'];
+export type Segment = Shapes['Segment'];
+/** The word `format` says which. */
+export type Tree = (Shapes['Hl7Tree'] & { format: 'hl7' }) | (Shapes['OtherTree'] & { format: 'fhir' | 'json' | 'text' });
 
 /** One line of a tree. */
 export interface Node {
@@ -67,7 +28,9 @@ export interface Node {
   open: boolean;
 }
 
-const said = (words: Words | null) => (words ? words[texts_.language] : '');
+/** What any part of a message has. */
+type Part = Pick<Component, 'path' | 'title' | 'type' | 'value' | 'state' | 'meaning'>;
+const said = (words: Words | null | undefined) => (words ? words[texts_.language] : '');
 const SEGMENTS_OPEN = 60;
 
 function part(one: Part, children: Node[], table = ''): Node {

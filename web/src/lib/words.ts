@@ -19,6 +19,20 @@ export function code(word: string): string {
   return said ?? word;
 }
 
+const named = engine.findings as Record<string, string>;
+
+/** What was found, by its code: in Chinese what the code means, before the engine's own words. */
+export function finding(word: string): string {
+  const said = chinese() ? named[word] : undefined;
+  return said ? `${word} ${said}` : cause(word);
+}
+
+/** Findings as one text, as a refused file has them: in Chinese with what their codes mean before it. */
+export function findings(text: string): string {
+  const codes = chinese() ? [...new Set(text.match(/\bE\d{4}\b/g) ?? [])].filter((one) => one in named) : [];
+  return [...codes.map((one) => `${one} ${named[one]}`), text].join('\n');
+}
+
 const SPECIAL = /[.*+?^${}()|[\]\\]/g;
 /** Sentences with places for values; the longest first, so that the most particular one fits. */
 const sentences = engine.sentences

@@ -2,7 +2,7 @@
 
 import type { Channel, Destination, Refused, Subscription, System } from './api';
 import { t, texts_, type TextKey } from './i18n.svelte';
-import { code, words } from './words';
+import { code, findings, words } from './words';
 
 /** A certificate is a matter for somebody when so many days are left. */
 export const CERTIFICATE_SOON_DAYS = 30;
@@ -28,15 +28,21 @@ export interface Seen {
   refused: Refused[];
   subscriptions: Subscription[];
   system: System | undefined;
-  /** Since when the oldest dead letter of a destination is one. */
-  deadSince: Record<string, string>;
+  /** Since when the oldest is stuck, by destination and state: `trial/emr dead`. */
+  stuckSince: Record<string, string>;
 }
 
 /** What keeps the most from flowing stands first. */
 const ORDER = ['notReady', 'stalled', 'blocked', 'stopped', 'expired', 'paused', 'refused', 'error', 'dead', 'expiring', 'retrying'];
 
 const ago = (seconds: number | null | undefined, now: number) => (seconds ? new Date(now - seconds * 1000).toISOString() : undefined);
-const sum = (...counts: (number | undefined)[]) => counts.reduce<number>((total, count) => total + (count ?? 0), 0);
+const sum = (...counts: (number | null | undefined)[]) => counts.reduce<number>((total, count) => total + (count ?? 0), 0);
+
+/** Since when its oldest is held or tried again, or else is a dead letter. */
+const stuckSince = (one: Destination, seen: Seen) => {
+  const known = (['held', 'retry'] as const).flatMap((state) => ((one[state] ?? 0) > 0 ? (seen.stuckSince[`${one.destination} ${state}`] ?? []) : []));
+  return known.sort()[0] ?? ((one.dead ?? 0) > 0 ? seen.stuckSince[`${one.destination} dead`] : undefined);
+};
 
 function destination(one: Destination, seen: Seen, now: number): Wrong | undefined {
   const dead = one.dead ?? 0;
@@ -56,7 +62,7 @@ function destination(one: Destination, seen: Seen, now: number): Wrong | undefin
     name: one.destination,
     href: here,
     state,
-    since: one.paused?.at ?? ago(one.oldest_seconds, now) ?? seen.deadSince[one.destination],
+    since: one.paused?.at ?? ago(one.oldest_seconds, now) ?? stuckSince(one, seen),
     causes,
     first: `now.first.${state}` as TextKey,
     act: state === 'dead' ? stuck : { text: 'now.act.destination', href: here },
@@ -82,7 +88,7 @@ function channel(one: Channel): Wrong[] {
 
 function subscription(one: Subscription): Wrong[] {
   const dead = one.delivery?.dead ?? 0;
-  const failing = one.failing_since !== null || one.status === 'error' || dead > 0;
+  const failing = one.failing_since != null || one.status === 'error' || dead > 0;
   if (!failing && !one.delivery?.paused) return [];
   const href = `/subscriptions/${encodeURIComponent(one.id)}`;
   const causes = [];
@@ -92,7 +98,7 @@ function subscription(one: Subscription): Wrong[] {
   return [
     {
       id: `subscription ${one.id}`,
-      name: one.endpoint,
+      name: one.endpoint ?? one.id,
       href,
       state: one.delivery?.paused ? 'paused' : 'error',
       since: one.failing_since ?? one.since,
@@ -105,7 +111,7 @@ function subscription(one: Subscription): Wrong[] {
 
 function certificates(system: System | undefined): Wrong[] {
   return (system?.certificates ?? []).flatMap((one, index) => {
-    const left = one.days;
+    const left = one.days ?? null;
     if (left !== null && left > CERTIFICATE_SOON_DAYS) return [];
     const over = left !== null && left < 0;
     const until = one.not_after ? [t('now.validUntil', { time: texts_.time(one.not_after) })] : [];
@@ -130,7 +136,7 @@ export function wrongs(seen: Seen, now: number): Wrong[] {
     ...seen.notReady.map((why): Wrong => ({ id: `engine ${why}`, name: t('app.name'), state: 'notReady', causes: [words(why)], first: 'now.first.notReady', act: system })),
     ...seen.channels.flatMap((one) => [...channel(one), ...one.destinations.flatMap((each) => destination(each, seen, now) ?? [])]),
     ...seen.refused.map(
-      (one): Wrong => ({ id: `file ${one.file}`, name: one.file, state: 'refused', since: seen.system?.config.loaded_at, causes: [one.findings].flat(), first: 'now.first.refused', act: system }),
+      (one): Wrong => ({ id: `file ${one.file}`, name: one.file, state: 'refused', since: seen.system?.config.loaded_at, causes: [findings(one.findings)], first: 'now.first.refused', act: system }),
     ),
     ...seen.subscriptions.flatMap(subscription),
     ...certificates(seen.system),
