@@ -8,7 +8,8 @@ import { Engine, Receiver, result, send, until } from './support/engine.mjs';
 import { HOSTILE } from './support/hostile.mjs';
 
 /** Made-up people, whom nothing outside of the messages' own pages may hold. */
-const CANARIES = ['Zzcanary', '测金丝', 'MRN77777001', 'ACC77777002', 'canary-note-77777'];
+const CANARIES = ['Zzcanary', '测金丝', '欧阳测雀', 'MRN77777001', 'ACC77777002', 'canary-note-77777'];
+const [LATIN, HAN, OTHER_HAN, MRN, ACCESSION, NOTE] = CANARIES;
 
 describe('pages', () => {
   let browser, emr, lis, engine, message, subject;
@@ -22,7 +23,7 @@ describe('pages', () => {
     browser = await launch();
     [emr, lis] = [await Receiver.open(), await Receiver.open()];
     engine = await Engine.prepare({ emr, lis });
-    await engine.start();
+    await engine.start('trace');
     // Everything a person may have at once, so that one browser sees each page.
     for (const [name, roles] of [['all.rights', ['operator', 'analyst', 'releaser', 'security_admin', 'auditor', 'system_admin']], ['only.viewer', ['viewer']]])
       people[name] = await engine.person(name, roles);
@@ -36,11 +37,17 @@ describe('pages', () => {
       result({ mrn: index === 0 ? 'REFUSE' : text, name: `${text}^${text}`, value: text, note: text, accession: `X${index}`, id: `<b>${index}</b>`, event: index === 0 ? '<i>R01</i>' : 'R01' }),
     );
     await send(engine.port, bad);
-    await send(engine.port, [result({ mrn: CANARIES[2], name: `${CANARIES[0]}${CANARIES[1]}^Ada`, accession: CANARIES[3], note: CANARIES[4], value: 'REFUSE' })]);
+    await send(engine.port, [result({ mrn: MRN, name: `${LATIN}^Ada~${HAN}^丝`, accession: ACCESSION, note: `${NOTE} ${OTHER_HAN}`, value: 'REFUSE' })]);
     await engine.destination('emr', (one) => one.dead >= 2);
+    // Reasons and names that people give.
+    engine.write('channels/trial.yaml', engine.read('channels/trial.yaml').replace('NTE-3: checked', 'NTE-3: seen'));
+    await engine.api('POST', '/reload', { reason: HOSTILE[2] }).catch(() => undefined);
+    await engine.api('POST', '/destinations/trial/lis/pause', { reason: HOSTILE[3] });
+    await engine.api('POST', '/jobs', { act: 'skip', selection: { destination: 'trial/billing', state: 'held' }, reason: HOSTILE[4] });
+    await engine.api('POST', '/views', { name: HOSTILE[5].slice(0, 60), page: '/messages', query: 'channel=trial', shared: true });
     const found = await engine.api('POST', '/messages/search', { value: 'X2' });
     message = found.messages[0].id;
-    subject = (await engine.api('POST', '/messages/search', { value: CANARIES[3] })).messages[0].id;
+    subject = (await engine.api('POST', '/messages/search', { value: ACCESSION })).messages[0].id;
   });
   after(async () => {
     await browser?.close();
@@ -65,29 +72,63 @@ describe('pages', () => {
       await visitor.leave();
     });
 
-  test('nothing in messages, names, reasons, answers and file names runs', async () => {
+  test('markup in a page is seen, though the policy stops what it would do', async () => {
+    const visitor = await (await Visitor.come(browser, engine, 'en')).signIn('all.rights', people['all.rights']);
+    for (const text of ['<img src=x onerror="window.__ran.push(1)">', '<i>x</i>', '<a href="javascript:alert(1)">x</a>', '<iframe srcdoc="x"></iframe>', '<p onclick="x()">x</p>']) {
+      visitor.ran.length = 0;
+      await visitor.page.evaluate((given) => (document.querySelector('main').innerHTML = given), text);
+      await visitor.go('/');
+      assert.ok(visitor.ran.some((one) => one.startsWith('markup: ')), `${text}: ${visitor.ran}`);
+      await assert.rejects(visitor.clean());
+    }
+    await visitor.leave();
+  });
+
+  test('nothing in messages, names, reasons, answers and file names runs or becomes markup, on any page', async () => {
     const visitor = await (await Visitor.come(browser, engine, 'en')).signIn('all.rights', people['all.rights']);
     const { page, t } = visitor;
     const { messages } = await engine.api('POST', '/messages/search', { limit: 100 });
-    for (const path of paths()) await visitor.go(path);
-    for (const one of messages) {
+    /** Pages that show such a text, and which: they must show it as the text it is. */
+    const shows = {
+      '/': [HOSTILE[3], '<img src=x onerror=alert(1)>.yaml'], '/channels/trial': [HOSTILE[3]], '/channels/trial?tab=versions': [HOSTILE[2]], '/destinations/trial/lis': [HOSTILE[3]],
+      '/messages': [HOSTILE[2], HOSTILE[5]], '/stuck': [HOSTILE[1], HOSTILE[4]], '/audit': [HOSTILE[3], HOSTILE[4]], '/users': [HOSTILE[1]],
+    };
+    for (const path of [...paths(), '/channels/trial?tab=versions', '/channels/trial?tab=document']) {
+      await visitor.go(path);
+      for (const text of shows[path] ?? []) await until(`${text} on ${path}`, async () => (await page.locator('main').innerText()).includes(text), 10_000).catch(async (error) => { throw new Error(`${error.message}\n${await page.locator('main').innerText()}`); });
+      await visitor.clean([], path);
+    }
+    for (const [index, one] of messages.entries()) {
       await visitor.go(`/messages/${one.id}`);
       for (const tab of await page.getByRole('tab').all()) {
         await tab.click();
         await visitor.settled();
+        await visitor.clean([], `message ${index}, ${await tab.innerText()}`);
       }
     }
+    // As they come, and as somebody searches for them.
+    await visitor.go('/live');
+    await page.getByText(t('live.connected')).waitFor();
+    await send(engine.port, HOSTILE.map((text, index) => result({ mrn: text, accession: `L${index}`, name: text })));
+    await page.getByRole('row').filter({ hasText: HOSTILE[1] }).first().waitFor();
+    await visitor.clean([], '/live');
     await visitor.go('/messages');
     for (const text of HOSTILE) {
       await page.getByRole('searchbox').first().fill(text);
       await page.keyboard.press('Enter');
       await visitor.settled();
+      await visitor.clean([], `a search for ${text}`);
     }
-    // The texts are there, as texts.
+    // The dialog that sends again, with its tree and preview.
     await visitor.go(`/messages/${messages.find((one) => one.keys.some((key) => key.value === 'X1')).id}`);
     await page.getByRole('tab', { name: t('message.raw') }).click();
     await page.getByText(HOSTILE[1].slice(0, 20)).first().waitFor();
-    await visitor.clean();
+    await visitor.button('act.resend').click();
+    await visitor.button('resend.edit').click();
+    await page.getByRole('dialog').getByRole('treeitem').filter({ hasText: 'PID-5' }).first().waitFor();
+    await visitor.button('resend.preview').click();
+    await page.getByText(t('resend.noFindings')).or(page.locator('.finding')).first().waitFor();
+    await visitor.clean([], 'the dialog that sends again');
     await visitor.leave();
   });
 
@@ -102,39 +143,6 @@ describe('pages', () => {
     await visitor.leave();
   });
 
-  test('figures on the page are those of the API, under load', async () => {
-    const visitor = await (await Visitor.come(browser, engine, 'en')).signIn('all.rights', people['all.rights']);
-    const { page, t } = visitor;
-    let sending = true;
-    const load = (async () => {
-      while (sending) await send(engine.port, Array.from({ length: 20 }, (_, index) => result({ mrn: `L${index}` })));
-    })();
-    await visitor.go('/channels/trial');
-    const cell = () => page.getByRole('row').filter({ hasText: 'emr' }).locator('td.number').first().innerText();
-    for (let round = 0; round < 3; round += 1) {
-      const low = (await engine.api('GET', '/destinations/trial/emr')).delivered;
-      const shown = await until('a figure that is no older', async () => {
-        const value = Number((await cell()).replaceAll(',', ''));
-        return value >= low ? value : undefined;
-      });
-      const high = (await engine.api('GET', '/destinations/trial/emr')).delivered;
-      assert.ok(low <= shown && shown <= high, `${low} <= ${shown} <= ${high}`);
-    }
-    sending = false;
-    await load;
-    const still = await engine.destination('emr', (one) => one.pending === 0 && one.in_flight === 0);
-    const sums = await engine.api('GET', '/conservation');
-    const stored = sums.destinations.find((one) => one.destination === 'trial/emr');
-    assert.equal(stored.dead, still.dead);
-    await until('the page to show the last figure', async () => Number((await cell()).replaceAll(',', '')) === still.delivered);
-    // Every figure of the row, and what the store counts.
-    const shown = (await page.getByRole('row').filter({ hasText: 'emr' }).locator('td.number').allInnerTexts()).map((text) => Number(text.replaceAll(',', '')));
-    assert.deepEqual(shown, [still.delivered, still.pending, still.held + still.behind, still.dead]);
-    assert.deepEqual([stored.pending, stored.held + stored.behind, stored.dead], shown.slice(1));
-    await page.getByRole('columnheader', { name: t('now.delivered') }).waitFor();
-    await visitor.leave();
-  });
-
   test('made-up patients are in no log, metric, address, storage, cookie or error page', async () => {
     const visitor = await (await Visitor.come(browser, engine, 'en')).signIn('all.rights', people['all.rights']);
     const { page, t } = visitor;
@@ -144,7 +152,7 @@ describe('pages', () => {
       await visitor.settled();
     }
     await visitor.go(`/messages/${subject}`);
-    await page.getByText(CANARIES[2]).first().waitFor();
+    for (const shown of [MRN, HAN]) await page.getByText(shown).first().waitFor();
     for (const tab of await page.getByRole('tab').all()) {
       await tab.click();
       await visitor.settled();
@@ -155,12 +163,26 @@ describe('pages', () => {
     await page.goBack();
     const metrics = await (await fetch(`${engine.url}/metrics`)).text();
     const missing = await (await fetch(`${engine.url}/api/v1/messages/none`)).text();
+    const wrong = await (await fetch(`${engine.url}/api/v1/messages/search`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: `{"value": "${MRN}", "${HAN}": 1}` })).text();
     const audit = JSON.stringify(await engine.api('POST', '/audit/search', { limit: 500 }));
-    const places = { log: engine.log(), metrics, 'error page': missing, 'audit trail': audit, 'browser storage and addresses': await visitor.traces(), 'browser console': visitor.said.join('\n') };
+    const kept = await visitor.kept();
+    const places = {
+      metrics, 'error page': missing, 'error about a body': wrong, 'audit trail': audit, 'browser console': visitor.said.join('\n'),
+      ...Object.fromEntries(Object.entries(kept).map(([place, held]) => [`browser: ${place}`, JSON.stringify(held)])),
+      // The log and its traces, the users' and the trail's store, jobs, what was stopped.
+      ...Object.fromEntries(Object.entries(engine.files()).map(([name, text]) => [`file ${name}`, text])),
+    };
     assert.ok(metrics.includes('medway_'), 'metrics were read');
     assert.ok(audit.includes('message.content'), 'looking was recorded');
+    assert.ok(places['file log'].includes('"level":"DEBUG"'), 'the log tells all it ever tells');
+    for (const name of ['file data/access.db', 'browser: localStorage', 'browser: IndexedDB', 'browser: caches', 'browser: cookies']) assert.ok(name in places, `${name} was read: ${Object.keys(places)}`);
+    // In an address a name would be encoded.
+    const forms = (canary) => [canary, encodeURIComponent(canary), Buffer.from(canary).toString('base64').replace(/=+$/, '').slice(0, -1), JSON.stringify(canary).replace(/[^\x00-\x7f]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`).slice(1, -1)];
     for (const [place, text] of Object.entries(places))
-      for (const canary of CANARIES) assert.ok(!text.includes(canary), `${canary} is not in the ${place}`);
+      for (const canary of CANARIES) for (const form of forms(canary)) assert.ok(!text.includes(form), `${canary} is not in ${place}`);
+    // The store has them: they were there to be found.
+    const [[bodies]] = engine.stored("SELECT count(*) FROM message");
+    assert.ok(bodies > 0 && JSON.stringify(await engine.api('POST', '/messages/search', { value: ACCESSION })).includes(MRN));
     await visitor.leave();
   });
 

@@ -26,6 +26,25 @@ export function texts(language) {
   };
 }
 
+/** Runs in each page before anything of it: tells of all markup that the dashboard itself never makes, whether or not
+ * the policy stops what it would do, and of whatever the policy stops. */
+function watch() {
+  window.__ran = { push: (text) => void window.__noted(text) };
+  document.addEventListener('securitypolicyviolation', (event) => window.__ran.push(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+  const NEVER = 'script:not([src^="/assets/"]), img, iframe, frame, object, embed, base, video, audio, source, math, template, portal, b, i, meta[http-equiv], [srcdoc], [style*="url("], a[href^="javascript:" i], svg script, foreignObject';
+  const strange = (one) => one.matches(NEVER) || one.getAttributeNames().some((name) => name.startsWith('on')) || one.shadowRoot !== null;
+  const look = (node) => {
+    if (node.nodeType !== Node.ELEMENT_NODE) return;
+    for (const one of [node, ...node.querySelectorAll('*')]) if (strange(one)) window.__ran.push(`markup: ${one.outerHTML.slice(0, 120)}`);
+  };
+  new MutationObserver((changes) => {
+    for (const change of changes) {
+      if (change.type === 'attributes') look(change.target);
+      for (const node of change.addedNodes) look(node);
+    }
+  }).observe(document, { childList: true, subtree: true, attributes: true });
+}
+
 /** Cookies of people who have signed in. */
 const sessions = new Map();
 
@@ -44,10 +63,7 @@ export class Visitor {
     visitor.context = await browser.newContext({ locale: language === 'zh' ? 'zh-CN' : 'en-GB', viewport: { width: 1440, height: 900 }, ...options });
     // It is told to the test at once: a page that is left takes nothing with it.
     await visitor.context.exposeBinding('__noted', (_, text) => void visitor.ran.push(text));
-    await visitor.context.addInitScript(() => {
-      window.__ran = { push: (text) => void window.__noted(text) };
-      document.addEventListener('securitypolicyviolation', (event) => window.__ran.push(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
-    });
+    await visitor.context.addInitScript(watch);
     const page = (visitor.page = await visitor.context.newPage());
     page.setDefaultTimeout(PATIENCE_MS);
     page.on('dialog', (dialog) => {
@@ -124,17 +140,43 @@ export class Visitor {
     assert.deepEqual(told, [], `${where} is accessible`);
   }
 
-  /** Nothing ran that must not, nothing was asked of other machines. */
-  async clean() {
-    assert.deepEqual([...this.faults, ...this.ran], []);
-    const strange = [...this.urls].filter((url) => !url.startsWith(this.engine.url) && url !== 'about:blank' && !url.startsWith('data:'));
+  /** Nothing ran that must not, no markup came from a text, nothing was asked of other machines. */
+  async clean(others = [], where = 'the pages') {
+    // What a page has just told is here after another answer of it.
+    await this.page.evaluate(() => new Promise((done) => setTimeout(done)));
+    assert.deepEqual([...this.faults, ...this.ran], [], where);
+    const known = [this.engine.url, 'about:blank', 'data:', ...others];
+    const strange = [...this.urls].filter((url) => !known.some((one) => url.startsWith(one)));
     assert.deepEqual(strange, [], 'all requests go to the engine');
   }
 
-  /** Everything this browser keeps: storage and addresses. */
+  /** Everything this browser keeps, by the place where it is kept. */
+  async kept() {
+    const here = await this.page.evaluate(async () => {
+      const wait = (request) => new Promise((done, failed) => {
+        request.onsuccess = () => done(request.result);
+        request.onerror = () => failed(request.error);
+      });
+      const databases = {};
+      for (const { name } of await indexedDB.databases()) {
+        const database = await wait(indexedDB.open(name));
+        for (const store of database.objectStoreNames) databases[`${name}/${store}`] = await wait(database.transaction(store).objectStore(store).getAll());
+      }
+      const cached = {};
+      for (const name of (await globalThis.caches?.keys()) ?? []) {
+        const cache = await caches.open(name);
+        for (const request of await cache.keys()) cached[request.url] = await (await cache.match(request)).text();
+      }
+      const workers = (await navigator.serviceWorker?.getRegistrations()) ?? [];
+      const entries = performance.getEntries().map((one) => one.name);
+      return { localStorage: { ...localStorage }, sessionStorage: { ...sessionStorage }, IndexedDB: databases, caches: cached, 'service workers': workers.map((one) => one.scope), 'timings and titles': [document.title, document.referrer, window.name, JSON.stringify(history.state), ...entries] };
+    });
+    return { ...here, cookies: await this.context.cookies(), addresses: [...this.urls] };
+  }
+
+  /** All of that as one text. */
   async traces() {
-    const kept = await this.page.evaluate(() => (async () => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, document.title, await indexedDB.databases(), (await globalThis.caches?.keys()) ?? []]))());
-    return [kept, ...this.urls].join('\n');
+    return JSON.stringify(await this.kept());
   }
 
   async leave() {

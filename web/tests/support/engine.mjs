@@ -1,8 +1,8 @@
 // The real engine in a folder of its own, receivers that answer as told, and a sender.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createWriteStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createHmac } from 'node:crypto';
 import http from 'node:http';
 import { connect, createServer } from 'node:net';
@@ -252,12 +252,24 @@ to: {nowhere: {when: $.resourceType is Basic, channel: {topic: nothing}}}
     return readFileSync(join(this.folder, name), 'utf8');
   }
 
+  /** Every file of it but the store of messages, as text. */
+  files() {
+    const names = readdirSync(this.folder, { recursive: true }).filter((name) => !/(^|\/)medway\.db(-wal|-shm)?$/.test(name) && statSync(join(this.folder, name)).isFile());
+    return Object.fromEntries(names.map((name) => [name, readFileSync(join(this.folder, name), 'utf8')]));
+  }
+
+  /** What the store holds, counted by nobody of ours: Python's SQLite on the file itself. */
+  stored(query) {
+    const program = 'import json, sqlite3, sys; print(json.dumps(sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True).execute(sys.argv[2]).fetchall()))';
+    return JSON.parse(execFileSync('python3', ['-c', program, join(this.folder, 'data/medway.db'), query], { encoding: 'utf8' }));
+  }
+
   /** Starts it and waits until it is ready. */
-  async start() {
-    const log = createWriteStream(join(this.folder, 'log'), { flags: 'a' });
-    this.child = spawn(BINARY, ['serve', '--config', join(this.folder, 'engine.yaml')], { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.child.stdout.pipe(log);
-    this.child.stderr.pipe(log);
+  async start(log = 'info') {
+    const kept = createWriteStream(join(this.folder, 'log'), { flags: 'a' });
+    this.child = spawn(BINARY, ['serve', '--config', join(this.folder, 'engine.yaml')], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, MEDWAY_LOG: log } });
+    this.child.stdout.pipe(kept);
+    this.child.stderr.pipe(kept);
     await until('the engine to be ready', async () => {
       if (this.child.exitCode !== null) throw new Error(`the engine ended:\n${this.log()}`);
       return (await fetch(`${this.url}/readyz`).catch(() => undefined))?.ok;
