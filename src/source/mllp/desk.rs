@@ -320,7 +320,10 @@ impl Desk {
                     let text = format!("{} {}", problem.code, problem.text);
                     self.keep(&received, reason, &text).await;
                     let reply = Reply::Refused(problem);
-                    let due = self.due(&received, &reply);
+                    // It was counted when it was kept, or told of while it was read.
+                    let header = Header::read_best_effort(received.payload.expose());
+                    let header = header.map(Header::indexed);
+                    let due = due(header.as_ref(), &reply, &self.options.ack, received.at);
                     (reply, due)
                 }
                 What::Acknowledgement => {
