@@ -146,6 +146,7 @@ export const en = {
   'destination.unhealthy': 'left alone',
   'destination.lanes': 'Lanes that wait',
   'destination.noLanes': 'No lane waits.',
+  'destination.since': 'Since',
   'destination.lane': 'Head of the lane',
   'destination.cause': 'Cause',
   'destination.pause': 'Pause',

@@ -147,6 +147,7 @@ export const zh: Record<keyof typeof en, string> = {
   'destination.unhealthy': '暂不发送',
   'destination.lanes': '等待的队列',
   'destination.noLanes': '没有等待的队列。',
+  'destination.since': '始于',
   'destination.lane': '队首消息',
   'destination.cause': '原因',
   'destination.pause': '暂停',

@@ -1,12 +1,13 @@
 // HL7 v2 as text for people: control characters shown, differences found. The engine reads messages; this only shows them.
 
-/** Text with control characters as visible signs and each segment on a line of its own. */
+/** Text with control characters as visible signs and each segment on a line of its own. Each font has these signs; pictures
+ * of control characters are boxes in many. */
 export function visible(text: string): string {
   return text
     .replace(/\r\n|\r|\n/g, '\r')
     .split('\r')
-    .join('␍\n')
-    .replace(/[\u0000-\u0009\u000b-\u001f]/g, (sign) => String.fromCharCode(0x2400 + sign.charCodeAt(0)));
+    .join('¶\n')
+    .replace(/[\u0000-\u0009\u000b-\u001f]/g, (sign) => `‹${sign.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}›`);
 }
 
 /** Bytes as rows of sixteen. */

@@ -19,6 +19,12 @@ export function code(word: string): string {
   return said ?? word;
 }
 
+/** Why, with the receiver's code. */
+export function caused(word: string, answer: string | null | undefined): string {
+  if (!answer) return cause(word);
+  return chinese() ? `${cause(word)}（${code(answer)}）` : `${cause(word)} (${code(answer)})`;
+}
+
 const named = engine.findings as Record<string, string>;
 
 /** What was found, by its code: in Chinese what the code means, before the engine's own words. */
