@@ -125,6 +125,69 @@ describe('care', () => {
     await engine.api('POST', '/channels/trial/start', { reason: 'it has moved' });
   });
 
+  test('paused updates stand still on each page that refreshes by itself, until they go on', async () => {
+    const visitor = await (await Visitor.come(browser, engine, 'en')).signIn('op', people.op);
+    const { page, t } = visitor;
+    await page.clock.install();
+    let asked = [];
+    // The session is asked for all the same: its end is no update of what is read.
+    page.on('request', (request) => {
+      const path = new URL(request.url()).pathname;
+      if (path.startsWith('/api/') && path !== '/api/v1/session') asked.push(path);
+    });
+    for (const path of ['/', '/channels', '/channels/trial', '/destinations/trial/emr', '/stuck', '/subscriptions', '/system']) {
+      await visitor.go(path);
+      await visitor.button('app.pause').click();
+      await page.getByText(t('app.paused')).waitFor();
+      await page.waitForLoadState('networkidle');
+      asked = [];
+      await page.clock.runFor(60_000);
+      assert.deepEqual(asked, [], `${path} stands still`);
+      await visitor.button('app.resume').click();
+      await page.getByText(t('app.paused')).waitFor({ state: 'hidden' });
+      await page.clock.runFor(31_000);
+      await until(`${path} to go on`, () => asked.length > 0);
+    }
+    await visitor.leave();
+    // Messages as they come wait too, and are counted.
+    await operator.go('/live');
+    await operator.page.getByText(operator.t('live.connected')).waitFor();
+    await operator.button('app.pause').click();
+    await send(engine.port, [result({ accession: 'ACC-STILL' })]);
+    await operator.page.getByText(operator.t('live.waiting', { count: 1 })).waitFor();
+    assert.equal(await operator.page.getByRole('row').filter({ hasText: 'ACC-STILL' }).count(), 0);
+    await operator.button('app.resume').click();
+    await operator.page.getByRole('row').filter({ hasText: 'ACC-STILL' }).waitFor();
+  });
+
+  test('more lanes than are shown are said', async () => {
+    const { page, t } = operator;
+    const lane = (index) => ({ message: null, seq: index, state: 'held', cause: 'rejected', since: new Date().toISOString(), behind: 0 });
+    await page.route('**/api/v1/destinations/trial/lis', async (route) => {
+      const response = await route.fetch();
+      return route.fulfill({ response, json: { ...(await response.json()), held: 130, retry: 4, lanes: Array.from({ length: 100 }, (_, index) => lane(index + 1)) } });
+    });
+    await operator.go('/destinations/trial/lis');
+    await page.getByText(t('destination.lanesCut', { shown: 100, all: 134 })).waitFor();
+    await page.unroute('**/api/v1/destinations/trial/lis');
+  });
+
+  test('lists that the engine answers in pages are shown whole', async () => {
+    const { page } = operator;
+    const all = (await engine.api('GET', '/channels')).channels;
+    const asked = [];
+    await page.route(/\/api\/v1\/channels(\?.*)?$/, (route) => {
+      const after = new URL(route.request().url()).searchParams.get('after');
+      asked.push([after, route.request().headers()['x-medway-background']]);
+      const made = { ...all[0], channel: after ? 'made-up-second' : 'made-up-first' };
+      return route.fulfill({ json: { channels: [made], refused: [], next: after ? null : 'made-up-first' } });
+    });
+    await operator.go('/channels');
+    for (const name of ['made-up-first', 'made-up-second']) await page.getByRole('link', { name, exact: true }).waitFor();
+    await until('a refresh, of which each page is asked for by the page itself', () => asked.some(([after, quiet]) => after === 'made-up-first' && quiet === '1'));
+    await page.unrouteAll();
+  });
+
   test('a role is offered what it may do, and nothing else', async () => {
     const viewer = await (await Visitor.come(browser, engine, 'en')).signIn('look', people.look);
     for (const path of ['/destinations/trial/emr', '/channels', '/channels/trial', '/stuck']) {

@@ -144,6 +144,8 @@ for (const language of LANGUAGES) {
       await engine.destination('lis', (one) => one.lanes.length === 1);
       const { page } = operator;
       await operator.go('/destinations/trial/lis');
+      // What the receiver said to it, in words.
+      await page.getByRole('row').filter({ hasText: 'AE' }).getByText('cannot be filed').waitFor();
       await operator.button('act.skip').click();
       await operator.because('the order was made by mistake', 'act.skip');
       await until('the next of the lane', () => lis.got.some((text) => text.includes('ACC-NEXT')));

@@ -1,6 +1,6 @@
 // The engine's API. The page knows nothing that this file does not ask for.
 
-import { byItself } from './background';
+import { byItself, quietly } from './background';
 import { t } from './i18n.svelte';
 import { refusal } from './words';
 import type { components } from './openapi';
@@ -107,6 +107,22 @@ async function json<T>(method: string, path: string, body?: unknown, match?: str
   return (await call(method, path, body, match)).json() as Promise<T>;
 }
 
+/** A list of which the engine may answer a page at a time: the whole of it. */
+async function whole<Name extends string, Row, More>(path: string, list: Name): Promise<Record<Name, Row[]> & More> {
+  type Page = Record<Name, Row[]> & More & { next?: string | null };
+  // Later pages are asked for by whoever asked for the first.
+  const quiet = byItself();
+  const ask = (after: string) => json<Page>('GET', after ? `${path}?${new URLSearchParams({ after })}` : path);
+  let page = await ask('');
+  const rows = [...page[list]];
+  while (page.next) {
+    const after = page.next;
+    page = await (quiet ? quietly(() => ask(after)) : ask(after));
+    rows.push(...page[list]);
+  }
+  return { ...page, [list]: rows };
+}
+
 const part = encodeURIComponent;
 /** `channel/destination` as two segments of a path. */
 const place = (destination: string) => destination.split('/').map(part).join('/');
@@ -120,7 +136,7 @@ export const api = {
   setup: (token: string, user: string, password: string) =>
     json<Session>('POST', '/setup', { token, user, password }),
   status: () => json<Shapes['Status']>('GET', '/status'),
-  channels: () => json<Shapes['Channels']>('GET', '/channels'),
+  channels: () => whole<'channels', Channel, Shapes['Channels']>('/channels', 'channels'),
   destination: (name: string) => json<DestinationDetail>('GET', `/destinations/${place(name)}`),
   destinationAct: (name: string, act: 'pause' | 'resume', reason: string) =>
     call('POST', `/destinations/${place(name)}/${act}`, { reason }),
@@ -158,10 +174,10 @@ export const api = {
   channelAct: (name: string, act: 'start' | 'stop', reason: string) => call('POST', `/channels/${part(name)}/${act}`, { reason }),
   system: () => json<System>('GET', '/system'),
   history: (minutes: number) => json<Shapes['Points']>('GET', `/metrics/history?minutes=${minutes}`),
-  users: () => json<Shapes['Users']>('GET', '/users'),
+  users: () => whole<'users', User, Shapes['Users']>('/users', 'users'),
   addUser: (user: NewUser) => json<User>('POST', '/users', user),
   changeUser: (name: string, change: UserChange, match?: string) => json<User>('PUT', `/users/${part(name)}`, change, match),
-  tokens: () => json<Shapes['Tokens']>('GET', '/tokens'),
+  tokens: () => whole<'tokens', Token, Shapes['Tokens']>('/tokens', 'tokens'),
   addToken: (token: Shapes['NewToken']) =>
     json<Shapes['DrawnToken']>('POST', '/tokens', token),
   revokeToken: (name: string, match?: string) => call('DELETE', `/tokens/${part(name)}`, undefined, match),
