@@ -85,3 +85,12 @@ test('every act on record and every permission has its words', () => {
   for (const action of recorded) assert.match(t(`action.${action}`), chinese, action);
   for (const name of permissions) assert.match(t(`permission.${name}`), chinese, name);
 });
+
+test('the guide of the ward has the words of the pages, in both languages', () => {
+  for (const [language, file] of [['en', 'ward.md'], ['zh', 'ward.zh.md']]) {
+    const guide = readFileSync(new URL(`../../docs/guide/${file}`, import.meta.url), 'utf8');
+    const t = texts(language);
+    for (const state of ['delivered', 'pending', 'retry', 'held', 'behind', 'dead', 'filtered', 'cancelled']) assert.ok(guide.includes(`| ${t(`state.${state}`)} |`), `${file}: ${t(`state.${state}`)}`);
+    for (const key of ['nav.now', 'message.deliveries', 'act.resend', 'emergency.title', 'app.pause']) assert.ok(guide.includes(language === 'en' ? `*${t(key)}*` : `“${t(key)}”`), `${file}: ${t(key)}`);
+  }
+});

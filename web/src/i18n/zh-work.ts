@@ -3,7 +3,7 @@
 import type { enWork } from './en-work';
 
 export const zhWork: Record<keyof typeof enWork, string> = {
-  'app.paused': '已暂停更新，所见内容会过时。',
+  'app.paused': '已暂停刷新，所见内容会过时。',
   'session.ends': '会话即将结束。',
   'session.stay': '保持登录',
   'session.left': '剩余 {time}',
