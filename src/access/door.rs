@@ -138,6 +138,7 @@ pub struct Door {
     pub(super) decoy: Secret,
     set_up: std::sync::Mutex<Option<[u8; 32]>>,
     changing: tokio::sync::Mutex<()>,
+    term_key: tokio::sync::OnceCell<ring::hmac::Key>,
 }
 
 impl Door {
@@ -154,7 +155,8 @@ impl Door {
         let hashing = Arc::new(Semaphore::new(HASHES_MAX));
         let set_up = std::sync::Mutex::default();
         let changing = tokio::sync::Mutex::default();
-        Ok(Self { store, clock, options, hashing, decoy, set_up, changing })
+        let term_key = tokio::sync::OnceCell::new();
+        Ok(Self { store, clock, options, hashing, decoy, set_up, changing, term_key })
     }
 
     /// The store behind it.
@@ -384,6 +386,22 @@ impl Door {
     /// When it cannot be written: then what was asked for must be refused.
     pub async fn record(&self, entry: AuditEntry) -> Result<i64, StoreError> {
         self.store.audit(&entry).await
+    }
+
+    /// What somebody looks for, as it stands on record: a hash under a key that lies with the trail. Who knows
+    /// a number finds who looked for it; who reads the trail learns no number.
+    ///
+    /// # Errors
+    /// When the key cannot be read.
+    pub async fn term(&self, term: &str) -> Result<String, StoreError> {
+        let drawn = || async {
+            let key = self.store.term_key().await?;
+            Ok::<_, StoreError>(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key))
+        };
+        let key = self.term_key.get_or_try_init(drawn).await?;
+        let tag = ring::hmac::sign(key, term.trim().as_bytes());
+        let hash: String = tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Ok(format!("term:{hash}"))
     }
 
     /// The moment, for records.

@@ -13,6 +13,8 @@ pub enum Permission {
     ActOnDeliveries,
     /// Send a message again.
     Resend,
+    /// Send a message again that one has edited; see what that would be.
+    EditMessage,
     /// Pause and resume a destination.
     SwitchDestinations,
     /// Put channel files in force.
@@ -29,12 +31,13 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::SeeState,
         Self::SeeMessages,
         Self::SeeContent,
         Self::ActOnDeliveries,
         Self::Resend,
+        Self::EditMessage,
         Self::SwitchDestinations,
         Self::ApplyConfig,
         Self::ReadAudit,
@@ -52,6 +55,7 @@ impl Permission {
             Self::SeeContent => "see_content",
             Self::ActOnDeliveries => "act_on_deliveries",
             Self::Resend => "resend",
+            Self::EditMessage => "edit_message",
             Self::SwitchDestinations => "switch_destinations",
             Self::ApplyConfig => "apply_config",
             Self::ReadAudit => "read_audit",
@@ -102,9 +106,9 @@ impl View {
 pub enum Role {
     /// Ward and laboratory staff: sees what flows.
     Viewer,
-    /// Help desk: resends, skips, releases, pauses.
+    /// Help desk: resends as it was, skips, releases, pauses.
     Operator,
-    /// Writes channels.
+    /// Writes channels; resends what they edited.
     Analyst,
     /// Puts channels in force.
     Releaser,
@@ -163,9 +167,14 @@ impl Role {
                 P::SwitchDestinations,
                 P::BreakGlass,
             ],
-            Self::Analyst => {
-                &[P::SeeState, P::SeeMessages, P::SeeContent, P::ActOnDeliveries, P::Resend]
-            }
+            Self::Analyst => &[
+                P::SeeState,
+                P::SeeMessages,
+                P::SeeContent,
+                P::ActOnDeliveries,
+                P::Resend,
+                P::EditMessage,
+            ],
             Self::Releaser => &[P::SeeState, P::SeeMessages, P::ApplyConfig, P::SwitchDestinations],
             Self::SecurityAdmin => &[P::SeeState, P::ManageAccess],
             Self::Auditor => &[P::SeeState, P::ReadAudit],
@@ -200,6 +209,8 @@ mod tests {
             assert!(!(people && may(role, Permission::SeeMessages)), "{}", role.name());
             assert!(!(people && may(role, Permission::ReadAudit)), "{}", role.name());
         }
+        let editing = Role::ALL.into_iter().filter(|role| may(*role, Permission::EditMessage));
+        assert_eq!(editing.collect::<Vec<_>>(), [Role::Analyst]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::access::door::Actor;
 use crate::access::role::View;
 use crate::admin::problem::Problem;
+use crate::admin::record::Quotes;
 use crate::admin::scope;
 use crate::delivery::CommandError;
 use crate::delivery::queue::{Act, state_name};
@@ -21,6 +22,8 @@ use crate::store::{Exception, ExceptionQuery, ExceptionState};
 
 /// Most rows a page.
 const PAGE_MAX: u32 = 500;
+/// Times the rows are read for one page of somebody who sees only some.
+const READS_MAX: u32 = 20;
 
 /// An exception row's fields, as the delivery of a message and the lists show them.
 pub(crate) fn exception(exception: &Exception, view: View) -> Value {
@@ -73,7 +76,7 @@ pub(crate) async fn exceptions(
     State(engine): State<Arc<Engine>>,
     Extension(actor): Extension<Actor>,
     Json(search): Json<Search>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Option<Extension<Quotes>>, Json<Value>), Problem> {
     let limit = search.limit.unwrap_or(100).clamp(1, PAGE_MAX);
     let destination = match &search.destination {
         None => None,
@@ -86,13 +89,16 @@ pub(crate) async fn exceptions(
         limit,
         ..ExceptionQuery::default()
     };
-    let rows = engine.store().exceptions(query).await?;
-    let full = u32::try_from(rows.len()).is_ok_and(|count| count >= limit);
-    let next = rows.last().filter(|_| full).map(|row| (row.destination.0, row.seq.0));
+    let (rows, next) = seen_rows(&engine, &actor, query).await?;
+    let quotes = rows.iter().map(|row| {
+        let said = answer_text(&row.answer, actor.view).to_owned();
+        (format!("{}/{}", row.destination.0, row.seq.0), said)
+    });
+    let quotes = Quotes::of(quotes);
     let seqs: Vec<Seq> = rows.iter().map(|row| row.seq).collect();
     let messages = engine.store().messages(&seqs).await?;
     let mut list = Vec::with_capacity(rows.len());
-    for row in rows.iter().filter(|row| scope::sees_destination(&engine, &actor, row.destination)) {
+    for row in &rows {
         let message = messages.iter().find(|message| message.seq == row.seq);
         let mut value = exception(row, actor.view);
         if let Some(object) = value.as_object_mut() {
@@ -104,7 +110,45 @@ pub(crate) async fn exceptions(
         }
         list.push(value);
     }
-    Ok(Json(json!({"exceptions": list, "next": next})))
+    Ok((quotes.map(Extension), Json(json!({"exceptions": list, "next": next}))))
+}
+
+/// Where the next page begins.
+type Next = Option<(u32, i64)>;
+
+/// A page of rows that the actor sees, and where the next one begins. Who sees only some is given full pages of
+/// these, within limits.
+async fn seen_rows(
+    engine: &Engine,
+    actor: &Actor,
+    mut query: ExceptionQuery,
+) -> Result<(Vec<Exception>, Next), Problem> {
+    let wanted = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    if !scope::sees_all(actor) {
+        query.limit = PAGE_MAX;
+    }
+    let (mut seen, mut next) = (Vec::new(), None);
+    for _ in 0..READS_MAX {
+        let rows = engine.store().exceptions(query.clone()).await?;
+        let full = u32::try_from(rows.len()).is_ok_and(|count| count >= query.limit);
+        query.after = rows.last().map(|row| (row.destination, row.seq));
+        next = query.after.filter(|_| full);
+        let mut rows = rows.into_iter().peekable();
+        while let Some(row) = rows.next() {
+            let place = (row.destination, row.seq);
+            if scope::sees_destination(engine, actor, row.destination) {
+                seen.push(row);
+            }
+            if seen.len() >= wanted {
+                next = Some(place).filter(|_| full || rows.peek().is_some());
+                return Ok((seen, next.map(|(destination, seq)| (destination.0, seq.0))));
+            }
+        }
+        if !full {
+            break;
+        }
+    }
+    Ok((seen, next.map(|(destination, seq)| (destination.0, seq.0))))
 }
 
 /// Why somebody does something. It goes on record.

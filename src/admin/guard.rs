@@ -14,12 +14,11 @@ use axum::response::{IntoResponse, Response};
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-use serde_json::Value;
-
 use crate::access::door::{Actor, Door};
 use crate::access::token;
 use crate::admin::auth::Token;
 use crate::admin::problem::Problem;
+use crate::admin::record::{self as kept, Looks, Quotes, Refusals, Refused};
 use crate::admin::repeat::{self, Answers, Asked};
 use crate::admin::route::{BODY_BYTES_MAX, Needs, ROUTES, Recorded, Route, find};
 use crate::admin::sessions::Cookies;
@@ -31,8 +30,6 @@ const CSRF_HEADER: &str = "x-csrf-token";
 const SECRETS: [&str; 3] = ["token.add", "subscription.secret", "session.second_factor"];
 /// What a page sends when nobody asked it to ask: it refreshes what it shows.
 const BACKGROUND_HEADER: &str = "x-medway-background";
-/// Longest reason kept on record, in characters.
-const REASON_CHARS_MAX: usize = 500;
 /// For the body of a request: it is short, and who sends it byte by byte holds a connection.
 const BODY_WAIT: Duration = Duration::from_secs(20);
 
@@ -50,6 +47,10 @@ pub struct Guard {
     pub answers: Answers,
     /// Where acts are finished whose callers went away.
     pub tracker: TaskTracker,
+    /// Who was refused lately.
+    pub(crate) refusals: Arc<Refusals>,
+    /// What callers were shown last.
+    pub(crate) looks: Arc<Looks>,
 }
 
 /// The caller's address, for records.
@@ -135,21 +136,21 @@ async fn guarded(
     request.extensions_mut().insert(Address(address.clone()));
     if route.needs == Needs::Nothing {
         // A browser comes back from the sign-in provider, another site, by GET.
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            same_site(request.headers())?;
+        if !matches!(*request.method(), Method::GET | Method::HEAD)
+            && let Err(refused) = same_site(request.headers(), None)
+        {
+            return Err(guard.refusals.note(&guard.door, route, &address, refused).await);
         }
         return Ok(next.run(whole(request, route.body_bytes_max(), BODY_WAIT).await?).await);
     }
-    let actor = identify(&guard, route, &mut request).await?;
-    let mut entry = AuditEntry {
-        at: guard.door.now(),
-        actor: actor.name.clone(),
-        address,
-        action: route.action.to_owned(),
-        outcome: "granted".to_owned(),
-        object: object(params),
-        reason: String::new(),
+    let actor = match identify(&guard, route, &mut request).await {
+        Ok(actor) => actor,
+        Err(refused) => {
+            return Err(guard.refusals.note(&guard.door, route, &address, refused).await);
+        }
     };
+    let mut entry = kept::entry(&guard.door, &actor, &address, route);
+    entry.object = kept::object(params);
     if let Needs::May(permission) = route.needs
         && !actor.may(permission)
     {
@@ -179,9 +180,22 @@ async fn follow(
     match route.recorded {
         Recorded::Never | Recorded::Itself => Ok(next.run(request).await),
         Recorded::Shown => {
+            let request = searched(guard, route, &mut entry, request).await?;
             let response = next.run(request).await;
             outcome_of(&response).clone_into(&mut entry.outcome);
             record(door, entry).await?;
+            Ok(response)
+        }
+        Recorded::Quoted => {
+            let refreshes = request.headers().contains_key(BACKGROUND_HEADER);
+            let response = next.run(request).await;
+            let Some(quotes) = response.extensions().get::<Quotes>().copied() else {
+                return Ok(response);
+            };
+            if !(refreshes && guard.looks.again(&entry, quotes)) {
+                record(door, entry.clone()).await?;
+                guard.looks.note(&entry, quotes);
+            }
             Ok(response)
         }
         Recorded::Done => {
@@ -195,6 +209,28 @@ async fn follow(
     }
 }
 
+/// The request, and on its record what it looks for.
+async fn searched(
+    guard: &Guard,
+    route: &Route,
+    entry: &mut AuditEntry,
+    request: Request,
+) -> Result<Request, Problem> {
+    let Some(field) = kept::term_field(route.action) else { return Ok(request) };
+    let (parts, body) = request.into_parts();
+    let body = in_memory(route, body).await?;
+    if let Some(term) = kept::term(&guard.door, field, &body).await? {
+        entry.object = term;
+    }
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// The bytes of a body that is in memory already: see `whole`.
+async fn in_memory(route: &Route, body: Body) -> Result<Bytes, Problem> {
+    let body = to_bytes(body, route.body_bytes_max()).await;
+    body.map_err(|_| Problem::fault("the body of the request was lost"))
+}
+
 /// Runs a route that changes something, its record before it.
 async fn done(
     guard: &Guard,
@@ -205,10 +241,7 @@ async fn done(
 ) -> Result<Response, Problem> {
     let door = &*guard.door;
     let (parts, body) = request.into_parts();
-    // It is in memory already: see `whole`.
-    let body = to_bytes(body, route.body_bytes_max())
-        .await
-        .map_err(|_| Problem::fault("the body of the request was lost"))?;
+    let body = in_memory(route, body).await?;
     let mut ticket = None;
     if let (Some(key), &Method::POST) = (repeat::key_of(&parts.headers)?, &parts.method) {
         let call = (entry.actor.as_str(), parts.uri.path(), key);
@@ -217,7 +250,7 @@ async fn done(
             Asked::Again(response) => return Ok(response),
         }
     }
-    told(&mut entry, &body);
+    kept::told(&mut entry, &body);
     let request = Request::from_parts(parts, Body::from(body));
     let answered = acted(door, entry, request, next).await;
     match ticket {
@@ -273,7 +306,7 @@ pub(crate) async fn record(door: &Door, entry: AuditEntry) -> Result<(), Problem
     })
 }
 
-async fn identify(guard: &Guard, route: &Route, request: &mut Request) -> Result<Actor, Problem> {
+async fn identify(guard: &Guard, route: &Route, request: &mut Request) -> Result<Actor, Refused> {
     let headers = request.headers();
     if let Some(value) = headers.get(AUTHORIZATION) {
         let presented = value
@@ -282,24 +315,24 @@ async fn identify(guard: &Guard, route: &Route, request: &mut Request) -> Result
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim())
-            .ok_or_else(Problem::unauthorized)?;
+            .ok_or_else(Refused::bad_token)?;
         if guard.token.admits(presented) {
             return Ok(Actor::engine());
         }
-        return guard.door.by_token(presented).await?.ok_or_else(Problem::unauthorized);
+        return guard.door.by_token(presented).await?.ok_or_else(Refused::bad_token);
     }
-    let session = session_of(guard.cookies, headers).ok_or_else(Problem::unauthorized)?.to_owned();
+    let session = session_of(guard.cookies, headers).ok_or_else(Refused::nobody)?.to_owned();
     let actor = if by_itself(route, headers) {
         guard.door.by_session_unused(&session).await?
     } else {
         guard.door.by_session(&session).await?.map(|(actor, _)| actor)
     };
-    let actor = actor.ok_or_else(Problem::unauthorized)?;
+    let actor = actor.ok_or_else(Refused::nobody)?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        same_site(headers)?;
+        same_site(headers, Some(&actor))?;
         let given = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
         if !given.is_some_and(|given| token::csrf_fits(&session, given)) {
-            return Err(Problem::forged());
+            return Err(Refused::forged(Some(&actor)));
         }
     }
     let token = SessionToken(crate::message::secret::Secret::new(&session));
@@ -324,12 +357,12 @@ pub(crate) fn session_of(cookies: Cookies, headers: &HeaderMap) -> Option<&str> 
 }
 
 /// A browser says where a request comes from; another site's is refused.
-fn same_site(headers: &HeaderMap) -> Result<(), Problem> {
+fn same_site(headers: &HeaderMap, actor: Option<&Actor>) -> Result<(), Refused> {
     let text =
         |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     let Some(origin) = text(ORIGIN) else { return Ok(()) };
     let host = origin.split_once("://").map(|(_, host)| host);
-    if host.is_some() && host == text(HOST) { Ok(()) } else { Err(Problem::forged()) }
+    if host.is_some() && host == text(HOST) { Ok(()) } else { Err(Refused::forged(actor)) }
 }
 
 fn address(request: &Request) -> String {
@@ -339,37 +372,6 @@ fn address(request: &Request) -> String {
 
 fn canonical(address: IpAddr) -> String {
     address.to_canonical().to_string()
-}
-
-/// What a route is about, by the parameters of its path.
-fn object(params: &RawPathParams) -> String {
-    let values: Vec<&str> = params.iter().map(|(_, value)| value).collect();
-    values.join("/").chars().take(REASON_CHARS_MAX).collect()
-}
-
-/// What a body says of an act: on whom or what where the path does not say it, why, and which rights somebody
-/// or some program is given.
-fn told(entry: &mut AuditEntry, body: &Bytes) {
-    let Ok(value) = serde_json::from_slice::<Value>(body) else { return };
-    let short = |text: &str| -> String { text.chars().take(REASON_CHARS_MAX).collect() };
-    let text = |at: &str| value.pointer(at).and_then(Value::as_str);
-    if entry.object.is_empty() {
-        let named = match entry.action.as_str() {
-            "user.add" | "token.add" => text("/name"),
-            "job.begin" => text("/selection/destination"),
-            _ => None,
-        };
-        entry.object = short(named.unwrap_or_default()).replace(char::is_control, "");
-    }
-    entry.reason = short(text("/reason").unwrap_or_default());
-    if matches!(entry.action.as_str(), "user.add" | "user.change" | "token.add") {
-        let rights = ["roles", "groups", "view", "disabled", "second_factor"];
-        let given = rights.iter().filter_map(|name| {
-            let given = value.get(*name).filter(|given| !given.is_null())?;
-            Some(format!("{name}={given}"))
-        });
-        entry.reason = short(&given.collect::<Vec<_>>().join(" "));
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::access::door::Actor;
 use crate::access::role::{Permission, View};
 use crate::admin::deliveries::state_of;
 use crate::admin::problem::Problem;
+use crate::admin::record::Quotes;
 use crate::admin::scope;
 use crate::delivery::queue::state_name;
 use crate::engine::Engine;
@@ -238,7 +239,7 @@ pub(crate) async fn groups(
     State(engine): State<Arc<Engine>>,
     Extension(actor): Extension<Actor>,
     Json(asked): Json<Grouping>,
-) -> Result<Json<Groups>, Problem> {
+) -> Result<(Option<Extension<Quotes>>, Json<Groups>), Problem> {
     let destination = asked.destination.as_deref();
     let destination =
         destination.map(|name| scope::destination(&engine, &actor, name)).transpose()?;
@@ -271,7 +272,9 @@ pub(crate) async fn groups(
             }
         }
     }
-    shown(&engine, gathered, cut).await.map(Json)
+    let groups = shown(&engine, gathered, cut).await?;
+    let quotes = groups.groups.iter().map(|group| (group.destination.clone(), group.text.clone()));
+    Ok((Quotes::of(quotes).map(Extension), Json(groups)))
 }
 
 fn gather(gathered: &mut HashMap<Fingerprint, Gathered>, row: &Exception, view: View) {

@@ -190,7 +190,7 @@ impl Watch {
             return Ok(());
         };
         *budget = left;
-        let shown = summary(message, self.actor.view);
+        let shown = summary(&self.engine, message, self.actor.view);
         match self.events.try_send(event("message", &shown)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => {

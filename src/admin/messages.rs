@@ -26,6 +26,9 @@ use crate::store::{DeliveryView, MessageQuery};
 
 /// Most messages a page.
 const PAGE_MAX: u32 = 500;
+/// Times the log is read for one page of somebody who sees only some messages: then the page ends with what was
+/// found, and `next`.
+const READS_MAX: u32 = 20;
 
 /// What is searched for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -68,7 +71,9 @@ pub(crate) async fn search(
         content::shows_values(&actor)?;
     }
     let limit = search.limit.unwrap_or(50).clamp(1, PAGE_MAX);
-    let query = MessageQuery {
+    // Who sees only some messages is given full pages of these: more are read at once, and more than once.
+    let sees_all = scope::sees_all(&actor) && (actor.view == View::Full || search.value.is_none());
+    let mut query = MessageQuery {
         key: search
             .value
             .as_deref()
@@ -77,23 +82,51 @@ pub(crate) async fn search(
         before: search.before.map(Seq),
         since: moment(search.since.as_deref(), "since")?,
         until: moment(search.until.as_deref(), "until")?,
-        limit,
+        limit: if sees_all { limit } else { PAGE_MAX },
     };
-    let found = engine.store().search(query).await?;
-    let full = u32::try_from(found.len()).is_ok_and(|count| count >= limit);
-    let next = found.last().filter(|_| full).map(|message| message.seq.0);
-    let seen = found.iter().filter(|message| scope::sees_message(&engine, &actor, message));
-    let messages: Vec<Value> = seen.map(|message| summary(message, actor.view)).collect();
-    Ok(Json(json!({"messages": messages, "next": next})))
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (mut messages, mut next) = (Vec::new(), None);
+    'read: for _ in 0..READS_MAX {
+        let found = engine.store().search(query.clone()).await?;
+        let full = u32::try_from(found.len()).is_ok_and(|count| count >= query.limit);
+        query.before = found.last().map(|message| message.seq);
+        next = query.before.filter(|_| full);
+        for message in &found {
+            if scope::sees_message(&engine, &actor, message)
+                && finds(&engine, &actor, &search, message)
+            {
+                messages.push(summary(&engine, message, actor.view));
+            }
+            if messages.len() >= wanted {
+                let last = found.last().is_some_and(|last| last.seq == message.seq);
+                next = Some(message.seq).filter(|_| full || !last);
+                break 'read;
+            }
+        }
+        if !full {
+            break;
+        }
+    }
+    Ok(Json(json!({"messages": messages, "next": next.map(|seq| seq.0)})))
+}
+
+/// Whether a value that somebody looks for stands in a key of the message that they see.
+fn finds(engine: &Engine, actor: &Actor, search: &Search, message: &StoredMessage) -> bool {
+    let Some(value) = &search.value else { return true };
+    message.envelope.keys.iter().any(|key| {
+        let named = search.name.as_deref().is_none_or(|name| name == &*key.name);
+        let seen = !scope::hides_key(engine, actor.view, message, &key.name);
+        named && key.value.expose() == value && seen
+    })
 }
 
 /// A message without its deliveries, as much of it as `view` shows.
-pub(crate) fn summary(message: &StoredMessage, view: View) -> Value {
+pub(crate) fn summary(engine: &Engine, message: &StoredMessage, view: View) -> Value {
     let envelope = &message.envelope;
     let keys: Vec<Value> = envelope
         .keys
         .iter()
-        .filter(|_| view >= View::Masked)
+        .filter(|key| !scope::hides_key(engine, view, message, &key.name))
         .map(|key| {
             let value = key.value.expose();
             let value = if view == View::Full { value.to_owned() } else { mask::text(value) };
@@ -134,7 +167,7 @@ pub(crate) async fn one(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let message = stored(&engine, &actor, &id).await?;
-    let mut value = summary(&message, actor.view);
+    let mut value = summary(&engine, &message, actor.view);
     let deliveries: Vec<Value> = engine
         .store()
         .deliveries(message.seq)

@@ -19,6 +19,7 @@ pub mod openapi;
 mod people;
 mod precondition;
 pub mod problem;
+mod record;
 mod repeat;
 mod resend;
 pub mod route;
@@ -141,7 +142,9 @@ pub fn router_with(
     let api = routes.fold(Router::new(), |api, (path, handler)| api.route(path, handler));
     let answers = Answers::new(Arc::clone(door.store()));
     let tracker = engine.tracker().clone();
-    let guard = Guard { token, door: Arc::clone(&door), cookies, answers, tracker };
+    let (refusals, looks) = (Arc::default(), Arc::default());
+    let admitting = Arc::clone(&door);
+    let guard = Guard { token, door: admitting, cookies, answers, tracker, refusals, looks };
     let api = api
         .layer(Extension(door))
         .layer(Extension(cookies))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::door::Actor;
-use crate::access::role::{Permission, View};
+use crate::access::role::Permission;
 use crate::admin::messages::{stored, whole};
 use crate::admin::problem::Problem;
 use crate::admin::scope;
@@ -32,7 +32,7 @@ use crate::message::verdict::{Location, Problem as Fault, Rendered};
 pub(crate) struct PreviewOf {
     /// `channel/destination`.
     destination: String,
-    /// The message as edited, in base64; without it as received.
+    /// The message as edited, in base64, by who may edit; without it as received.
     payload: Option<String>,
 }
 
@@ -116,6 +116,15 @@ fn payload_of(text: &str) -> Result<Payload, Problem> {
     Ok(Payload::new(bytes))
 }
 
+/// What was edited is sent by those alone who may see it whole and may edit.
+fn edits(actor: &Actor) -> Result<(), Problem> {
+    let needed = [Permission::EditMessage, Permission::SeeContent];
+    if let Some(lacking) = needed.into_iter().find(|needed| !actor.may(*needed)) {
+        return Err(Problem::forbidden(lacking.name()));
+    }
+    whole(actor)
+}
+
 /// Renders a message, or an edited one, for a destination under the version in force. Nothing is sent.
 pub(crate) async fn preview(
     State(engine): State<Arc<Engine>>,
@@ -124,6 +133,9 @@ pub(crate) async fn preview(
     Json(asked): Json<PreviewOf>,
 ) -> Result<Json<Preview>, Problem> {
     whole(&actor)?;
+    if asked.payload.is_some() {
+        edits(&actor)?;
+    }
     let message = stored(&engine, &actor, &id).await?;
     let destination = scope::destination(&engine, &actor, &asked.destination)?;
     let message = match &asked.payload {
@@ -199,7 +211,7 @@ pub(crate) struct Replay {
     /// `anew` by the rules in force, or `as_sent` by those of then. `anew` when not said.
     #[serde(default)]
     render: RenderAs,
-    /// The message as edited, in base64; needs the right to see content, whole. Rendered anew.
+    /// The message as edited, in base64; needs the right to edit, and to see content whole. Rendered anew.
     payload: Option<String>,
     /// Why; goes on record, and with the new message.
     reason: String,
@@ -226,13 +238,12 @@ pub(crate) async fn replay(
     let message = stored(&engine, &actor, &id).await?;
     let payload = match &replay.payload {
         Some(_) if replay.render == RenderAs::AsSent => {
+            edits(&actor)?;
             let told = "what is edited is rendered anew: leave `render` out";
             return Err(Problem::bad("bad_render", told));
         }
-        Some(_) if !actor.may(Permission::SeeContent) || actor.view != View::Full => {
-            return Err(Problem::forbidden(Permission::SeeContent.name()));
-        }
         Some(text) => {
+            edits(&actor)?;
             let payload = payload_of(text)?;
             let content_type = message.envelope.content_type;
             if let Some(told) = unreadable(content_type, payload.expose()) {

@@ -21,6 +21,8 @@ pub enum Recorded {
     Never,
     /// Before the answer is shown: somebody looked at something.
     Shown,
+    /// Before the answer is shown, where it quotes what receivers said: that may quote a message.
+    Quoted,
     /// Before it is done, with its reason: somebody changes something.
     Done,
     /// By its handler, which knows who it turned out to be.
@@ -54,7 +56,7 @@ const fn route(
 
 use Needs::{Anybody, May, Nothing};
 use Permission as P;
-use Recorded::{Done, Itself, Never, Shown};
+use Recorded::{Done, Itself, Never, Quoted, Shown};
 
 /// Largest request body: searches and reasons are short.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -153,8 +155,8 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/jobs", May(P::ActOnDeliveries), "job.begin", Done),
     route("GET", "/jobs/{id}", May(P::SeeState), "job.see", Never),
     route("POST", "/jobs/{id}/abort", May(P::ActOnDeliveries), "job.abort", Done),
-    route("POST", "/exceptions/groups", May(P::SeeState), "exception.groups", Never),
-    route("POST", "/exceptions/search", May(P::SeeState), "exception.list", Never),
+    route("POST", "/exceptions/groups", May(P::SeeState), "exception.groups", Quoted),
+    route("POST", "/exceptions/search", May(P::SeeState), "exception.list", Quoted),
     route(
         "POST",
         "/deliveries/{channel}/{destination}/{id}/{act}",

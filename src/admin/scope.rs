@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::access::door::Actor;
+use crate::access::role::View;
 use crate::admin::problem::Problem;
 use crate::engine::Engine;
 use crate::message::StoredMessage;
@@ -33,6 +34,18 @@ pub(crate) fn sees_message(engine: &Engine, actor: &Actor, message: &StoredMessa
             .entries
             .iter()
             .any(|entry| sees_destination(engine, actor, entry.destination))
+}
+
+/// Whether a search key of a message is hidden at this view level: all of them where no values are shown, and below
+/// the full view those that the channel file says to `mask`. What the file of a channel said that is not in
+/// force any more is not known, so it hides all of them.
+pub(crate) fn hides_key(engine: &Engine, view: View, message: &StoredMessage, name: &str) -> bool {
+    if view != View::Masked {
+        return view < View::Masked;
+    }
+    let channels = engine.registry().channels();
+    let own = channels.get(&message.envelope.channel);
+    own.is_none_or(|own| own.channel.masked_keys().any(|masked| **masked == *name))
 }
 
 /// The number of a destination that the actor sees.

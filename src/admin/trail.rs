@@ -33,6 +33,8 @@ pub(crate) struct Search {
     actor: Option<String>,
     action: Option<String>,
     object: Option<String>,
+    /// What somebody searched messages for, in place of `object`: finds who looked for it.
+    term: Option<String>,
     since: Option<String>,
     until: Option<String>,
     before: Option<i64>,
@@ -63,12 +65,16 @@ pub(crate) async fn search(
     Json(search): Json<Search>,
 ) -> Result<Json<Value>, Problem> {
     let limit = search.limit.unwrap_or(100).clamp(1, PAGE_MAX);
+    let object = match &search.term {
+        Some(term) => Some(door.term(term).await?),
+        None => search.object,
+    };
     let query = AuditQuery {
         since: moment(search.since.as_deref(), "since")?,
         until: moment(search.until.as_deref(), "until")?,
         actor: search.actor,
         action: search.action,
-        object: search.object,
+        object,
         before: search.before,
         limit,
     };

@@ -11,10 +11,12 @@ use utoipa::ToSchema;
 use crate::access::door::Actor;
 use crate::access::role::View;
 use crate::admin::deliveries::state_of;
+use crate::admin::messages::whole;
 use crate::admin::problem::Problem;
 use crate::admin::resend::{Finding, shown};
 use crate::admin::scope;
 use crate::engine::Engine;
+use crate::engine::jobs::fingerprint;
 use crate::message::id::{DestinationId, Seq};
 use crate::store::ExceptionQuery;
 
@@ -41,6 +43,8 @@ pub(crate) struct TrialOf {
     cause: String,
     /// The receiver's code; without it any.
     code: Option<String>,
+    /// As groups name it; without it any text. Needs the full view.
+    fingerprint: Option<String>,
 }
 
 /// What came of it.
@@ -85,7 +89,9 @@ async fn members(
         rows = rows.saturating_add(page.len());
         let own = page.iter().filter(|row| {
             let code = asked.code.as_deref().is_none_or(|code| code == &*row.answer.code);
-            *row.cause == *asked.cause && code
+            let print = asked.fingerprint.as_deref();
+            let text = print.is_none_or(|print| print == fingerprint(&row.answer.text));
+            *row.cause == *asked.cause && code && text
         });
         places.extend(own.map(|row| row.seq));
         let last = u32::try_from(page.len()).is_ok_and(|count| count < PAGE);
@@ -105,6 +111,10 @@ pub(crate) async fn test(
     Extension(actor): Extension<Actor>,
     Json(asked): Json<TrialOf>,
 ) -> Result<Json<Trial>, Problem> {
+    if asked.fingerprint.is_some() {
+        // Whoever could try fingerprints would learn what a text says.
+        whole(&actor)?;
+    }
     let destination = scope::destination(&engine, &actor, &asked.destination)?;
     let (places, cut) = members(&engine, destination, &asked).await?;
     let mut trial = Trial { cut, ..Trial::default() };

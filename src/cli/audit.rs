@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: AuditArguments, terminal: &Terminal) -> Resul
     let unavailable = |error: crate::store::StoreError| {
         Failure::unavailable(&format!("{}: {error}", path.display()))
     };
-    let store = SqliteAccess::open(&path).await.map_err(unavailable)?;
+    let store = SqliteAccess::open_to_read(&path).await.map_err(unavailable)?;
     let verified = verify(&store).await.map_err(unavailable);
     store.close_access().await;
     match verified? {

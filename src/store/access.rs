@@ -92,7 +92,7 @@ pub struct TokenRecord {
 pub struct AuditEntry {
     /// When.
     pub at: Timestamp,
-    /// Who: `user:NAME`, `token:NAME`, `nobody`.
+    /// Who: `user:NAME`, `token:NAME`, `fhir:NAME` for a client of a FHIR source, `engine`, `nobody`.
     pub actor: String,
     /// From where.
     pub address: String,
@@ -232,6 +232,9 @@ pub trait AccessStore: DeskStore {
 
     /// Records from `from` on, ascending, at most `limit`: to verify and to export.
     async fn audit_from(&self, from: i64, limit: u32) -> Result<Vec<AuditRecord>, StoreError>;
+
+    /// The key that terms of searches are hashed with on record; drawn at the first call, the same ever after.
+    async fn term_key(&self) -> Result<[u8; 32], StoreError>;
 
     /// Waits until everything is on disk, then closes.
     async fn close_access(&self);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::access::door::Actor;
+use crate::access::role::View;
 use crate::admin::messages::stored;
 use crate::admin::problem::Problem;
 use crate::admin::scope;
@@ -59,7 +60,8 @@ pub(crate) async fn neighbours(
     let message = stored(&engine, &actor, &id).await?;
     let mut keys: Vec<Neighbour> = Vec::new();
     for key in message.envelope.keys.iter().take(KEYS_MAX) {
-        if keys.iter().any(|known| known.name == *key.name) {
+        let masked = scope::hides_key(&engine, actor.view.max(View::Masked), &message, &key.name);
+        if masked || keys.iter().any(|known| known.name == *key.name) {
             continue;
         }
         let previous = before(&engine, &actor, &message, key).await?;

@@ -104,8 +104,8 @@ static MAPPED: MapShape = MapShape::new(
 
 const ROLES: &[(&str, &str)] = &[
     ("viewer", "sees what flows, messages masked"),
-    ("operator", "resends, skips, releases, pauses"),
-    ("analyst", "writes channels"),
+    ("operator", "resends as it was, skips, releases, pauses"),
+    ("analyst", "writes channels, resends what they edited"),
     ("releaser", "puts channels in force"),
     ("security_admin", "users and roles; sees no message"),
     ("auditor", "reads the trail; sees no message"),

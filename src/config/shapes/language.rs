@@ -128,7 +128,7 @@ static SEARCH_KEY_MAP: MapShape = MapShape::new(
             "mask",
             Shape::Bool,
             "true",
-            "Whether it is hidden from people without the right to see it. Default false.",
+            "Whether people below the full view neither see nor find it, e.g. a name. Default false: they see its shape.",
         ),
     ],
 );

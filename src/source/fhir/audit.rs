@@ -46,9 +46,11 @@ impl AuditEntry<'_> {
         };
         let about = [self.kind, self.id].into_iter().filter(|part| !part.is_empty());
         let object: Vec<&str> = std::iter::once(self.channel).chain(about).collect();
+        // Names of FHIR clients are another register than those of users and tokens of the engine.
+        let who = if self.who.is_empty() { "nobody".into() } else { format!("fhir:{}", self.who) };
         Record {
             at: self.at,
-            actor: if self.who.is_empty() { "nobody".into() } else { self.who.to_owned() },
+            actor: who,
             address: self.from.to_owned(),
             action: format!("fhir.{}", self.interaction.trim_start_matches('$')),
             outcome: outcome.to_owned(),

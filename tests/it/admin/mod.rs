@@ -87,4 +87,8 @@ impl House {
     async fn operator(&self) -> Caller {
         self.person("op", &[Role::Operator]).await
     }
+
+    async fn analyst(&self) -> Caller {
+        self.person("an", &[Role::Analyst]).await
+    }
 }

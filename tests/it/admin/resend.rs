@@ -17,6 +17,7 @@ fn text(payload: &Value) -> String {
 async fn a_preview_shows_what_the_version_in_force_would_send_and_what_is_wrong_with_it() {
     let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
     let op = house.operator().await;
+    let analyst = house.analyst().await;
     let id = house.receive("adt", &message("1", "M1", "O")).await;
     let path = format!("/messages/{id}/preview");
     let seen = house.call(&op, "POST", &path, &json!({"destination": "adt/his"})).await;
@@ -27,13 +28,15 @@ async fn a_preview_shows_what_the_version_in_force_would_send_and_what_is_wrong_
     assert_eq!(filtered.body["findings"][0]["code"], "filtered");
     let ask = |bytes: &str| json!({"destination": "adt/his", "payload": STANDARD.encode(bytes)});
     let edit = message("1", "M9", "I").replace("Heron", "Egret");
-    let edited = house.call(&op, "POST", &path, &ask(&edit)).await;
+    let refused = house.call(&op, "POST", &path, &ask(&edit)).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "who may not send it edited");
+    let edited = house.call(&analyst, "POST", &path, &ask(&edit)).await;
     assert!(text(&edited.body["payload"]).contains("Egret"), "not what was read before");
-    let broken = house.call(&op, "POST", &path, &ask("PID|1\r")).await;
+    let broken = house.call(&analyst, "POST", &path, &ask("PID|1\r")).await;
     assert_eq!(broken.body["findings"][0]["code"], "unreadable");
     assert_eq!(broken.body["findings"][0]["severity"], "error");
     let odd = message("1", "M9", "I").replace("|2.5.1\r", "|7.7\r");
-    let odd = house.call(&op, "POST", &path, &ask(&odd)).await;
+    let odd = house.call(&analyst, "POST", &path, &ask(&odd)).await;
     let finding = &odd.body["findings"][0];
     assert_eq!((&finding["path"], &finding["severity"]), (&json!("MSH-12"), &json!("warning")));
     let none = house.call(&op, "POST", &path, &json!({"destination": "adt/none"})).await;
@@ -65,7 +68,7 @@ async fn a_replay_is_rendered_by_the_rules_of_now_or_of_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_message_stays_linked_and_is_found_by_what_it_says_now() {
     let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
-    let op = house.operator().await;
+    let op = house.analyst().await;
     let id = house.receive("adt", &message("1", "M1", "O")).await;
     let path = format!("/messages/{id}/replay");
     let ask = |bytes: &str, more: Value| {
@@ -90,8 +93,12 @@ async fn an_edited_message_stays_linked_and_is_found_by_what_it_says_now() {
     assert_eq!(broken.body["code"], "bad_payload");
     let as_sent = house.call(&op, "POST", &path, &ask(&edit, json!({"render": "as_sent"}))).await;
     assert_eq!(as_sent.body["code"], "bad_render");
-    let viewer = house.person("ward", &[Role::Viewer]).await;
-    let refused = house.call(&viewer, "POST", &path, &ask(&edit, json!({}))).await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    for (name, role) in [("ward", Role::Viewer), ("desk", Role::Operator)] {
+        let caller = house.person(name, &[role]).await;
+        let refused = house.call(&caller, "POST", &path, &ask(&edit, json!({}))).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{name}");
+    }
+    let desk = house.call(&op, "POST", &path, &json!({"reason": "as it was"})).await;
+    assert_eq!(desk.status, StatusCode::OK, "{}", desk.body);
     house.end().await;
 }

@@ -44,10 +44,23 @@ async fn a_group_is_tried_by_the_version_in_force_before_it_is_sent_again() {
     let ward = house.person("ward", &[Role::Viewer]).await;
     let masked = house.call(&ward, "POST", "/exceptions/groups/test", &group).await;
     assert_eq!(masked.body["failures"][0]["findings"][0]["text"], "");
+    let other_text = house.receive("adt", &message("9", "M1", "O")).await;
+    house.dead(&other_text, "adt/his", "no bed").await;
+    let groups =
+        house.call(&op, "POST", "/exceptions/groups", &json!({})).await.body["groups"].clone();
+    let counted: Vec<u64> =
+        groups.as_array().unwrap().iter().map(|one| one["count"].as_u64().unwrap()).collect();
+    assert_eq!(counted, [4, 1]);
+    for (at, expected) in [(0, (4, 0, 4)), (1, (1, 0, 1))] {
+        let mut one = group.clone();
+        one["fingerprint"] = groups[at]["fingerprint"].clone();
+        let tried = house.call(&op, "POST", "/exceptions/groups/test", &one).await;
+        assert_eq!(counts(&tried.body), expected, "of one cause, the group of this text alone");
+    }
     let other = json!({"destination": "adt/his", "state": "dead", "cause": "another"});
     let none = house.call(&op, "POST", "/exceptions/groups/test", &other).await;
     assert_eq!(counts(&none.body), (0, 0, 0));
     let found = house.call(&op, "POST", "/messages/search", &json!({"value": "M1"})).await;
-    assert_eq!(found.body["messages"].as_array().unwrap().len(), 4, "nothing was sent");
+    assert_eq!(found.body["messages"].as_array().unwrap().len(), 5, "nothing was sent");
     house.end().await;
 }

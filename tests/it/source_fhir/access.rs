@@ -261,7 +261,7 @@ async fn many_requests_at_once_are_records_of_one_whole_trail() {
     let denied = records.iter().find(|record| record.entry.at.0 == 0).unwrap();
     assert_eq!(denied.entry.action, "fhir.read");
     assert_eq!(denied.entry.object, "fhir/Patient/1");
-    assert_eq!((&*denied.entry.actor, &*denied.entry.outcome), ("emr", "denied"));
+    assert_eq!((&*denied.entry.actor, &*denied.entry.outcome), ("fhir:emr", "denied"));
     assert!(matches!(verify(&*store).await.unwrap(), Verified::Whole { records: 100, .. }));
 }
 

@@ -72,6 +72,7 @@ export const enPeople = {
   'permission.see_content': 'read content',
   'permission.act_on_deliveries': 'retry, release, skip',
   'permission.resend': 'resend',
+  'permission.edit_message': 'resend edited',
   'permission.switch_destinations': 'pause and resume',
   'permission.apply_config': 'put channels in force',
   'permission.read_audit': 'read the audit trail',

@@ -74,6 +74,7 @@ export const zhPeople: Record<keyof typeof enPeople, string> = {
   'permission.see_content': '查看内容',
   'permission.act_on_deliveries': '重试、放行、跳过',
   'permission.resend': '重发',
+  'permission.edit_message': '编辑后重发',
   'permission.switch_destinations': '暂停与恢复',
   'permission.apply_config': '使通道生效',
   'permission.read_audit': '查看审计记录',

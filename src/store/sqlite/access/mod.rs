@@ -67,6 +67,21 @@ impl SqliteAccess {
         Ok(Self { readers, writer })
     }
 
+    /// Opens the file to be read alone: nothing in it changes, not even its schema.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub async fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(false)
+            .read_only(true)
+            .busy_timeout(WAIT);
+        let pool = || SqlitePoolOptions::new().max_connections(1).acquire_timeout(WAIT);
+        let readers = pool().connect_with(options.clone()).await?;
+        Ok(Self { readers, writer: pool().connect_lazy_with(options) })
+    }
+
     async fn insert_user(
         &self,
         query: &'static str,
@@ -394,6 +409,18 @@ impl AccessStore for SqliteAccess {
             .fetch_all(&self.readers)
             .await?;
         rows.iter().map(record_of).collect()
+    }
+
+    async fn term_key(&self) -> Result<[u8; 32], StoreError> {
+        let mut drawn = [0_u8; 32];
+        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut drawn)
+            .map_err(|_| StoreError::Database("the machine has no randomness".to_owned()))?;
+        let mut transaction = self.writer.begin().await?;
+        let added = sqlx::query(queries::ADD_TERM_KEY).bind(drawn.as_slice());
+        added.execute(&mut *transaction).await?;
+        let row = sqlx::query(queries::TERM_KEY).fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        hash_of(&row, 0)
     }
 
     async fn close_access(&self) {

@@ -85,6 +85,9 @@ pub(super) const AUDIT_BY_OBJECT: &str = audit_by!("object = ?5");
 pub(super) const AUDIT_FROM: &str = "SELECT no, at, actor, address, action, outcome, object, \
     reason, previous, hash FROM audit WHERE no >= ?1 ORDER BY no LIMIT ?2";
 
+pub(super) const ADD_TERM_KEY: &str = "INSERT OR IGNORE INTO term_key (no, key) VALUES (1, ?1)";
+pub(super) const TERM_KEY: &str = "SELECT key FROM term_key WHERE no = 1";
+
 #[cfg(test)]
 mod tests {
     use super::*;
