@@ -8,21 +8,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::access::door::{Actor, Door};
+use crate::access::door::Actor;
 use crate::admin::deliveries::Reason;
 use crate::admin::problem::Problem;
 use crate::admin::scope;
 use crate::engine::Engine;
-use crate::engine::detail::{ChannelDetail, VersionLine};
+use crate::engine::detail::ChannelDetail;
 use crate::engine::switch::SwitchError;
 use crate::message::id::VersionId;
-use crate::store::access::AuditQuery;
-
-/// A version applied by a call is in force this much later than the call's record, at most, in
-/// microseconds.
-const APPLIED_WITHIN: i64 = 60_000_000;
-/// Records of the trail that versions are looked up in.
-const APPLICATIONS_MAX: u32 = 500;
 
 /// A version's file.
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,33 +27,20 @@ pub(crate) struct VersionText {
 /// One channel in force.
 pub(crate) async fn one(
     State(engine): State<Arc<Engine>>,
-    Extension(door): Extension<Arc<Door>>,
     Extension(actor): Extension<Actor>,
     Path(channel): Path<String>,
 ) -> Result<Json<ChannelDetail>, Problem> {
     let seen = scope::sees_channel(&engine, &actor, &channel);
     let detail = if seen { engine.channel_detail(&channel).await? } else { None };
     let mut detail = detail.ok_or_else(|| Problem::missing("channel in force"))?;
-    applied_by(&door, &mut detail.versions).await?;
-    Ok(Json(detail))
-}
-
-/// Who put a version in force stands in the audit trail: the last `config.apply` before it.
-async fn applied_by(door: &Door, versions: &mut [VersionLine]) -> Result<(), Problem> {
-    let action = Some("config.apply".to_owned());
-    let query = AuditQuery { action, limit: APPLICATIONS_MAX, ..AuditQuery::default() };
-    let records = door.store().audit_records(&query).await?;
-    for version in versions {
-        let Ok(at) = version.at.parse::<jiff::Timestamp>() else { continue };
-        let at = at.as_microsecond();
-        let mut before = records.iter().filter(|record| record.entry.outcome == "granted");
-        let own = before.find(|record| {
-            record.entry.at.0 <= at && at.saturating_sub(record.entry.at.0) < APPLIED_WITHIN
-        });
-        version.by = own.map(|record| record.entry.actor.clone());
-        version.reason = own.map(|record| record.entry.reason.clone());
+    for version in &mut detail.versions {
+        // Who put it in force stands in the audit trail.
+        let applied = engine.version_author(&channel, VersionId(version.version)).await?;
+        let applied = applied.map(|record| record.entry);
+        version.by = applied.as_ref().map(|entry| entry.actor.clone());
+        version.reason = applied.map(|entry| entry.reason);
     }
-    Ok(())
+    Ok(Json(detail))
 }
 
 /// The file of one version.

@@ -1,22 +1,39 @@
-//! Serves the admin surface with deadlines: a slow client holds one connection, not the engine.
+//! Serves the admin surface with deadlines: a slow client holds one connection, not the engine; and one address
+//! holds not all of them. Beyond the limits probes are still answered, in a room of their own.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::problem::Problem;
 use crate::tls::ServerTls;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 256;
+/// Of them, those of one address: a proxy before many people is one address too.
+const OF_ONE_MAX: usize = 128;
+/// Connections at once beyond these, for probes alone.
+const PROBES_MAX: usize = 32;
+/// Of them, those of one address.
+const PROBES_OF_ONE_MAX: usize = 4;
+/// For a probe, from its handshake to its answer.
+const PROBE_WAIT: Duration = Duration::from_secs(3);
+/// What supervisors and Prometheus ask for.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 /// For the head of a request.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// For one connection, whatever it does.
@@ -44,7 +61,8 @@ async fn serve_within(
     stop: CancellationToken,
     head_wait: Duration,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let room = Room::new(CONNECTIONS_MAX, OF_ONE_MAX);
+    let spare = Room::new(PROBES_MAX, PROBES_OF_ONE_MAX);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -58,18 +76,89 @@ async fn serve_within(
                 continue;
             }
         };
-        // Beyond the limit a connection is closed at once rather than kept waiting.
-        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
+        let address = peer.ip().to_canonical();
         let (stop, tls) = (stop.clone(), tls.clone());
         let router = router.clone().layer(Extension(ConnectInfo(peer)));
-        tracker.spawn(async move {
-            tokio::select! {
-                () = secured(stream, tls, router, head_wait) => {}
-                () = stop.cancelled() => {}
-            }
-            drop(permit);
-        });
+        if let Some(place) = room.enter(address) {
+            tracker.spawn(async move {
+                tokio::select! {
+                    () = secured(stream, tls, router, head_wait) => {}
+                    () = stop.cancelled() => {}
+                }
+                drop(place);
+            });
+        } else if let Some(place) = spare.enter(address) {
+            let router = router.layer(from_fn(probes_alone));
+            tracker.spawn(async move {
+                let served = secured(stream, tls, router, PROBE_WAIT);
+                tokio::select! {
+                    _ = tokio::time::timeout(PROBE_WAIT, served) => {}
+                    () = stop.cancelled() => {}
+                }
+                drop(place);
+            });
+        }
+        // Beyond both a connection is closed at once rather than kept waiting.
     }
+}
+
+/// Places for connections.
+struct Room {
+    held: Mutex<HashMap<IpAddr, usize>>,
+    all_max: usize,
+    of_one_max: usize,
+}
+
+impl Room {
+    fn new(all_max: usize, of_one_max: usize) -> Arc<Self> {
+        Arc::new(Self { held: Mutex::default(), all_max, of_one_max })
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more connection of this address, if there is one.
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let mut held = self.held();
+        let own = held.get(&address).copied().unwrap_or_default();
+        let all: usize = held.values().sum();
+        if own >= self.of_one_max || all >= self.all_max {
+            return None;
+        }
+        held.insert(address, own.saturating_add(1));
+        Some(Place { room: Arc::clone(self), address })
+    }
+}
+
+/// A place that one connection holds until it is dropped.
+struct Place {
+    room: Arc<Room>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.room.held();
+        let left = held.get(&self.address).copied().unwrap_or_default().saturating_sub(1);
+        if left == 0 {
+            held.remove(&self.address);
+        } else {
+            held.insert(self.address, left);
+        }
+    }
+}
+
+/// Answers probes, and asks everybody else to come again.
+async fn probes_alone(request: Request, next: Next) -> Response {
+    let mut response = if PROBES.contains(&request.uri().path()) {
+        next.run(request).await
+    } else {
+        let told = "too many connections are open: close some, or come again";
+        Problem::unavailable(told).into_response()
+    };
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 async fn secured(
@@ -116,6 +205,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let router = Router::new().route("/", get(|| async { "here" }));
+        let router = router.route("/livez", get(|| async { "alive" }));
         let tracker = TaskTracker::new();
         let ending = stop.clone();
         let serving = serve_within(listener, router, None, tracker.clone(), ending, head_wait);
@@ -158,19 +248,41 @@ mod tests {
         served.stop.cancel();
     }
 
-    #[tokio::test]
-    async fn connections_beyond_the_limit_are_closed_at_once() {
-        let served = served(HEAD_WAIT).await;
+    /// Connections of one address that stay open.
+    async fn hold(served: &Served, from: &str, count: usize) -> Vec<TcpStream> {
         let mut held = Vec::new();
-        for _ in 0..CONNECTIONS_MAX {
-            let mut stream = TcpStream::connect(served.address).await.unwrap();
+        for _ in 0..count {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+            let mut stream = socket.connect(served.address).await.unwrap();
             stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-            let mut first = [0; 1];
+            let mut first = [0; 12];
             stream.read_exact(&mut first).await.unwrap();
+            assert_eq!(&first, b"HTTP/1.1 200");
             held.push(stream);
         }
-        let plain = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-        assert_eq!(said(served.address, plain).await, "");
+        held
+    }
+
+    #[tokio::test]
+    async fn one_address_leaves_room_for_others_and_probes_are_always_answered() {
+        let served = served(HEAD_WAIT).await;
+        let get =
+            |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let one = hold(&served, "127.0.0.1", OF_ONE_MAX).await;
+        let refused = said(served.address, get("/").as_bytes()).await;
+        assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+        let other = hold(&served, "127.0.0.2", CONNECTIONS_MAX - OF_ONE_MAX).await;
+        let probe = said(served.address, get("/livez").as_bytes()).await;
+        assert!(probe.ends_with("alive"), "{probe}");
+        // Who holds the probes' room does not hold it for long, nor for others.
+        let mut slow = Vec::new();
+        for _ in 0..PROBES_OF_ONE_MAX {
+            slow.push(TcpStream::connect(served.address).await.unwrap());
+        }
+        let full = said(served.address, get("/livez").as_bytes()).await;
+        assert_eq!(full, "", "closed at once");
+        drop((one, other, slow));
         served.stop.cancel();
     }
 }

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::{Extension, Json};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::access::door::Actor;
+use crate::admin::guard::Address;
 use crate::admin::precondition;
 use crate::admin::problem::Problem;
 use crate::admin::scope;
 use crate::engine::Engine;
+use crate::engine::author::Author;
 use crate::message::id::DestinationId;
 
 /// Blocked lanes shown of one destination.
@@ -126,17 +130,41 @@ pub(crate) async fn conservation(
     Ok(Json(json!({"destinations": list})))
 }
 
-/// Reads the channel files again; each that passes replaces its old version.
+/// Why files are put in force.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ReloadReason)]
+pub(crate) struct Why {
+    /// Goes on record, and with each version.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Reads the channel files again; each that passes, and is of the caller's groups, replaces its old version.
 /// With `If-Match` only over the configuration with that hash (`/system`).
 pub(crate) async fn reload(
     State(engine): State<Arc<Engine>>,
     Extension(actor): Extension<Actor>,
+    Extension(address): Extension<Address>,
     headers: HeaderMap,
+    Json(why): Json<Why>,
 ) -> Result<Json<Value>, Problem> {
-    if !scope::sees_all(&actor) {
-        let told = "all channel files are put in force at once, and you are limited to groups";
-        return Err(Problem::with(StatusCode::FORBIDDEN, "limited", told));
-    }
     precondition::check(&headers, &format!("\"{}\"", engine.config_hash()))?;
-    engine.reload().await.map(Json).map_err(|error| Problem::conflict("not_reloaded", error))
+    let author = Author {
+        by: actor.name.clone(),
+        address: address.0,
+        reason: why.reason,
+        groups: actor.groups.clone(),
+    };
+    let report = engine.reload_by(&author).await;
+    let mut report = report.map_err(|error| {
+        // What is wrong may stand in a file of others.
+        let all = scope::sees_all(&actor);
+        let told = "the files as a whole cannot be read: ask whoever sees all groups";
+        Problem::conflict("not_reloaded", if all { error } else { told.to_owned() })
+    })?;
+    if let Some(report) = report.as_object_mut() {
+        report.insert("refused".to_owned(), scope::refused(&engine, &actor));
+    }
+    Ok(Json(report))
 }

@@ -111,12 +111,15 @@ pub(crate) fn summary(status: &Value) -> String {
 pub struct ReloadArguments {
     #[command(flatten)]
     engine: EngineArguments,
+    /// Why; goes on record, and with each version that is put in force.
+    #[arg(long, default_value = "medway reload")]
+    reason: String,
 }
 
 /// Has a running engine read its channel files again.
 pub(crate) async fn reload(arguments: ReloadArguments, terminal: &Terminal) -> Result<(), Failure> {
     let api = Api::new(&arguments.engine)?;
-    let report = api.post("/reload", &json!({})).await?;
+    let report = api.post("/reload", &json!({"reason": arguments.reason})).await?;
     if terminal.json() {
         terminal.value(&report);
     } else {

@@ -107,7 +107,7 @@ pub struct VersionLine {
     pub at: String,
     /// The hash of its files.
     pub hash: String,
-    /// Who put it in force; nothing when it was there at a start of the engine.
+    /// Who put it in force last; `engine` when it was there at a start or at a signal.
     pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use crate::delivery::queue::Act;
+use crate::delivery::CommandError;
+use crate::delivery::queue::{Act, ActError};
 use crate::engine::Engine;
 use crate::engine::replay::{RenderAs, ReplayRequest};
 use crate::engine::resume::{Row, replay_id};
@@ -46,7 +47,7 @@ pub enum JobAct {
     Skip,
     /// Lets what is held go on.
     Release,
-    /// Makes new messages from the stored ones.
+    /// Makes new messages from the stored ones, and takes the dead letters away.
     Replay,
 }
 
@@ -145,6 +146,8 @@ pub enum JobError {
 pub struct Jobs {
     folder: PathBuf,
     jobs: Mutex<BTreeMap<String, (Job, CancellationToken)>>,
+    /// Held while a message is sent again: two jobs may want the same one.
+    replaying: tokio::sync::Mutex<()>,
 }
 
 impl Jobs {
@@ -172,7 +175,7 @@ impl Jobs {
             }
             jobs.insert(job.id.clone(), (job, CancellationToken::new()));
         }
-        Ok(Self { folder, jobs: Mutex::new(jobs) })
+        Ok(Self { folder, jobs: Mutex::new(jobs), replaying: tokio::sync::Mutex::default() })
     }
 
     pub(super) fn all(
@@ -375,7 +378,7 @@ impl Engine {
                 () = stop.cancelled() => return JobState::Aborted,
                 _ = pace.tick() => {}
             }
-            let done = self.act_once(id, request, row, again).await;
+            let done = self.act_once(request, row, again).await;
             let job = self.jobs.change(id, |job| match done {
                 Ok(()) => job.done = job.done.saturating_add(1),
                 Err(told) => {
@@ -391,15 +394,9 @@ impl Engine {
         JobState::Done
     }
 
-    async fn act_once(
-        &self,
-        job: &str,
-        request: &JobRequest,
-        row: &Row,
-        again: bool,
-    ) -> Result<(), String> {
+    async fn act_once(&self, request: &JobRequest, row: &Row, again: bool) -> Result<(), String> {
         // Since the last note of the progress more may have been done than it says.
-        if again && self.was_done(job, request, row).await.map_err(|error| error.to_string())? {
+        if again && self.was_done(request, row).await.map_err(|error| error.to_string())? {
             return Ok(());
         }
         let (id, seq) = (row.destination, row.seq);
@@ -411,14 +408,18 @@ impl Engine {
             (JobAct::Retry, _) => self.deliveries.act(id, Act::RetryNow, seq, by, reason).await,
             (JobAct::Skip, _) => self.deliveries.act(id, Act::Skip, seq, by, reason).await,
             (JobAct::Release, _) => self.deliveries.act(id, Act::Release, seq, by, reason).await,
-            (JobAct::Replay, _) => return self.replay_once(job, request, row).await,
+            (JobAct::Replay, _) => return self.replay_once(request, row).await,
         };
         acted.map_err(|error| error.to_string())
     }
 
-    async fn replay_once(&self, job: &str, request: &JobRequest, row: &Row) -> Result<(), String> {
+    /// Sends a message again to the destination it did not reach, once whatever jobs ask for it, and takes the
+    /// dead letter away: what is sent again waits for nobody any more.
+    async fn replay_once(&self, request: &JobRequest, row: &Row) -> Result<(), String> {
+        let _one_at_a_time = self.jobs.replaying.lock().await;
         let stored = self.store.messages(&[row.seq]).await.map_err(|error| error.to_string())?;
         let message = stored.first().ok_or_else(|| StoreError::Missing.to_string())?;
+        let id = replay_id(message.envelope.id, row);
         let again = ReplayRequest {
             message: message.envelope.id,
             destinations: vec![row.destination],
@@ -426,9 +427,22 @@ impl Engine {
             payload: None,
             by: request.by.clone(),
             reason: request.reason.clone(),
-            id: replay_id(job, row),
+            id: Some(id),
         };
-        self.replay(again).await.map(drop).map_err(|error| error.to_string())
+        match self.store.find(id).await {
+            Ok(_) => {}
+            Err(StoreError::Missing) => {
+                self.replay(again).await.map_err(|error| error.to_string())?;
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+        let (by, reason) = (request.by.as_str(), format!("sent again as {id}: {}", request.reason));
+        let cancelled =
+            self.deliveries.act(row.destination, Act::Cancel, row.seq, by, &reason).await;
+        match cancelled {
+            Ok(()) | Err(CommandError::Act(ActError::NotWaiting(_))) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The rows a request is about, in the order of their destinations and lanes.

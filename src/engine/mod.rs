@@ -5,6 +5,7 @@
 //! stop:  not ready → sources close → runners drain → store closes
 //! ```
 
+pub mod author;
 pub mod build;
 pub mod detail;
 mod disk;
@@ -126,6 +127,7 @@ pub struct Engine {
     stop_sources: CancellationToken,
     stop_deliveries: CancellationToken,
     reload_lock: tokio::sync::Mutex<()>,
+    trail: Arc<dyn AccessStore>,
 }
 
 impl Engine {
@@ -159,6 +161,7 @@ impl Engine {
             stop_deliveries.clone(),
         ));
         let intake = Intake::with_limits(Arc::clone(&store), admit, loaded.engine.intake);
+        let trail = Arc::clone(&access);
         let parts = Parts::new(&loaded.engine, &store, access, &registry, &intake, &clock);
         let parts = Arc::new(parts);
         let kept = Kept::new(loaded.engine.retention.clone());
@@ -211,6 +214,7 @@ impl Engine {
             stop_sources,
             stop_deliveries,
             reload_lock: tokio::sync::Mutex::default(),
+            trail,
         });
         engine.open(loaded).await?;
         Ok(engine)

@@ -13,12 +13,13 @@ use crate::config::load::Loaded;
 use crate::delivery::CommandError;
 use crate::delivery::meters::DestinationName as RunnerName;
 use crate::destination::Destination;
+use crate::engine::author::Author;
 use crate::engine::build::BoundSource;
 use crate::engine::live::LiveSource;
 use crate::engine::registry::LiveChannel;
 use crate::engine::subscriptions::PREFIX;
 use crate::engine::{Engine, EngineError};
-use crate::message::id::DestinationId;
+use crate::message::id::{DestinationId, VersionId};
 use crate::store::VersionRecord;
 use crate::yaml::finding::Finding;
 use crate::yaml::report::{Colour, text};
@@ -26,14 +27,16 @@ use crate::yaml::report::{Colour, text};
 impl Engine {
     /// Puts every channel of `loaded` in force; the first that cannot be ends the start.
     pub(super) async fn apply_all(&self, loaded: &Loaded) -> Result<(), EngineError> {
-        let mut bound = Vec::new();
+        let (mut bound, mut versions) = (Vec::new(), Vec::new());
         for channel in &loaded.channels {
             let failed =
                 |reason: String| EngineError::Channel { channel: channel.name.to_string(), reason };
             let source = self.bind(channel).await.map_err(failed)?;
-            self.put_in_force(channel).await.map_err(failed)?;
+            let version = self.put_in_force(channel, None).await.map_err(failed)?;
+            versions.push((channel, version));
             bound.push((channel, source));
         }
+        self.note_start(&versions).await;
         // Sources last: a message may be meant for any channel.
         for (channel, source) in bound {
             self.run_source(channel, source);
@@ -41,12 +44,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads the files again. A file with errors, or one whose parts cannot be built, leaves its old
-    /// version running and is reported.
+    /// Reads the files again because the machine says so (SIGHUP). What cannot go on record is not done.
+    ///
+    /// # Errors
+    /// As [`Self::reload_by`], and when the trail cannot be written.
+    pub async fn reload(&self) -> Result<Value, String> {
+        let author = Author::engine("SIGHUP");
+        let noted = self.note_application(&author).await;
+        noted.map_err(|error| format!("the audit trail cannot be written: {error}"))?;
+        self.reload_by(&author).await
+    }
+
+    /// Reads the files again, and puts those of the author's groups in force. A file with errors, or one whose
+    /// parts cannot be built, leaves its old version running and is reported.
     ///
     /// # Errors
     /// When the files as a whole cannot be read; nothing changes then.
-    pub async fn reload(&self) -> Result<Value, String> {
+    pub async fn reload_by(&self, author: &Author) -> Result<Value, String> {
         let _one_at_a_time = self.reload_lock.lock().await;
         self.parts.renew_certificates();
         let loaded = (self.loader)()?;
@@ -61,13 +75,18 @@ impl Engine {
         let nameless = loaded.refused.iter().any(|(_, name)| name.is_none());
         let kept: BTreeSet<&str> =
             loaded.refused.iter().filter_map(|(_, name)| name.as_deref()).collect();
-        for channel in &loaded.channels {
+        let theirs = |name: &str, group: Option<&str>| {
+            let known = before.get(name).is_none() || author.owns(self.group_of(name).as_deref());
+            known && author.owns(group)
+        };
+        let own = |channel: &&ChannelConfig| theirs(&channel.name, channel.group.as_deref());
+        for channel in loaded.channels.iter().filter(own) {
             let name: Arc<str> = Arc::clone(&channel.name);
             if self.is_in_force(channel) {
                 unchanged.push(name);
                 continue;
             }
-            match self.exchange(channel).await {
+            match self.exchange(channel, author).await {
                 Ok(()) if before.get(&name).is_some() => changed.push(name),
                 Ok(()) => added.push(name),
                 Err(reason) => refused.push(refusal(&channel.file, Some(&channel.name), &reason)),
@@ -78,6 +97,7 @@ impl Engine {
             .iter()
             .map(|live| Arc::clone(&live.channel.name))
             .filter(|name| !nameless && !wanted.contains(&**name) && !kept.contains(&**name))
+            .filter(|name| author.owns(self.group_of(name).as_deref()))
             .collect();
         for name in &removed {
             self.withdraw(name).await;
@@ -106,21 +126,21 @@ impl Engine {
     }
 
     /// Exchanges one channel: its parts first, so that what cannot be built changes nothing.
-    async fn exchange(&self, channel: &ChannelConfig) -> Result<(), String> {
+    async fn exchange(&self, channel: &ChannelConfig, author: &Author) -> Result<(), String> {
         let name = &*channel.name;
         let same_source = {
             let sources = self.sources.read().unwrap_or_else(PoisonError::into_inner);
             sources.get(name).is_some_and(|source| source.options == channel.source)
         };
         if same_source {
-            return self.put_in_force(channel).await;
+            return self.put_in_force(channel, Some(author)).await.map(drop);
         }
         for config in &channel.destinations {
             // Built once for nothing, so that a fault shows before the old source is closed.
             drop(self.parts.destination(name, config, &self.tracker, &CancellationToken::new())?);
         }
         let old = self.close_source(name).await;
-        let exchanged = self.open_anew(channel).await;
+        let exchanged = self.open_anew(channel, author).await;
         if let (Err(_), Some(old)) = (&exchanged, old) {
             self.reopen(name, old).await;
         }
@@ -128,9 +148,9 @@ impl Engine {
     }
 
     /// Binds a channel's source, puts the channel in force, and only then lets messages in.
-    async fn open_anew(&self, channel: &ChannelConfig) -> Result<(), String> {
+    async fn open_anew(&self, channel: &ChannelConfig, author: &Author) -> Result<(), String> {
         let source = self.bind(channel).await?;
-        self.put_in_force(channel).await?;
+        self.put_in_force(channel, Some(author)).await?;
         self.run_source(channel, source);
         Ok(())
     }
@@ -147,8 +167,13 @@ impl Engine {
         self.parts.source(&name, &channel.source).await.map_err(|error| error.to_string())
     }
 
-    /// Numbers a channel's version and destinations, and starts or changes their runners.
-    async fn put_in_force(&self, channel: &ChannelConfig) -> Result<(), String> {
+    /// Numbers a channel's version and destinations, and starts or changes their runners. A version that somebody
+    /// puts in force is on record before it is.
+    async fn put_in_force(
+        &self,
+        channel: &ChannelConfig,
+        author: Option<&Author>,
+    ) -> Result<VersionId, String> {
         let name = &*channel.name;
         self.base_of(channel);
         let mut transports: Vec<Arc<dyn Destination>> = Vec::new();
@@ -167,6 +192,9 @@ impl Engine {
             })
             .await
             .map_err(told)?;
+        if let Some(author) = author {
+            self.note_version(author, name, version).await.map_err(told)?;
+        }
         self.versions.put_in_force(version, Arc::clone(&channel.channel));
         let mut destinations = Vec::new();
         for (config, transport) in channel.destinations.iter().zip(transports) {
@@ -206,7 +234,7 @@ impl Engine {
         *self.loaded_at.write().unwrap_or_else(PoisonError::into_inner) = self.clock.now();
         let destinations = live.destinations.len();
         info!(channel = name, version = version.0, destinations, "in force");
-        Ok(())
+        Ok(version)
     }
 
     /// Stops runners of destinations the channel no longer has; what waits there stays in the log.

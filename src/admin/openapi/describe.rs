@@ -11,6 +11,7 @@ use crate::admin::openapi::shapes as s;
 use crate::admin::people::{ChangeUser, NewToken, NewUser};
 use crate::admin::resend::{Preview, PreviewOf, Replay, Resent};
 use crate::admin::route::Route;
+use crate::admin::status::Why;
 use crate::admin::subscriptions::{Asked, NewSecret};
 use crate::admin::system::Points;
 use crate::admin::trail::Search as AuditSearch;
@@ -242,7 +243,9 @@ fn engine_of(route: &Route) -> Told {
         ("POST", "/subscriptions/{id}/{act}") => {
             call::<Asked, s::Anything>("`pause`, `resume`, `skip`, `recover`, `test` or `resend`")
         }
-        ("POST", "/reload") => call::<Reason, s::Reloaded>("Puts the channel files in force"),
+        ("POST", "/reload") => {
+            call::<Why, s::Reloaded>("Puts the channel files of one's groups in force")
+        }
         _ => get::<s::Empty>(""),
     }
 }

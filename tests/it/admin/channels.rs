@@ -43,7 +43,8 @@ async fn a_channel_is_shown_with_its_file_its_graph_its_tests_and_who_applied_it
     assert_eq!(seen["graph"]["nodes"].as_array().unwrap().len(), 3);
     assert!(seen["document"].as_str().unwrap().contains("| types | `[ADT^A01]` |"));
     let versions = seen["versions"].as_array().unwrap();
-    assert_eq!((versions.len(), &versions[0]["by"]), (1, &Value::Null), "there at the start");
+    let of = |version: &Value| format!("{} {}", version["by"], version["reason"]).replace('"', "");
+    assert_eq!((versions.len(), &*of(&versions[0])), (1, "engine start"));
 
     let changed = TESTED.replace("PV1-2 is I\n", "PV1-2 is O\n");
     std::fs::write(house.folder.path().join("channels/tested.yaml"), &changed).unwrap();
@@ -53,10 +54,24 @@ async fn a_channel_is_shown_with_its_file_its_graph_its_tests_and_who_applied_it
     assert_eq!(applied.body["changed"], json!(["tested"]), "{}", applied.body);
     let seen = house.get(&op, "/channels/tested").await;
     let newest = &seen["versions"][0];
-    assert_eq!((&newest["by"], &newest["reason"]), (&json!("user:rel"), &json!("ward change")));
+    assert_eq!(of(newest), "user:rel ward change");
+    assert_eq!(of(&seen["versions"][1]), "engine start", "of each version, not of the last call");
     assert_eq!(newest["version"], seen["version"]);
     let old = format!("/channels/tested/versions/{}", seen["versions"][1]["version"]);
     assert_eq!(house.get(&op, &old).await["yaml"], TESTED);
+    // A signal of the machine is on record too, and credits nobody who called a moment ago.
+    let third = changed.replace("PV1-2 is O", "PV1-2 is E");
+    std::fs::write(house.folder.path().join("channels/tested.yaml"), &third).unwrap();
+    assert_eq!(house.engine.reload().await.unwrap()["changed"], json!(["tested"]));
+    let house = house.again(|_| ()).await;
+    let op = house.person("later", &[Role::Operator]).await;
+    let seen = house.get(&op, "/channels/tested").await;
+    let authors: Vec<String> = seen["versions"].as_array().unwrap().iter().map(of).collect();
+    assert_eq!(authors, ["engine SIGHUP", "user:rel ward change", "engine start"]);
+    let trail = house.trail().await;
+    let count = |line: &str| trail.iter().filter(|one| *one == line).count();
+    assert_eq!(count("engine engine.start done"), 2, "{trail:?}");
+    assert_eq!(count("engine config.apply done"), 1, "{trail:?}");
     assert_eq!(house.asks(&op, "/channels/none").await, StatusCode::NOT_FOUND);
     assert_eq!(house.asks(&op, "/channels/tested/versions/99").await, StatusCode::NOT_FOUND);
     house.end().await;
@@ -85,5 +100,37 @@ async fn a_stopped_channel_takes_nothing_until_it_is_started_again() {
     assert_eq!(started.status, StatusCode::OK, "{}", started.body);
     assert_eq!(listens(&house.get(&op, "/channels").await), 1);
     assert!(house.trail().await.contains(&"user:op channel.switch granted adt/stop".to_owned()));
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_releases_for_a_group_puts_its_files_in_force_alone() {
+    let house =
+        House::with(&[("north", &adt("north", "north")), ("south", &adt("south", "south"))]).await;
+    let releaser = house.person_of("rel", &[Role::Releaser], &["north"]).await;
+    let write = |name: &str, text: String| {
+        std::fs::write(house.folder.path().join(format!("channels/{name}.yaml")), text).unwrap();
+    };
+    for name in ["north", "south"] {
+        write(name, adt(name, name).replace("MSH-5: HIS", "MSH-5: NEW"));
+    }
+    write("third", adt("third", "south"));
+    write("fourth", adt("fourth", "north"));
+    let report = house.call(&releaser, "POST", "/reload", &json!({"reason": "north"})).await;
+    assert_eq!(report.status, StatusCode::OK, "{}", report.body);
+    assert_eq!(report.body["changed"], json!(["north"]));
+    assert_eq!(report.body["added"], json!(["fourth"]));
+    assert!(!report.body.to_string().contains("south"), "{}", report.body);
+    // Neither does who releases for a group take a channel of others, nor give one away.
+    write("south", adt("south", "north"));
+    write("north", adt("north", "south"));
+    std::fs::remove_file(house.folder.path().join("channels/third.yaml")).unwrap();
+    let report = house.call(&releaser, "POST", "/reload", &json!({"reason": "more"})).await;
+    for field in ["changed", "removed", "added"] {
+        assert_eq!(report.body[field], json!([]), "{field}: {}", report.body);
+    }
+    let all = house.person("all", &[Role::Releaser]).await;
+    let report = house.call(&all, "POST", "/reload", &json!({"reason": "all"})).await;
+    assert_eq!(report.body["changed"], json!(["north", "south"]), "{}", report.body);
     house.end().await;
 }

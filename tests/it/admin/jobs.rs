@@ -149,11 +149,24 @@ async fn a_job_sends_all_dead_letters_of_a_cause_again_and_says_how_far_it_is() 
     );
     let all = house.call(&op, "POST", "/messages/search", &json!({"value": "M1"})).await;
     assert_eq!(all.body["messages"].as_array().unwrap().len(), 14, "each has its replay");
+    let left = house.call(&op, "POST", "/exceptions/search", &json!({"state": "dead"})).await;
+    assert_eq!(left.body["exceptions"], json!([]), "nobody waits for what was sent again");
+    // Asked for once more, also by the messages' names and in the state they are in now, nothing is sent twice.
+    let ids: Vec<Value> =
+        all.body["messages"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+    let named = json!({"act": "replay", "selection": {"ids": ids, "state": "cancelled"}, "reason": "again"});
+    for (ask, total) in [(ask("replay", "rejected"), 0), (named, 7)] {
+        let begun = house.call(&op, "POST", "/jobs", &ask).await;
+        let job = house.ended(&op, begun.body["id"].as_str().unwrap()).await;
+        assert_eq!((&job["total"], &job["failed"]), (&json!(total), &json!(0)), "{job}");
+    }
+    let all = house.call(&op, "POST", "/messages/search", &json!({"value": "M1"})).await;
+    assert_eq!(all.body["messages"].as_array().unwrap().len(), 14, "sent once");
     let none = house.call(&op, "POST", "/jobs", &ask("retry", "no_such_cause")).await;
     let job = house.ended(&op, none.body["id"].as_str().unwrap()).await;
     assert_eq!(job["total"], 0);
     let listed = house.get(&op, "/jobs").await;
-    assert_eq!(listed["jobs"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["jobs"].as_array().unwrap().len(), 4);
     assert!(house.trail().await.contains(&"user:op job.begin granted adt/his".to_owned()));
     house.end().await;
 }
@@ -208,5 +221,46 @@ async fn a_job_on_one_group_leaves_the_other_group_of_the_same_cause_alone() {
     let begun = house.call(&op, "POST", "/jobs", &ask).await;
     let job = house.ended(&op, begun.body["id"].as_str().unwrap()).await;
     assert_eq!((&job["total"], &job["done"]), (&json!(2), &json!(2)), "{job}");
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_releases_what_is_held_at_its_rate() {
+    // A destination that nobody answers at holds what it cannot send.
+    let retry = "    retry: {first: 10ms, factor: 2, max: 20ms, for: 10ms, then: hold}\n";
+    let channel = adt("adt", "wards").replace("    change:\n", &format!("{retry}    change:\n"));
+    let house = House::with(&[("adt", &channel)]).await;
+    let op = house.operator().await;
+    for n in 0..6 {
+        // Each of another patient: a lane of its own.
+        house.receive("adt", &message(&n.to_string(), &format!("M{n}"), "O")).await;
+    }
+    let held = json!({"state": "held", "destination": "adt/his"});
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        house.pass(std::time::Duration::from_secs(60));
+        let found = house.call(&op, "POST", "/exceptions/search", &held).await;
+        if found.body["exceptions"].as_array().unwrap().len() == 6 {
+            break;
+        }
+        assert!(std::time::Instant::now() < until, "{}", found.body);
+        tokio::task::yield_now().await;
+    }
+    let release = json!({"act": "release", "selection": held, "reason": "the HIS is back", "rate_per_second": 5});
+    let begun = std::time::Instant::now();
+    let job = house.call(&op, "POST", "/jobs", &release).await;
+    let job = house.ended(&op, job.body["id"].as_str().unwrap()).await;
+    assert_eq!(
+        (&job["state"], &job["done"], &job["failed"]),
+        (&json!("done"), &json!(6), &json!(0)),
+        "{job}"
+    );
+    // The first at once, and five more at five a second.
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(900), "{:?}", begun.elapsed());
+    let found = house.call(&op, "POST", "/messages/search", &json!({"value": "M0"})).await;
+    let id = found.body["messages"][0]["id"].as_str().unwrap();
+    let seen = house.get(&op, &format!("/messages/{id}")).await;
+    let attempts = seen["deliveries"].to_string();
+    assert!(attempts.contains("released"), "{attempts}");
     house.end().await;
 }
