@@ -93,8 +93,17 @@ async fn worded(response: Response) -> Response {
         return response;
     }
     let said = to_bytes(response.into_body(), BODY_BYTES_MAX).await.unwrap_or_default();
-    let detail = String::from_utf8_lossy(&said).into_owned();
+    let detail = unquoted(&String::from_utf8_lossy(&said));
     Problem::with(status, "bad_request", detail).into_response()
+}
+
+/// What reads requests quotes the value that it cannot take: a refusal holds no value.
+fn unquoted(said: &str) -> String {
+    let (Some(first), Some(last)) = (said.find('"'), said.rfind('"')) else {
+        return said.to_owned();
+    };
+    let (before, after) = (said.get(..first), said.get(last..).and_then(|rest| rest.get(1..)));
+    format!("{}(a text){}", before.unwrap_or_default(), after.unwrap_or_default())
 }
 
 /// The body of a request within its size and its time.
@@ -377,6 +386,15 @@ fn canonical(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_quotes_no_value() {
+        let said =
+            "limit: invalid type: string \"Heron \\\"Ada\\\"\", expected u32 at line 1 column 9";
+        let told = "limit: invalid type: string (a text), expected u32 at line 1 column 9";
+        assert_eq!(unquoted(said), told);
+        assert_eq!(unquoted("EOF while parsing"), "EOF while parsing");
+    }
 
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -217,6 +218,7 @@ pub(crate) struct Groups {
 }
 
 /// A group while it is counted.
+#[derive(Debug, Clone)]
 struct Gathered {
     count: u64,
     oldest: Timestamp,
@@ -228,25 +230,51 @@ struct Gathered {
 /// What makes two rows the same: numbers in a text tell rows apart and no causes.
 type Fingerprint = (DestinationId, ExceptionState, Box<str>, Box<str>, String);
 
-fn fingerprint(row: &Exception, view: View) -> Fingerprint {
-    let print =
-        if view == View::Full { jobs::fingerprint(&row.answer.text) } else { String::new() };
+fn fingerprint(row: &Exception) -> Fingerprint {
+    let print = jobs::fingerprint(&row.answer.text);
     (row.destination, row.state, row.cause.clone(), row.answer.code.clone(), print)
 }
 
-/// Dead letters and holds by their cause.
-pub(crate) async fn groups(
-    State(engine): State<Arc<Engine>>,
-    Extension(actor): Extension<Actor>,
-    Json(asked): Json<Grouping>,
-) -> Result<(Option<Extension<Quotes>>, Json<Groups>), Problem> {
-    let destination = asked.destination.as_deref();
-    let destination =
-        destination.map(|name| scope::destination(&engine, &actor, name)).transpose()?;
-    let states = match asked.state.as_deref() {
-        Some(state) => vec![state_of(state)?],
-        None => vec![ExceptionState::Dead, ExceptionState::Held],
-    };
+/// Rows as they were grouped for everybody who asked at the same time.
+struct Read {
+    begun: Instant,
+    of: (Option<DestinationId>, Option<ExceptionState>),
+    gathered: Arc<HashMap<Fingerprint, Gathered>>,
+    cut: bool,
+}
+
+/// Reads rows for groups, one reading at a time: who asks while rows are read waits for the next reading and shares
+/// it with all others who wait. So many open pages cost as much as one, and nobody is shown what was before they
+/// asked.
+#[derive(Default)]
+pub(crate) struct Grouper(tokio::sync::Mutex<Option<Read>>);
+
+impl Grouper {
+    async fn read(
+        &self,
+        engine: &Engine,
+        of: (Option<DestinationId>, Option<ExceptionState>),
+    ) -> Result<(Arc<HashMap<Fingerprint, Gathered>>, bool), Problem> {
+        let asked = Instant::now();
+        let mut last = self.0.lock().await;
+        if let Some(read) = last.as_ref().filter(|read| read.of == of && read.begun >= asked) {
+            return Ok((Arc::clone(&read.gathered), read.cut));
+        }
+        let begun = Instant::now();
+        let (gathered, cut) = gathered(engine, of).await?;
+        let gathered = Arc::new(gathered);
+        *last = Some(Read { begun, of, gathered: Arc::clone(&gathered), cut });
+        Ok((gathered, cut))
+    }
+}
+
+/// All rows of a destination or of all, by their causes and texts.
+async fn gathered(
+    engine: &Engine,
+    (destination, state): (Option<DestinationId>, Option<ExceptionState>),
+) -> Result<(HashMap<Fingerprint, Gathered>, bool), Problem> {
+    let both = vec![ExceptionState::Dead, ExceptionState::Held];
+    let states = state.map_or(both, |state| vec![state]);
     let mut gathered: HashMap<Fingerprint, Gathered> = HashMap::new();
     let (mut rows, mut cut) = (0_usize, false);
     for state in states {
@@ -259,9 +287,7 @@ pub(crate) async fn groups(
             after = page.last().map(|row| (row.destination, row.seq));
             rows = rows.saturating_add(page.len());
             for row in &page {
-                if scope::sees_destination(&engine, &actor, row.destination) {
-                    gather(&mut gathered, row, actor.view);
-                }
+                gather(&mut gathered, fingerprint(row), &Gathered::of(row));
             }
             if u32::try_from(page.len()).is_ok_and(|count| count < PAGE) {
                 break;
@@ -272,24 +298,56 @@ pub(crate) async fn groups(
             }
         }
     }
+    Ok((gathered, cut))
+}
+
+/// Dead letters and holds by their cause.
+pub(crate) async fn groups(
+    State(engine): State<Arc<Engine>>,
+    Extension(grouper): Extension<Arc<Grouper>>,
+    Extension(actor): Extension<Actor>,
+    Json(asked): Json<Grouping>,
+) -> Result<(Option<Extension<Quotes>>, Json<Groups>), Problem> {
+    let destination = asked.destination.as_deref();
+    let destination =
+        destination.map(|name| scope::destination(&engine, &actor, name)).transpose()?;
+    let state = asked.state.as_deref().map(state_of).transpose()?;
+    let (all, cut) = grouper.read(&engine, (destination, state)).await?;
+    let mut gathered = HashMap::new();
+    for (print, group) in all.iter() {
+        if scope::sees_destination(&engine, &actor, print.0) {
+            if actor.view == View::Full {
+                gathered.insert(print.clone(), group.clone());
+                continue;
+            }
+            // Below the full view texts tell no groups apart.
+            let (destination, state, cause, code, _) = print.clone();
+            let hidden = Gathered { text: String::new(), ..group.clone() };
+            gather(&mut gathered, (destination, state, cause, code, String::new()), &hidden);
+        }
+    }
     let groups = shown(&engine, gathered, cut).await?;
     let quotes = groups.groups.iter().map(|group| (group.destination.clone(), group.text.clone()));
     Ok((Quotes::of(quotes).map(Extension), Json(groups)))
 }
 
-fn gather(gathered: &mut HashMap<Fingerprint, Gathered>, row: &Exception, view: View) {
-    let text = if view == View::Full { row.answer.text.to_string() } else { String::new() };
-    let group = gathered.entry(fingerprint(row, view)).or_insert_with(|| Gathered {
-        count: 0,
-        oldest: row.since,
-        newest: row.since,
-        sample: row.seq,
-        text: text.clone(),
-    });
-    group.count = group.count.saturating_add(1);
-    group.newest = group.newest.max(row.since);
-    if row.since < group.oldest {
-        (group.oldest, group.sample, group.text) = (row.since, row.seq, text);
+impl Gathered {
+    fn of(row: &Exception) -> Self {
+        let (oldest, newest, sample) = (row.since, row.since, row.seq);
+        Self { count: 1, oldest, newest, sample, text: row.answer.text.to_string() }
+    }
+}
+
+fn gather(gathered: &mut HashMap<Fingerprint, Gathered>, print: Fingerprint, more: &Gathered) {
+    let Some(group) = gathered.get_mut(&print) else {
+        gathered.insert(print, more.clone());
+        return;
+    };
+    group.count = group.count.saturating_add(more.count);
+    group.newest = group.newest.max(more.newest);
+    if more.oldest < group.oldest {
+        (group.oldest, group.sample) = (more.oldest, more.sample);
+        group.text.clone_from(&more.text);
     }
 }
 

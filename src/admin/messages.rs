@@ -53,9 +53,11 @@ pub(crate) struct Search {
 
 pub(crate) fn moment(text: Option<&str>, field: &str) -> Result<Option<Timestamp>, Problem> {
     text.map(|text| {
-        text.parse::<jiff::Timestamp>().map(|moment| Timestamp(moment.as_microsecond())).map_err(
-            |error| Problem::bad("bad_time", format!("`{field}` is no RFC 3339 time: {error}")),
-        )
+        let moment =
+            text.parse::<jiff::Timestamp>().map(|moment| Timestamp(moment.as_microsecond()));
+        // What reads times quotes what it was given.
+        let told = format!("`{field}` is no RFC 3339 time, e.g. 2026-01-31T08:00:00Z");
+        moment.map_err(|_| Problem::bad("bad_time", told))
     })
     .transpose()
 }

@@ -16,9 +16,11 @@ mod live;
 pub mod messages;
 pub mod oidc;
 pub mod openapi;
+mod page;
 mod people;
 mod precondition;
 pub mod problem;
+pub mod problems;
 mod record;
 mod repeat;
 mod resend;
@@ -148,6 +150,7 @@ pub fn router_with(
     let api = api
         .layer(Extension(door))
         .layer(Extension(cookies))
+        .layer(Extension(Arc::<jobs::Grouper>::default()))
         .layer(Extension(provider))
         .route_layer(from_fn_with_state(guard, guard::check))
         .fallback(|| async { Problem::missing("route") });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::access::door::{Actor, Door};
 use crate::access::role::{Permission, Role, View};
 use crate::access::token;
+use crate::admin::page::Page;
 use crate::admin::precondition;
 use crate::admin::problem::Problem;
 use crate::admin::sessions::denied;
@@ -125,12 +126,14 @@ fn view(name: Option<&str>, roles: &[Role]) -> Result<View, Problem> {
 pub(crate) async fn users(
     Extension(door): Extension<Arc<Door>>,
     Extension(actor): Extension<Actor>,
+    Query(page): Query<Page>,
 ) -> Result<Json<Value>, Problem> {
     let now = door.now();
     let users = door.store().users().await?;
     let seen = users.iter().filter(|user| among(&actor, &user.groups));
-    let list: Vec<Value> = seen.map(|user| shown(user, now)).collect();
-    Ok(Json(json!({"users": list, "roles": Role::ALL.map(Role::name)})))
+    let (page, next) = page.of(seen, |user| &user.name);
+    let list: Vec<Value> = page.into_iter().map(|user| shown(user, now)).collect();
+    Ok(Json(json!({"users": list, "next": next, "roles": Role::ALL.map(Role::name)})))
 }
 
 /// One user, with the tag that a change may ask for.
@@ -279,11 +282,13 @@ pub(crate) async fn change_user(
 pub(crate) async fn tokens(
     Extension(door): Extension<Arc<Door>>,
     Extension(actor): Extension<Actor>,
+    Query(page): Query<Page>,
 ) -> Result<Json<Value>, Problem> {
     let tokens = door.store().tokens().await?;
-    let list: Vec<Value> = tokens
-        .iter()
-        .filter(|token| among(&actor, &token.groups))
+    let seen = tokens.iter().filter(|token| among(&actor, &token.groups));
+    let (page, next) = page.of(seen, |token| &token.name);
+    let list: Vec<Value> = page
+        .into_iter()
         .map(|token| {
             json!({
                 "name": token.name,
@@ -298,7 +303,7 @@ pub(crate) async fn tokens(
             })
         })
         .collect();
-    Ok(Json(json!({"tokens": list})))
+    Ok(Json(json!({"tokens": list, "next": next})))
 }
 
 /// A token to be made.

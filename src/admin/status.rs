@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::access::door::Actor;
 use crate::admin::guard::Address;
+use crate::admin::page::Page;
 use crate::admin::precondition;
 use crate::admin::problem::Problem;
 use crate::admin::scope;
@@ -47,14 +48,15 @@ pub(crate) async fn status(
 pub(crate) async fn channels(
     State(engine): State<Arc<Engine>>,
     Extension(actor): Extension<Actor>,
+    Query(page): Query<Page>,
 ) -> Json<Value> {
     let registry = engine.registry().channels();
+    let seen =
+        registry.iter().filter(|live| scope::sees_channel(&engine, &actor, &live.channel.name));
+    let (page, next) = page.of(seen, |live| &live.channel.name);
     let mut list = Vec::new();
-    for live in registry.iter() {
+    for live in page {
         let name = &*live.channel.name;
-        if !scope::sees_channel(&engine, &actor, name) {
-            continue;
-        }
         let destinations: Vec<Value> =
             live.destinations.iter().map(|id| destination_value(&engine, *id)).collect();
         list.push(json!({
@@ -65,7 +67,7 @@ pub(crate) async fn channels(
             "stopped": engine.stopped(name),
         }));
     }
-    Json(json!({"channels": list, "refused": scope::refused(&engine, &actor)}))
+    Json(json!({"channels": list, "next": next, "refused": scope::refused(&engine, &actor)}))
 }
 
 /// One destination as it stands.
@@ -79,11 +81,15 @@ pub(crate) fn destination_value(engine: &Engine, id: DestinationId) -> Value {
 pub(crate) async fn destinations(
     State(engine): State<Arc<Engine>>,
     Extension(actor): Extension<Actor>,
+    Query(page): Query<Page>,
 ) -> Json<Value> {
     let ids = engine.destination_ids().into_iter();
     let seen = ids.filter(|id| scope::sees_destination(&engine, &actor, *id));
-    let list: Vec<Value> = seen.map(|id| destination_value(&engine, id)).collect();
-    Json(json!({"destinations": list}))
+    let mut named: Vec<_> = seen.map(|id| (engine.destination_name(id), id)).collect();
+    named.sort_unstable();
+    let (page, next) = page.of(named, |(name, _)| name);
+    let list: Vec<Value> = page.into_iter().map(|(_, id)| destination_value(&engine, id)).collect();
+    Json(json!({"destinations": list, "next": next}))
 }
 
 /// One destination with its endpoints and blocked lanes.

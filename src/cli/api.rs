@@ -85,8 +85,25 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Vec<u8>, Failure> {
+        let bytes = self.answer(method, path, body, None).await?.bytes().await;
+        bytes.map(|bytes| bytes.to_vec()).map_err(|error| {
+            Failure::unavailable(&format!("the answer broke off: {}", error.without_url()))
+        })
+    }
+
+    /// A successful answer, whose body is still to be read; with a wait of its own.
+    pub(crate) async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        wait: Option<Duration>,
+    ) -> Result<reqwest::Response, Failure> {
         let mut request =
             self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        if let Some(wait) = wait {
+            request = request.timeout(wait);
+        }
         if let Some(body) = body {
             request = request
                 .header(reqwest::header::CONTENT_TYPE, "application/json")
@@ -100,12 +117,12 @@ impl Api {
             ))
         })?;
         let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
         let bytes = response.bytes().await.map_err(|error| {
             Failure::unavailable(&format!("the answer broke off: {}", error.without_url()))
         })?;
-        if status.is_success() {
-            return Ok(bytes.to_vec());
-        }
         let detail = serde_json::from_slice::<Value>(&bytes)
             .ok()
             .and_then(|problem| problem.get("detail").and_then(Value::as_str).map(str::to_owned))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use crate::admin::problems;
 use crate::cli::config::{self, Place};
 use crate::cli::exit::Failure;
 use crate::cli::terminal::Terminal;
@@ -96,7 +97,7 @@ fn mend(loaded: &Loaded) -> Result<usize, Failure> {
 /// Options of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArguments {
-    /// The code, e.g. `E0102`; without it, all are listed.
+    /// The code, e.g. `E0102`, or `forbidden` of the API; without it, all are listed.
     code: Option<String>,
 }
 
@@ -105,8 +106,19 @@ pub(crate) fn explain(arguments: &ExplainArguments, terminal: &Terminal) -> Resu
         for explanation in codes::all() {
             terminal.line(&format!("{}  {}", explanation.code, explanation.title));
         }
+        for (code, means, _) in problems::PROBLEMS {
+            terminal.line(&format!("{code}  {means}"));
+        }
         return Ok(());
     };
+    if let Some((means, todo)) = problems::explain(code) {
+        if terminal.json() {
+            terminal.value(&json!({"code": code, "text": format!("{means}: {todo}")}));
+        } else {
+            terminal.line(&format!("{code}: {means}\n\n{todo}"));
+        }
+        return Ok(());
+    }
     let Some(explanation) = codes::explain(&code.to_uppercase()) else {
         return Err(Failure::usage(&format!(
             "there is no code {code}; `medway explain` lists all"

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod call;
 pub mod check;
 mod client;
 mod config;
@@ -69,8 +70,10 @@ enum Command {
     Subscriptions(subscriptions::SubscriptionsArguments),
     /// Has a running engine read its channel files again.
     Reload(destinations::ReloadArguments),
-    /// Verifies the audit trail.
+    /// Verifies, searches and exports the audit trail.
     Audit(audit::AuditArguments),
+    /// Any act of the engine's API by its name, e.g. `message.tree`, `token.add`; lists them all.
+    Call(call::CallArguments),
     /// Checks machine, configuration and store.
     Doctor(doctor::DoctorArguments),
     /// Runs the engine with the example channels and a made-up hospital.
@@ -117,6 +120,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Subscriptions(arguments) => block_on(subscriptions::run(arguments, terminal)),
         Command::Reload(arguments) => block_on(destinations::reload(arguments, terminal)),
         Command::Audit(arguments) => block_on(audit::run(arguments, terminal)),
+        Command::Call(arguments) => block_on(call::run(arguments, terminal)),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, terminal)),
         Command::Demo(arguments) => block_on(demo::run(arguments, terminal)),
         Command::Send(arguments) => block_on(send::run(arguments, terminal)),

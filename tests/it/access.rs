@@ -23,6 +23,8 @@ use medway::admin::sessions::Cookies;
 use medway::clock::Clock;
 use medway::config::load::{LoadOptions, load};
 use medway::engine::Engine;
+use medway::fhir::outcome::Issue;
+use medway::fhir::validate::validate;
 use medway::message::time::Timestamp;
 use medway::store::Store;
 use medway::store::access::AccessStore;
@@ -504,6 +506,8 @@ async fn the_trail_holds_every_look_and_act_and_shows_tampering() {
         let text = entry.to_string();
         assert!(!text.contains("\"\"") && !text.contains("[]") && !text.contains("null"), "{text}");
     }
+    let found: Vec<_> = validate(&fhir.body).into_iter().filter(Issue::is_error).collect();
+    assert!(found.is_empty(), "FHIR R4 AuditEvent: {found:?}");
     let one = "/audit/export?format=csv&action=destination.&actor=user:li";
     let one = house.call(&auditor, "GET", one, &Value::Null).await;
     let lines: Vec<&str> = one.body.as_str().unwrap().lines().collect();

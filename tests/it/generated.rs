@@ -2,9 +2,11 @@
 //!
 //! `make generate` (`MEDWAY_ACCEPT=1`) writes it anew.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use medway::admin::problems;
 use medway::config::{reference, schema};
 use medway::mapping::to_fhir::{guide, maps};
 use medway::yaml::codes;
@@ -43,7 +45,48 @@ fn the_description_of_the_api() {
 
 #[test]
 fn the_list_of_all_codes() {
-    check("errors.md", &codes::page());
+    check("errors.md", &format!("{}{}", codes::page(), problems::page()));
+}
+
+/// Codes as they stand in the sources of the API: the first text of a call that makes a problem.
+fn codes_of(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            codes_of(&path, found);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let makers = ["::bad(", "::with(", "::conflict(", "::unprocessable(", "::not_admitted("];
+        for maker in makers.map(|maker| format!("Problem{maker}")) {
+            for call in text.split(&maker).skip(1) {
+                let code = call.split('"').nth(1).unwrap_or_default();
+                let near = call.find('"').is_some_and(|at| at < 80);
+                if near && code.chars().all(|sign| sign.is_ascii_lowercase() || sign == '_') {
+                    found.insert(code.to_owned());
+                }
+            }
+        }
+        if path.ends_with("admin/problem.rs") {
+            let own = text.split("code: \"").skip(1).filter_map(|rest| rest.split('"').next());
+            found.extend(own.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_code_of_the_api_is_explained_in_both_languages() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut used = BTreeSet::new();
+    codes_of(&root.join("src/admin"), &mut used);
+    let known: BTreeSet<String> =
+        problems::PROBLEMS.iter().map(|(code, _, _)| (*code).to_owned()).collect();
+    assert_eq!(used, known, "the codes in src/admin and those of src/admin/problems.rs");
+    let words = std::fs::read_to_string(root.join("web/src/i18n/engine.json")).unwrap();
+    let words: Json = serde_json::from_str(&words).unwrap();
+    for code in known {
+        assert!(words["problems"][&code].is_string(), "{code} has no Chinese in engine.json");
+    }
 }
 
 #[test]

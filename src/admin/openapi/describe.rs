@@ -8,6 +8,7 @@ use crate::admin::messages::Search as MessageSearch;
 use crate::admin::oidc::SignInWays;
 use crate::admin::openapi::Shape;
 use crate::admin::openapi::shapes as s;
+use crate::admin::page::QUERY;
 use crate::admin::people::{ChangeUser, NewToken, NewUser};
 use crate::admin::resend::{Preview, PreviewOf, Replay, Resent};
 use crate::admin::route::Route;
@@ -78,6 +79,15 @@ const BODIES: &[&str] = &[
     "application/json",
     "text/plain",
     "application/octet-stream",
+];
+const EXPORTED: &[(&str, &str)] = &[
+    ("from", "number of the first record; `Medway-Next` of the part before"),
+    ("format", "csv or fhir"),
+    ("actor", "only of this actor"),
+    ("action", "only this action, or this family when it ends in a dot"),
+    ("object", "only on this object"),
+    ("since", "RFC 3339"),
+    ("until", "RFC 3339"),
 ];
 const DESTINATION: &[(&str, &str)] =
     &[("destination", "channel/destination: what that one is sent; without it, what was received")];
@@ -158,13 +168,13 @@ fn people_of(route: &Route) -> Told {
             call::<s::Emergency, s::EmergencyAnswer>("Takes emergency access")
         }
         ("POST", "/setup") => call::<s::SetUp, s::Session>("Makes the first administrator"),
-        ("GET", "/users") => get::<s::Users>("Everybody"),
+        ("GET", "/users") => get::<s::Users>("Everybody").query(QUERY),
         ("POST", "/users") => call::<NewUser, s::User>("Adds a user").status(201),
         ("GET", "/users/{name}") => get::<s::User>("One user"),
         ("PUT", "/users/{name}") => {
             call::<ChangeUser, s::User>("Changes a user; their sessions end")
         }
-        ("GET", "/tokens") => get::<s::Tokens>("All API tokens"),
+        ("GET", "/tokens") => get::<s::Tokens>("All API tokens").query(QUERY),
         ("POST", "/tokens") => {
             call::<NewToken, s::DrawnToken>("Makes an API token; it is shown this once").status(201)
         }
@@ -176,7 +186,7 @@ fn people_of(route: &Route) -> Told {
             get::<s::Verified>("Whether every record is there and as it was written")
         }
         ("GET", "/audit/export") => get::<s::Empty>("The trail as a file")
-            .query(&[("from", "number of the first record"), ("format", "csv or fhir")])
+            .query(EXPORTED)
             .bytes(&["text/csv", "application/fhir+json"]),
         _ => get::<s::Empty>(""),
     }
@@ -197,7 +207,7 @@ fn engine_of(route: &Route) -> Told {
         ("GET", "/live/counts") => {
             get::<s::Empty>("Counts as they change: events `state`").bytes(&["text/event-stream"])
         }
-        ("GET", "/channels") => get::<s::Channels>("Every channel in force"),
+        ("GET", "/channels") => get::<s::Channels>("Every channel in force").query(QUERY),
         ("GET", "/channels/{channel}") => get::<ChannelDetail>("One channel in force"),
         ("GET", "/channels/{channel}/versions/{version}") => {
             get::<VersionText>("The file of a version")
@@ -205,7 +215,7 @@ fn engine_of(route: &Route) -> Told {
         ("POST", "/channels/{channel}/{act}") => {
             call::<Reason, s::Done>("`stop` closes a channel's source, `start` opens it")
         }
-        ("GET", "/destinations") => get::<s::Destinations>("Every destination"),
+        ("GET", "/destinations") => get::<s::Destinations>("Every destination").query(QUERY),
         ("GET", "/destinations/{channel}/{destination}") => {
             get::<s::DestinationDetail>("One destination with its endpoints and blocked lanes")
         }

@@ -130,6 +130,8 @@ pub(crate) struct User {
 #[expect(dead_code, reason = "its schema is all that is used of it")]
 pub(crate) struct Users {
     users: Vec<User>,
+    /// `after` of the next page.
+    next: Option<String>,
     /// All roles there are.
     roles: Vec<String>,
 }
@@ -155,6 +157,8 @@ pub(crate) struct ApiToken {
 #[expect(dead_code, reason = "its schema is all that is used of it")]
 pub(crate) struct Tokens {
     tokens: Vec<ApiToken>,
+    /// `after` of the next page.
+    next: Option<String>,
 }
 
 /// An API token, this once.
@@ -284,6 +288,8 @@ pub(crate) struct ChannelLine {
     version: u32,
     sources: Vec<SourceShape>,
     destinations: Vec<Destination>,
+    /// `after` of the next page.
+    next: Option<String>,
     /// Who stopped its source, when it is stopped.
     stopped: Option<PausedShape>,
 }
@@ -302,6 +308,8 @@ pub(crate) struct RefusedFile {
 #[expect(dead_code, reason = "its schema is all that is used of it")]
 pub(crate) struct Channels {
     channels: Vec<ChannelLine>,
+    /// `after` of the next page.
+    next: Option<String>,
     refused: Vec<RefusedFile>,
 }
 

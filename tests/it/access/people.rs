@@ -168,3 +168,42 @@ async fn an_act_is_finished_when_its_caller_goes_away_and_says_whom_it_gave_what
     assert_eq!(of("user.change").entry.reason, r#"roles=["operator"]"#);
     house.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_come_in_pages_in_the_order_of_their_names() {
+    let channels: Vec<(String, String)> = (0..5)
+        .map(|n| (format!("c{n}"), CHANNEL.replace("channel: adt", &format!("channel: c{n}"))))
+        .collect();
+    let channels: Vec<(&str, &str)> = channels.iter().map(|(a, b)| (&**a, &**b)).collect();
+    let house = House::with(&channels).await;
+    let boss = house.person("c-boss", &Role::ALL).await;
+    for n in 0..4 {
+        let new = json!({"name": format!("c{n}"), "password": PASSWORD, "roles": ["viewer"]});
+        house.call(&boss, "POST", "/users", &new).await;
+        let new = json!({"name": format!("c{n}"), "roles": ["viewer"], "days": 1});
+        house.call(&boss, "POST", "/tokens", &new).await;
+    }
+    for (path, list, name, expected) in [
+        ("/channels", "channels", "channel", 5),
+        ("/destinations", "destinations", "destination", 5),
+        ("/users", "users", "name", 5),
+        ("/tokens", "tokens", "name", 4),
+    ] {
+        let (mut names, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("{path}?limit=2&filter=C{after}");
+            let page = house.call(&boss, "GET", &path, &Value::Null).await;
+            assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.body);
+            let items = page.body[list].as_array().unwrap();
+            assert!(items.len() <= 2, "{path}");
+            names.extend(items.iter().map(|one| one[name].as_str().unwrap().to_owned()));
+            let Some(next) = page.body["next"].as_str() else { break };
+            after = format!("&after={}", next.replace('/', "%2F"));
+        }
+        assert_eq!(names.len(), expected, "{path}: {names:?}");
+        assert!(names.is_sorted_by(|one, next| one < next), "{path}: {names:?}");
+        let wrong = house.call(&boss, "GET", &format!("{path}?afer=c1"), &Value::Null).await;
+        assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+    house.end().await;
+}

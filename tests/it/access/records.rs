@@ -15,6 +15,7 @@ to:
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_whose_answer_holds_content_is_on_record() {
     let house = House::with(&[("adt", CHANNEL)]).await;
+    house.still("adt/lis").await;
     let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;
     house.dead(&id, "adt/lis", "no visit of Heron").await;
     let li = house.person("li", &Role::ALL).await;
@@ -68,6 +69,7 @@ async fn a_screen_that_refreshes_itself_is_on_record_for_what_is_new() {
     let house = House::with(&[("adt", CHANNEL)]).await;
     let li = house.person("li", &[Role::Operator]).await;
     let ward = house.person("ward", &[Role::Viewer]).await;
+    house.still("adt/lis").await;
     let ask = |caller: &Caller, by_itself: bool| {
         let mut request = Request::post("/api/v1/exceptions/groups")
             .header("cookie", format!("medway={}", caller.cookie.as_deref().unwrap()))

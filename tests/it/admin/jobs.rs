@@ -30,6 +30,12 @@ impl House {
         self.engine.store().record(vec![Change::Except(row)]).await.unwrap();
     }
 
+    /// Nothing is sent there, so that what a test says of its deliveries stays so.
+    pub(crate) async fn still(&self, destination: &str) {
+        let paused = self.engine.deliveries().pause(self.number(destination), "test", "test").await;
+        paused.unwrap();
+    }
+
     fn number(&self, destination: &str) -> DestinationId {
         self.engine.destination_id(destination).unwrap()
     }
@@ -131,6 +137,7 @@ async fn dead_letters_of_one_cause_are_one_group_whatever_numbers_their_texts_ho
 async fn a_job_sends_all_dead_letters_of_a_cause_again_and_says_how_far_it_is() {
     let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
     let op = house.operator().await;
+    house.still("adt/his").await;
     for n in 0..7 {
         let id = house.receive("adt", &message(&n.to_string(), "M1", "O")).await;
         house.dead(&id, "adt/his", "no visit").await;
@@ -207,6 +214,7 @@ async fn a_job_ends_when_somebody_aborts_it_and_needs_a_reason_and_a_selection()
 async fn a_job_on_one_group_leaves_the_other_group_of_the_same_cause_alone() {
     let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
     let op = house.operator().await;
+    house.still("adt/his").await;
     for n in 0..5 {
         let id = house.receive("adt", &message(&n.to_string(), "M1", "O")).await;
         let text = if n < 3 { format!("no visit {n}") } else { "bad code".to_owned() };
@@ -238,7 +246,6 @@ async fn a_job_releases_what_is_held_at_its_rate() {
     let held = json!({"state": "held", "destination": "adt/his"});
     let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
-        house.pass(std::time::Duration::from_secs(60));
         let found = house.call(&op, "POST", "/exceptions/search", &held).await;
         if found.body["exceptions"].as_array().unwrap().len() == 6 {
             break;
@@ -262,5 +269,24 @@ async fn a_job_releases_what_is_held_at_its_rate() {
     let seen = house.get(&op, &format!("/messages/{id}")).await;
     let attempts = seen["deliveries"].to_string();
     assert!(attempts.contains("released"), "{attempts}");
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pages_that_ask_for_groups_at_once_are_shown_what_is() {
+    let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
+    let op = house.operator().await;
+    let ward = house.person_of("ward", &[Role::Viewer], &["others"]).await;
+    for n in 0..3 {
+        let id = house.receive("adt", &message(&n.to_string(), "M1", "O")).await;
+        house.dead(&id, "adt/his", "no visit").await;
+        let asked = json!({});
+        let all = (0..20).map(|_| house.call(&op, "POST", "/exceptions/groups", &asked));
+        for found in futures_util::future::join_all(all).await {
+            assert_eq!(found.body["groups"][0]["count"], n + 1, "nobody is shown what was before");
+        }
+        let hidden = house.call(&ward, "POST", "/exceptions/groups", &asked).await;
+        assert_eq!(hidden.body["groups"], json!([]), "what is shared is not shown to others");
+    }
     house.end().await;
 }
