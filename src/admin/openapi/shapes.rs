@@ -288,8 +288,6 @@ pub(crate) struct ChannelLine {
     version: u32,
     sources: Vec<SourceShape>,
     destinations: Vec<Destination>,
-    /// `after` of the next page.
-    next: Option<String>,
     /// Who stopped its source, when it is stopped.
     stopped: Option<PausedShape>,
 }
@@ -318,6 +316,8 @@ pub(crate) struct Channels {
 #[expect(dead_code, reason = "its schema is all that is used of it")]
 pub(crate) struct Destinations {
     destinations: Vec<Destination>,
+    /// `after` of the next page.
+    next: Option<String>,
 }
 
 /// An endpoint.

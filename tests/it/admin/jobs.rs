@@ -234,9 +234,9 @@ async fn a_job_on_one_group_leaves_the_other_group_of_the_same_cause_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_releases_what_is_held_at_its_rate() {
-    // A destination that nobody answers at holds what it cannot send.
-    let retry = "    retry: {first: 10ms, factor: 2, max: 20ms, for: 10ms, then: hold}\n";
-    let channel = adt("adt", "wards").replace("    change:\n", &format!("{retry}    change:\n"));
+    // A code that no table has holds a message until a person comes.
+    let map = "    change:\n      - map: {at: PV1-2, codes: {I: IMP}}\n";
+    let channel = adt("adt", "wards").replace("    change:\n", map);
     let house = House::with(&[("adt", &channel)]).await;
     let op = house.operator().await;
     for n in 0..6 {
