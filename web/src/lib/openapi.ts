@@ -541,7 +541,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Puts the channel files in force */
+        /** Puts the channel files of one's groups in force */
         post: operations["post_reload"];
         delete?: never;
         options?: never;
@@ -970,6 +970,8 @@ export interface components {
             limit?: number | null;
             object?: string | null;
             since?: string | null;
+            /** @description What somebody searched messages for, in place of `object`: finds who looked for it. */
+            term?: string | null;
             until?: string | null;
         };
         /** @description A job that has begun. */
@@ -1063,6 +1065,8 @@ export interface components {
         /** @description Every channel in force. */
         Channels: {
             channels: components["schemas"]["ChannelLine"][];
+            /** @description `after` of the next page. */
+            next?: string | null;
             refused: components["schemas"]["RefusedFile"][];
         };
         /** @description A component. */
@@ -1180,6 +1184,8 @@ export interface components {
         /** @description Every destination. */
         Destinations: {
             destinations: components["schemas"]["Destination"][];
+            /** @description `after` of the next page. */
+            next?: string | null;
         };
         /** @description An act that was done. */
         Done: {
@@ -1690,7 +1696,7 @@ export interface components {
         PreviewOf: {
             /** @description `channel/destination`. */
             destination: string;
-            /** @description The message as edited, in base64; without it as received. */
+            /** @description The message as edited, in base64, by who may edit; without it as received. */
             payload?: string | null;
         };
         /** @description A refusal (RFC 9457). */
@@ -1720,6 +1726,11 @@ export interface components {
             channel?: string | null;
             file: string;
             findings: string;
+        };
+        /** @description Why files are put in force. */
+        ReloadReason: {
+            /** @description Goes on record, and with each version. */
+            reason?: string;
         };
         /** @description What a reload changed. */
         Reloaded: {
@@ -1752,7 +1763,7 @@ export interface components {
         Replay: {
             /** @description `channel/destination`; none: all the message was meant for. */
             destinations?: string[];
-            /** @description The message as edited, in base64; needs the right to see content, whole. Rendered anew. */
+            /** @description The message as edited, in base64; needs the right to edit, and to see content whole. Rendered anew. */
             payload?: string | null;
             /** @description Why; goes on record, and with the new message. */
             reason: string;
@@ -2044,6 +2055,8 @@ export interface components {
         };
         /** @description All API tokens. */
         Tokens: {
+            /** @description `after` of the next page. */
+            next?: string | null;
             tokens: components["schemas"]["ApiToken"][];
         };
         /** @description What came of it. */
@@ -2081,6 +2094,8 @@ export interface components {
             code?: string | null;
             /** @description `channel/destination`. */
             destination: string;
+            /** @description As groups name it; without it any text. Needs the full view. */
+            fingerprint?: string | null;
             /** @description `dead`, `held`, … */
             state: string;
         };
@@ -2100,6 +2115,8 @@ export interface components {
         };
         /** @description Everybody. */
         Users: {
+            /** @description `after` of the next page. */
+            next?: string | null;
             /** @description All roles there are. */
             roles: string[];
             users: components["schemas"]["User"][];
@@ -2122,7 +2139,7 @@ export interface components {
         VersionLine: {
             /** @description When it was first in force. */
             at: string;
-            /** @description Who put it in force; nothing when it was there at a start of the engine. */
+            /** @description Who put it in force last; `engine` when it was there at a start or at a signal. */
             by?: string | null;
             /** @description The hash of its files. */
             hash: string;
@@ -2187,10 +2204,20 @@ export interface operations {
     get_audit_export: {
         parameters: {
             query?: {
-                /** @description number of the first record */
+                /** @description number of the first record; `Medway-Next` of the part before */
                 from?: string;
                 /** @description csv or fhir */
                 format?: string;
+                /** @description only of this actor */
+                actor?: string;
+                /** @description only this action, or this family when it ends in a dot */
+                action?: string;
+                /** @description only on this object */
+                object?: string;
+                /** @description RFC 3339 */
+                since?: string;
+                /** @description RFC 3339 */
+                until?: string;
             };
             header?: never;
             path?: never;
@@ -2259,7 +2286,14 @@ export interface operations {
     };
     get_channels: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description names a page, 1 to 1000; 1000 when not said */
+                limit?: string;
+                /** @description a part of the name, in capitals or not */
+                filter?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2412,7 +2446,14 @@ export interface operations {
     };
     get_destinations: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description names a page, 1 to 1000; 1000 when not said */
+                limit?: string;
+                /** @description a part of the name, in capitals or not */
+                filter?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3005,7 +3046,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Reason"];
+                "application/json": components["schemas"]["ReloadReason"];
             };
         };
         responses: {
@@ -3406,7 +3447,14 @@ export interface operations {
     };
     get_tokens: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description names a page, 1 to 1000; 1000 when not said */
+                limit?: string;
+                /** @description a part of the name, in capitals or not */
+                filter?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3479,7 +3527,14 @@ export interface operations {
     };
     get_users: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `next` of the page before */
+                after?: string;
+                /** @description names a page, 1 to 1000; 1000 when not said */
+                limit?: string;
+                /** @description a part of the name, in capitals or not */
+                filter?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
