@@ -1,5 +1,7 @@
 //! `Subscription.channel.header`: `Name: value`, divided at the first colon alone, since values hold colons.
 
+use serde_json::{Value, json};
+
 use crate::message::secret::Secret;
 
 /// Headers that HTTP or the engine sets.
@@ -63,9 +65,68 @@ pub fn is_secret(name: &str) -> bool {
         .any(|part| lower.contains(part))
 }
 
+/// A batch or transaction without the secrets of Subscriptions in it, for the log: the engine keeps them sealed
+/// in the Subscription alone. `None` when there is nothing to hide.
+#[must_use]
+pub fn masked(bundle: &Value) -> Option<Value> {
+    let about = |entry: &Value| {
+        let is = |pointer: &str, holds: &dyn Fn(&str) -> bool| {
+            entry.pointer(pointer).and_then(Value::as_str).is_some_and(holds)
+        };
+        is("/resource/resourceType", &|kind| kind == "Subscription")
+            || is("/request/url", &|url| url.contains("Subscription"))
+    };
+    let entries = bundle.get("entry")?.as_array()?;
+    if !entries.iter().any(about) {
+        return None;
+    }
+    let mut masked = bundle.clone();
+    let entries = masked.get_mut("entry").and_then(Value::as_array_mut);
+    for entry in entries.into_iter().flatten().filter(|entry| about(entry)) {
+        let Some(resource) = entry.get_mut("resource") else { continue };
+        let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
+        if kind != "Subscription" {
+            // A patch: what it sets is not looked for.
+            *resource = json!({"resourceType": kind});
+            continue;
+        }
+        let headers = resource.pointer_mut("/channel/header").and_then(Value::as_array_mut);
+        for header in headers.into_iter().flatten() {
+            let name = header.as_str().and_then(|text| text.split_once(':')).map(|(name, _)| name);
+            *header = match name {
+                Some(name) if !is_secret(name) => continue,
+                Some(name) => Value::from(format!("{name}: (not kept)")),
+                None => Value::Null,
+            };
+        }
+    }
+    Some(masked)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bundle_is_kept_without_secrets() {
+        let bundle = json!({"resourceType": "Bundle", "entry": [
+            {"resource": {"resourceType": "Patient", "id": "1"}, "request": {"url": "Patient"}},
+            {"resource": {"resourceType": "Subscription", "channel": {
+                "header": ["Authorization: Bearer abc", "X-Ward: 3", 7],
+            }}, "request": {"url": "Subscription"}},
+            {"resource": {"resourceType": "Binary", "data": "YWJj"},
+             "request": {"url": "http://h/fhir/Subscription/1"}},
+        ]});
+        let kept = masked(&bundle).unwrap();
+        assert_eq!(kept["entry"][0], bundle["entry"][0]);
+        assert_eq!(
+            kept["entry"][1]["resource"]["channel"]["header"],
+            json!(["Authorization: (not kept)", "X-Ward: 3", null])
+        );
+        assert_eq!(kept["entry"][2]["resource"], json!({"resourceType": "Binary"}));
+        let plain = json!({"entry": [{"resource": {"resourceType": "Patient"}}]});
+        assert_eq!(masked(&plain), None);
+    }
 
     #[test]
     fn a_value_may_hold_colons() {

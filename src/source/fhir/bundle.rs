@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::fhir::json::{compact, resource_type};
+use crate::fhir::subscription::header::masked;
 use crate::message::payload::Payload;
 use crate::resources::fault::unavailable;
 use crate::resources::fault::{Fault, bad};
@@ -38,7 +39,10 @@ impl Desk {
             let text = format!("the bundle has more than {} entries", self.options.entries_max);
             return Err(Fault::new(413, "too-long", "entries", text));
         }
-        let bytes = body.bytes.clone().unwrap_or_else(|| Payload::new(compact(bundle)));
+        let bytes = match masked(bundle) {
+            Some(masked) => Payload::new(compact(&masked)),
+            None => body.bytes.clone().unwrap_or_else(|| Payload::new(compact(bundle))),
+        };
         match bundle.get("type").and_then(Value::as_str) {
             Some("batch") => self.batch(&ask, entries, bytes, security).await,
             Some("transaction") => self.transaction(&ask, entries, bytes, security).await,
@@ -146,7 +150,7 @@ impl Desk {
         Err(lost())
     }
 
-    /// The bundle as it came, as a message of its own.
+    /// The bundle as it came (but for secrets of subscriptions), as a message of its own.
     fn carrier(&self, ask: &Ask, bytes: Payload, event: &str) -> ResourceMessage {
         let mut received = self.received(&ask.caller, bytes, event);
         received.attributes.push((CONTROL_ID.into(), (&*ask.caller.request).into()));
