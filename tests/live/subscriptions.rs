@@ -1,5 +1,6 @@
-//! Two subscribers that check every signature with libraries nobody here wrote, an engine that is killed again
-//! and again, and a client that writes on: no event number is missing, the order per patient is kept.
+//! Subscribers that check every signature with libraries nobody here wrote, that die, hang, refuse, are away and
+//! come back; an engine that is killed again and again; and clients that write on: no event number is missing,
+//! the order per patient is kept.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +8,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -22,71 +25,88 @@ fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers")
 }
 
-/// A subscriber in another language.
-struct Subscriber {
+/// Subscribers in another language, each at a path of its own: see tests/peers/hook.py.
+struct Peers {
+    script: &'static str,
+    seed: u64,
     child: Child,
     port: u16,
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
-impl Subscriber {
-    fn start(mut command: Command, seed: u64) -> Self {
-        let mut child = command
-            .arg(SECRET)
-            .arg(seed.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("peers are installed by scripts/setup.sh");
-        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = out.next().unwrap().unwrap();
-        let port = first.strip_prefix("port ").unwrap().parse().unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&lines);
-        std::thread::spawn(move || {
-            for line in out.map_while(Result::ok) {
-                kept.lock().unwrap().push(serde_json::from_str(&line).unwrap());
-            }
-        });
-        Self { child, port, lines }
+impl Peers {
+    fn start(script: &'static str, seed: u64) -> Self {
+        let lines = Arc::default();
+        let (child, port) = run(script, seed, 0, &lines);
+        Self { script, seed, child, port, lines }
     }
 
-    fn python(seed: u64) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = Command::new(peers().join("venv/bin/python"));
-        command.arg(root.join("tests/peers/hook.py"));
-        Self::start(command, seed)
+    /// Nobody is there any more.
+    fn leave(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
     }
 
-    fn node(seed: u64) -> Self {
-        // Node looks for packages beside the script.
-        let script = peers().join("hook.mjs");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/hook.mjs");
-        fs::copy(source, &script).unwrap();
-        let mut command = Command::new("node");
-        command.arg(script);
-        Self::start(command, seed)
+    /// They are there again, at the same port.
+    fn come_back(&mut self) {
+        let (child, port) = run(self.script, self.seed + 1, self.port, &self.lines);
+        (self.child, self.port) = (child, port);
     }
 
-    fn events(&self) -> Vec<Value> {
+    fn events(&self, path: &str) -> Vec<Value> {
         let lines = self.lines.lock().unwrap();
-        lines.iter().filter(|line| line["kind"] == "event-notification").cloned().collect()
+        let events = lines.iter().filter(|line| line["kind"] == "event-notification");
+        events.filter(|line| line["path"] == path).cloned().collect()
     }
 
-    /// The numbers that were answered with success.
-    fn taken(&self) -> Vec<u64> {
-        let events = self.events();
-        let ok = events.iter().filter(|line| matches!(line["mood"].as_str(), Some("ok" | "slow")));
-        let mut numbers: Vec<u64> = ok.map(|line| line["number"].as_u64().unwrap()).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
+    /// What was answered with success: by number, patient and value.
+    fn taken(&self, path: &str) -> BTreeMap<u64, (String, u64)> {
+        let events = self.events(path);
+        let good = ["ok", "slow", "endless"].map(Some);
+        let taken = events.iter().filter(|line| good.contains(&line["mood"].as_str()));
+        let told = taken.map(|line| {
+            let patient = line["patient"].as_str().unwrap().to_owned();
+            (line["number"].as_u64().unwrap(), (patient, line["value"].as_u64().unwrap()))
+        });
+        told.collect()
     }
 }
 
-impl Drop for Subscriber {
+/// The process, once it listens; its lines go to `lines`.
+fn run(script: &str, seed: u64, port: u16, lines: &Arc<Mutex<Vec<Value>>>) -> (Child, u16) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
+    let mut command = if script.ends_with(".py") {
+        let mut python = Command::new(peers().join("venv/bin/python"));
+        python.arg(source);
+        python
+    } else {
+        // Node looks for packages beside the script.
+        let beside = peers().join(script);
+        fs::copy(source, &beside).unwrap();
+        let mut node = Command::new("node");
+        node.arg(beside);
+        node
+    };
+    let mut child = command
+        .args([SECRET, &seed.to_string(), &port.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("peers are installed by scripts/setup.sh");
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = out.next().unwrap().unwrap();
+    let kept = Arc::clone(lines);
+    std::thread::spawn(move || {
+        for line in out.map_while(Result::ok) {
+            // The last line of one that is killed may be half a line.
+            kept.lock().unwrap().extend(serde_json::from_str::<Value>(&line));
+        }
+    });
+    (child, first.strip_prefix("port ").unwrap().parse().unwrap())
+}
+
+impl Drop for Peers {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.leave();
     }
 }
 
@@ -123,12 +143,12 @@ fn insist(port: u16, method: &str, path: &str, body: &Value) -> Value {
     }
 }
 
-fn subscription(id: &str, endpoint: u16) -> Value {
+fn subscription(id: &str, port: u16, path: &str) -> Value {
     json!({
         "resourceType": "Subscription", "id": id, "status": "requested", "reason": "a trial",
         "criteria": TOPIC,
         "channel": {
-            "type": "rest-hook", "endpoint": format!("http://127.0.0.1:{endpoint}/"),
+            "type": "rest-hook", "endpoint": format!("http://127.0.0.1:{port}{path}"),
             "payload": "application/fhir+json",
             "_payload": {"extension": [
                 {"url": format!("{BACKPORT}backport-payload-content"), "valueCode": "full-resource"},
@@ -140,105 +160,165 @@ fn subscription(id: &str, endpoint: u16) -> Value {
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(120), "never: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
+        assert!(began.elapsed() < Duration::from_secs(180), "never: {what}");
+        std::thread::park_timeout(Duration::from_millis(50));
     }
 }
 
-#[test]
-#[expect(clippy::too_many_lines, reason = "one trial from its start to its end")]
-fn a_killed_engine_owes_its_subscribers_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+/// An engine with a FHIR endpoint, and a schedule that gives up after a second or two.
+fn configured(folder: &Path) -> (Engine, u16) {
     let port = free_port();
-    fs::create_dir_all(folder.path().join("channels")).unwrap();
-    let mut engine = Engine::new(folder.path(), "  none:\n    channel: {topic: nobody}\n");
-    let settings = fs::read_to_string(folder.path().join("engine.yaml")).unwrap();
-    // So many short waits that nothing is given up during the trial.
-    let schedule = vec!["50ms"; 500].join(", ");
-    fs::write(
-        folder.path().join("engine.yaml"),
-        format!(
-            "{settings}subscriptions:\n  allow: [127.0.0.0/8]\n  plain_http: true\n  schedule: [{schedule}]\n  topics: [{{url: \"{TOPIC}\", types: [Observation]}}]\n"
+    fs::create_dir_all(folder.join("channels")).unwrap();
+    let engine = Engine::new(folder, "  none:\n    channel: {topic: nobody}\n");
+    engine.append(
+        "engine.yaml",
+        &format!(
+            "subscriptions:\n  allow: [127.0.0.0/8]\n  plain_http: true\n  reply_within: 1s\n  \
+             schedule: [50ms, 100ms, 200ms, 200ms, 300ms, 300ms]\n  \
+             topics: [{{url: \"{TOPIC}\", types: [Observation]}}]\n"
         ),
-    )
-    .unwrap();
+    );
     fs::write(
-        folder.path().join("channels/gateway.yaml"),
+        folder.join("channels/gateway.yaml"),
         format!(
             "channel: gateway\norder_by: none\nfrom:\n  fhir: {{listen: \"127.0.0.1:{port}\", access: none}}\nto:\n  nowhere: {{when: $.resourceType is Basic, channel: {{topic: nothing}}}}\n"
         ),
     )
     .unwrap();
+    (engine, port)
+}
+
+/// One who writes a patient's values until told to stop; answers how many.
+fn writer(port: u16, patient: u32, stop: &Arc<AtomicBool>) -> JoinHandle<u64> {
+    let stop = Arc::clone(stop);
+    std::thread::spawn(move || {
+        let mut value = 0;
+        while !stop.load(Ordering::Relaxed) {
+            value += 1;
+            let body = json!({
+                "resourceType": "Observation", "id": format!("o{patient}"),
+                "status": "final", "code": {"text": "pulse"},
+                "subject": {"reference": format!("Patient/{patient}")},
+                "valueInteger": value,
+            });
+            insist(port, "PUT", &format!("Observation/o{patient}"), &body);
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        value
+    })
+}
+
+/// The number of the last event.
+fn counted(port: u16, id: &str) -> u64 {
+    let status = insist(port, "GET", &format!("Subscription/{id}/$status"), &Value::Null);
+    let parameters = status["entry"][0]["resource"]["parameter"].as_array().cloned().unwrap();
+    let count = parameters.iter().find(|one| one["name"] == "events-since-subscription-start");
+    count.unwrap()["valueString"].as_str().unwrap().parse().unwrap()
+}
+
+/// Whether a subscriber got everything, in order, each event under one id and signed.
+fn holds(peers: &Peers, path: &str, all: u64, written: &[u64]) {
+    let taken = peers.taken(path);
+    assert!(taken.keys().copied().eq(1..=all), "{path}: numbers are missing");
+    let events = peers.events(path);
+    println!("{} {path}: {all} events, {} calls", peers.script, events.len());
+    assert!(events.iter().all(|line| line["signed"] == true), "a signature does not hold");
+    let mut ids: BTreeMap<u64, &str> = BTreeMap::new();
+    for line in &events {
+        let (number, own) = (line["number"].as_u64().unwrap(), line["id"].as_str().unwrap());
+        assert_eq!(*ids.entry(number).or_insert(own), own, "one id an event");
+    }
+    for (patient, values) in written.iter().enumerate() {
+        let patient = format!("Patient/{patient}");
+        // A repeat after a kill is no disorder: what counts is when an event came first.
+        let mut first: Vec<u64> = Vec::new();
+        for line in events.iter().filter(|line| line["patient"] == patient) {
+            let value = line["value"].as_u64().unwrap();
+            if !first.contains(&value) {
+                first.push(value);
+            }
+        }
+        assert!(first.iter().copied().eq(1..=*values), "{path}: {patient}: {first:?}");
+        let told: Vec<u64> =
+            taken.values().filter(|(own, _)| *own == patient).map(|(_, value)| *value).collect();
+        assert!((1..=*values).all(|value| told.contains(&value)), "{path}: {patient} misses some");
+    }
+}
+
+#[test]
+fn a_killed_engine_owes_its_subscribers_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut engine, port) = configured(folder.path());
     let seed = fastrand::u32(..);
     println!("seed {seed}");
-    let subscribers =
-        [("python", Subscriber::python(seed.into())), ("node", Subscriber::node(seed.into()))];
+    let mut python = Peers::start("hook.py", seed.into());
+    let mut node = Peers::start("hook.mjs", seed.into());
     engine.start("");
     engine.ready().expect("the engine starts");
-    for (id, subscriber) in &subscribers {
-        insist(port, "PUT", &format!("Subscription/{id}"), &subscription(id, subscriber.port));
-        wait_for("the subscription is active", || {
-            insist(port, "GET", &format!("Subscription/{id}"), &Value::Null)["status"] == "active"
-        });
+    let all = [
+        ("python", python.port, "/mixed"),
+        ("node", node.port, "/mixed"),
+        ("again", python.port, "/slow"),
+        ("gone", node.port, "/gone"),
+    ];
+    let status = |id: &str| insist(port, "GET", &format!("Subscription/{id}"), &Value::Null);
+    for (id, peer, path) in all {
+        insist(port, "PUT", &format!("Subscription/{id}"), &subscription(id, peer, path));
+        wait_for("the subscription is active", || status(id)["status"] == "active");
         let secret = json!({"secret": SECRET, "reason": "the trial checks signatures"});
         engine.api(&format!("/subscriptions/{id}/secret"), Some(&secret));
     }
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let writers: Vec<_> = (0..3)
-        .map(|patient| {
-            let stop = Arc::clone(&stop);
-            std::thread::spawn(move || {
-                let mut value = 0_u32;
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    value += 1;
-                    let body = json!({
-                        "resourceType": "Observation", "id": format!("o{patient}"),
-                        "status": "final", "code": {"text": "pulse"},
-                        "subject": {"reference": format!("Patient/{patient}")},
-                        "valueInteger": value,
-                    });
-                    insist(port, "PUT", &format!("Observation/o{patient}"), &body);
-                }
-                value
-            })
-        })
-        .collect();
-    let kills = if std::env::var_os("MEDWAY_TEST_ALL").is_some() { 100 } else { 8 };
-    for _ in 0..kills {
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..3).map(|patient| writer(port, patient, &stop)).collect();
+    let kills = if std::env::var_os("MEDWAY_TEST_ALL").is_some() { 100 } else { 9 };
+    for round in 0..kills {
+        match round % 9 {
+            3 => python.leave(),
+            4 => node.leave(),
+            6 => python.come_back(),
+            7 => node.come_back(),
+            _ => {}
+        }
         std::thread::park_timeout(Duration::from_millis(fastrand::u64(150..600)));
+        // Its greeting takes longer than the engine lives: it is asked for while events go on.
+        let (id, peer, path) = all[2];
+        ask(port, "PUT", &format!("Subscription/{id}"), &subscription(id, peer, path));
+        std::thread::park_timeout(Duration::from_millis(fastrand::u64(0..150)));
         engine.kill();
         engine.start("");
         engine.ready().expect("the engine starts again");
     }
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let written: u32 = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
-    let mut counted = BTreeMap::new();
-    for (id, _) in &subscribers {
-        let status = insist(port, "GET", &format!("Subscription/{id}/$status"), &Value::Null);
-        let parameters = &status["entry"][0]["resource"]["parameter"];
-        let last: u64 = parameters[4]["valueString"].as_str().unwrap().parse().unwrap();
-        assert!(last >= u64::from(written), "{last} events of {written} writes");
-        counted.insert(*id, last);
+    if kills % 9 > 0 {
+        // Whoever is away when the kills end comes back.
+        for peers in [&mut python, &mut node] {
+            peers.leave();
+            peers.come_back();
+        }
     }
-    for (id, subscriber) in &subscribers {
-        let all: Vec<u64> = (1..=counted[id]).collect();
-        wait_for("every event number arrives", || subscriber.taken() == all);
-        let events = subscriber.events();
-        println!("{id}: {written} writes, {} events, {} calls", all.len(), events.len());
-        assert!(events.iter().all(|line| line["signed"] == true), "a signature does not hold");
-        let mut ids: BTreeMap<u64, &str> = BTreeMap::new();
-        let mut patients: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-        for line in &events {
-            let (number, own) = (line["number"].as_u64().unwrap(), line["id"].as_str().unwrap());
-            assert_eq!(*ids.entry(number).or_insert(own), own, "one id an event");
-            let first = patients.entry(line["patient"].as_str().unwrap()).or_default();
-            // A repeat after a kill is no disorder: what counts is when an event came first.
-            if !first.contains(&number) {
-                first.push(number);
+    stop.store(true, Ordering::Relaxed);
+    let written: Vec<u64> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
+    for (id, peer, path) in &all[..3] {
+        let peers = if *peer == python.port { &python } else { &node };
+        let last = counted(port, id);
+        assert!(last >= written.iter().sum::<u64>(), "{id}: {last} events of {written:?} writes");
+        let mut asked = 0;
+        wait_for("every event number arrives", || {
+            // Whoever was given up while he was away asks again when he is back.
+            if status(id)["status"] == "error" {
+                asked += 1;
+                insist(port, "PUT", &format!("Subscription/{id}"), &subscription(id, *peer, path));
             }
-        }
-        for (patient, first) in patients {
-            assert!(first.is_sorted(), "{id}: the order of {patient} is broken: {first:?}");
-        }
+            u64::try_from(peers.taken(path).len()).unwrap() >= last
+        });
+        println!("{id}: asked for again {asked} times after the kills");
+        holds(peers, path, last, &written);
+    }
+    wait_for("whoever is gone for good is off", || status("gone")["status"] == "off");
+    assert!(status("gone")["error"].as_str().unwrap().contains("410"));
+    let calls = node.events("/gone").len();
+    assert!(counted(port, "gone") >= 6 && calls >= 6, "{calls} calls");
+    let sums = engine.api("/conservation", None);
+    for one in sums["destinations"].as_array().unwrap() {
+        assert_eq!(one["unaccounted"], 0, "{one}");
     }
 }
