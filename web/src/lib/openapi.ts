@@ -711,7 +711,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** All subscriptions that are not off */
+        /** All subscriptions that are not off, and those that the engine turned off in the last 30 days */
         get: operations["get_subscriptions"];
         put?: never;
         post?: never;
@@ -2005,6 +2005,7 @@ export interface components {
             delivery?: components["schemas"]["SubscriberDelivery"] | null;
             destination: string;
             endpoint?: string | null;
+            error?: string | null;
             /** Format: int64 */
             events: number;
             failing_since?: string | null;
@@ -2018,7 +2019,7 @@ export interface components {
             status: string;
             topic: string;
         };
-        /** @description All subscriptions that are not off. */
+        /** @description All subscriptions that are not off, and those that the engine turned off in the last 30 days. */
         Subscriptions: {
             subscriptions: components["schemas"]["Subscription"][];
         };

@@ -88,10 +88,11 @@ function channel(one: Channel): Wrong[] {
 
 function subscription(one: Subscription): Wrong[] {
   const dead = one.delivery?.dead ?? 0;
-  const failing = one.failing_since != null || one.status === 'error' || dead > 0;
+  const failing = one.failing_since != null || one.status === 'error' || one.status === 'off' || dead > 0;
   if (!failing && !one.delivery?.paused) return [];
   const href = `/subscriptions/${encodeURIComponent(one.id)}`;
   const causes = [];
+  if (one.error) causes.push(words(one.error));
   if (one.failures > 0) causes.push(t('now.failures', { count: one.failures, code: code(one.last_failure ?? '') }));
   if (one.delivery?.paused) causes.push(words(one.delivery.paused));
   if (dead > 0) causes.push(`${t('destination.dead')}: ${texts_.number(dead)}`);
