@@ -62,7 +62,7 @@ async fn known(engine: &Engine, actor: &Actor, id: &str) -> Result<Value, Proble
     if seen(engine, actor, &found) { Ok(found) } else { Err(refused(ActFault::Unknown)) }
 }
 
-/// All subscriptions that are not off.
+/// All subscriptions that are not off, and those that the engine turned off in the last 30 days.
 pub(crate) async fn list(
     State(engine): State<Arc<Engine>>,
     Extension(actor): Extension<Actor>,

@@ -30,6 +30,10 @@ pub struct SubscriptionsConfig {
     pub old_signatures: bool,
     /// The waits between attempts.
     pub schedule: Vec<Duration>,
+    /// Whether a refusal (4xx) that is no matter of time ends an event's attempts.
+    pub fail_fast_4xx: bool,
+    /// Calls a second to one subscriber at most.
+    pub per_second: Option<u32>,
     /// A receiver that took nothing for so long is turned off.
     pub off_after: Duration,
     /// The longest answer time a Subscription without a wish gets.
@@ -76,6 +80,8 @@ impl Default for SubscriptionsConfig {
             plain_http: false,
             old_signatures: false,
             schedule: usual_schedule(),
+            fail_fast_4xx: false,
+            per_second: None,
             off_after: Duration::from_hours(5 * 24),
             reply_within: Duration::from_secs(15),
         }
@@ -100,6 +106,8 @@ pub(super) fn read(fields: Fields<'_>, findings: &mut Vec<Finding>) -> Subscript
         plain_http: fields.boolean("plain_http", usual.plain_http),
         old_signatures: fields.boolean("old_signatures", usual.old_signatures),
         schedule: if schedule.is_empty() { usual.schedule } else { schedule },
+        fail_fast_4xx: fields.boolean("fail_fast_4xx", usual.fail_fast_4xx),
+        per_second: fields.node("per_second").map(|_| fields.integer("per_second", u32::MAX)),
         off_after: fields.duration("off_after", usual.off_after),
         reply_within: fields.duration("reply_within", usual.reply_within),
     }

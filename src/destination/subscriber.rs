@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use reqwest::{Method, Url};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,9 @@ use crate::destination::webhook::client::{
 };
 use crate::destination::webhook::egress::{EgressRules, Origin};
 use crate::destination::webhook::hidden;
+use crate::destination::webhook::host::Host;
 use crate::destination::webhook::sign::Signer;
+use crate::destination::webhook::trace::{TRACEPARENT, traceparent};
 use crate::destination::{Destination, EndpointView};
 use crate::message::outcome::{Answer, Outbound, Outcome, Scope};
 use crate::message::secret::Secret;
@@ -42,16 +44,39 @@ const CALLS_MAX: usize = 64;
 const ORIGINS_MAX: usize = 1024;
 /// Attributes of what is sent: the resource types it tells of.
 pub const ABOUT: &str = "about";
+/// Attribute of what is sent although the host was not reached a moment ago: somebody waits for the answer.
+pub const URGENT: &str = "urgent";
+/// Refusals that are a matter of time (RFC 9110 §15.5, RFC 4918 §11.3, RFC 8470, RFC 6585).
+pub const PASSING: [&str; 5] = ["408", "409", "423", "425", "429"];
 /// A longer wish of the receiver is cut to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+
+/// What holds for all subscribers.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    /// How long a host that one subscriber did not reach is not tried for another.
+    pub moment: Duration,
+    /// What a refusal (4xx) is.
+    pub refusals: Refusals,
+}
+
+/// What a 4xx is that is no matter of time (408, 409, 423, 425, 429).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusals {
+    /// Tried again by the schedule: receivers are mended.
+    Passing,
+    /// The end.
+    Final,
+}
 
 /// What all subscribers share.
 pub struct Switchboard {
     clients: Clients,
     rules: EgressRules,
     clock: Clock,
-    /// Places for calls, by host and port.
-    places: Mutex<Vec<(Origin, Arc<Semaphore>)>>,
+    manners: Manners,
+    /// What is known of each host and port.
+    hosts: Mutex<Vec<(Origin, Arc<Host>)>>,
     /// Something happened that the engine should look at.
     changed: Notify,
 }
@@ -74,6 +99,7 @@ impl Switchboard {
         allow: &[String],
         tls: Option<Arc<ClientTls>>,
         clock: Clock,
+        manners: Manners,
     ) -> Result<Self, WebhookError> {
         let rules = EgressRules::parse(allow)?;
         let tls = match tls {
@@ -87,21 +113,21 @@ impl Switchboard {
             in_flight: CALLS_MAX,
         };
         let clients = Clients::new(limits, rules.clone(), tls, Arc::new(SystemLookup))?;
-        let places = Mutex::default();
-        Ok(Self { clients, rules, clock, places, changed: Notify::new() })
+        let hosts = Mutex::default();
+        Ok(Self { clients, rules, clock, manners, hosts, changed: Notify::new() })
     }
 
-    /// The places for calls to an origin.
-    fn places(&self, origin: &Origin) -> Arc<Semaphore> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, known)) = places.iter().find(|(known, _)| known == origin) {
+    /// What is known of an origin.
+    fn host(&self, origin: &Origin) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = hosts.iter().find(|(known, _)| known == origin) {
             return Arc::clone(known);
         }
-        if places.len() >= ORIGINS_MAX {
-            places.retain(|(_, known)| Arc::strong_count(known) > 1);
+        if hosts.len() >= ORIGINS_MAX {
+            hosts.retain(|(_, known)| Arc::strong_count(known) > 1);
         }
-        let made = Arc::new(Semaphore::new(CALLS_MAX));
-        places.push((origin.clone(), Arc::clone(&made)));
+        let made = Arc::new(Host::new(CALLS_MAX, self.clock.clone()));
+        hosts.push((origin.clone(), Arc::clone(&made)));
         made
     }
 
@@ -289,15 +315,37 @@ impl Subscriber {
             Ok(origin) => origin,
             Err(error) => return refused(&error.to_string()),
         };
-        let places = self.board.places(&origin);
-        // It fails only when it is closed, which nobody does.
-        let Ok(_place) = places.acquire().await else { return refused("no place for the call") };
-        let client = match self.board.clients.checked(&origin).await {
+        let host = self.board.host(&origin);
+        let moment = match outbound.attribute(URGENT) {
+            Some(_) => Duration::ZERO,
+            None => self.board.manners.moment,
+        };
+        let _leave = match host.leave(moment).await {
+            Ok(leave) => leave,
+            Err(code) => {
+                let text = "another subscriber of this host did not reach it a moment ago";
+                return Ending::NotSent { code, text: text.to_owned() };
+            }
+        };
+        let ending = self.called(&origin, url, &wanted, outbound, &ready).await;
+        host.ended(&ending);
+        ending
+    }
+
+    async fn called(
+        &self,
+        origin: &Origin,
+        url: Url,
+        wanted: &Wanted<'_>,
+        outbound: &Outbound,
+        ready: &Ready,
+    ) -> Ending {
+        let client = match self.board.clients.checked(origin).await {
             Ok(client) => client,
             Err(ending) => return ending,
         };
         let deadline = Instant::now() + ready.target.within;
-        let request = self.request(&client, url, &wanted, outbound, &ready);
+        let request = self.request(&client, url, wanted, outbound, ready);
         let mut response = match timeout_at(deadline, request.send()).await {
             Err(_) => {
                 return Ending::Unanswered {
@@ -326,11 +374,13 @@ impl Subscriber {
         outbound: &Outbound,
         ready: &Ready,
     ) -> reqwest::RequestBuilder {
-        let timestamp_s = self.board.clock.now().0.div_euclid(1_000_000);
+        let now = self.board.clock.now();
+        let timestamp_s = now.0.div_euclid(1_000_000);
         let mut request = client
             .request(wanted.method.clone(), url)
             .header("webhook-id", &*outbound.id)
             .header("webhook-timestamp", timestamp_s)
+            .header(TRACEPARENT, traceparent(outbound.message, &outbound.id, now))
             .body(outbound.body.clone());
         if !wanted.media.is_empty() {
             request = request.header(CONTENT_TYPE, wanted.media);
@@ -356,11 +406,18 @@ impl Subscriber {
     }
 }
 
-/// A receiver's refusal is not final before the schedule is through; 410 is. A list of places is mended
-/// by people.
-fn softened(outcome: Outcome) -> Outcome {
+/// A receiver's refusal is not final before the schedule is through, unless all are; 410 is. A list of places
+/// is mended by people.
+fn softened(outcome: Outcome, refusals: Refusals) -> Outcome {
     match outcome {
         Outcome::Rejected(answer) if &*answer.code == "410" => Outcome::Rejected(answer),
+        Outcome::Rejected(answer)
+            if refusals == Refusals::Final
+                && answer.code.starts_with('4')
+                && !PASSING.contains(&&*answer.code) =>
+        {
+            Outcome::Rejected(answer)
+        }
         Outcome::Rejected(answer) => {
             let scope = match &*answer.code {
                 // Credentials and addresses concern every call.
@@ -386,7 +443,10 @@ impl Destination for Subscriber {
         // Once begun it is waited for: a call whose answer nobody heard is made again.
         let outcome = match stop.is_cancelled() {
             true => super::stopped(),
-            false => softened(outcome_of(&Box::pin(self.end(outbound)).await)),
+            false => softened(
+                outcome_of(&Box::pin(self.end(outbound)).await),
+                self.board.manners.refusals,
+            ),
         };
         if self.health.ended(&outcome, began) {
             self.board.changed.notify_one();

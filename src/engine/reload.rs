@@ -196,6 +196,9 @@ impl Engine {
             self.note_version(author, name, version).await.map_err(told)?;
         }
         self.versions.put_in_force(version, Arc::clone(&channel.channel));
+        // The same files have the same version, and that stands since they were first in force.
+        let since = self.store.version_record(version).await.map_err(told)?.applied_at;
+        self.subscriptions.set_since(name, since);
         let mut destinations = Vec::new();
         for (config, transport) in channel.destinations.iter().zip(transports) {
             let id = self.store.destination(name, &config.name).await.map_err(told)?;

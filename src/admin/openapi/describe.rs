@@ -245,7 +245,9 @@ fn engine_of(route: &Route) -> Told {
             call::<TrialOf, Trial>("What the version in force would make of a group's messages")
         }
         ("GET", "/conservation") => get::<s::ConservationSums>("The sums of every destination"),
-        ("GET", "/subscriptions") => get::<s::Subscriptions>("All subscriptions that are not off"),
+        ("GET", "/subscriptions") => get::<s::Subscriptions>(
+            "All subscriptions that are not off, and those that the engine turned off in the last 30 days",
+        ),
         ("GET", "/subscriptions/{id}") => get::<s::Subscription>("One subscription"),
         ("POST", "/subscriptions/{id}/secret") => {
             call::<NewSecret, s::RotatedSecret>("Another secret signs from now on")

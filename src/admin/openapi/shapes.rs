@@ -517,6 +517,7 @@ pub(crate) struct Subscription {
     topic: String,
     endpoint: Option<String>,
     content: String,
+    error: Option<String>,
     events: u64,
     failures: u32,
     failing_since: Option<String>,
@@ -526,7 +527,7 @@ pub(crate) struct Subscription {
     delivery: Option<SubscriberDelivery>,
 }
 
-/// All subscriptions that are not off.
+/// All subscriptions that are not off, and those that the engine turned off in the last 30 days.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "its schema is all that is used of it")]
 pub(crate) struct Subscriptions {

@@ -1,5 +1,6 @@
 //! `subscriptions:` of `engine.yaml`.
 
+use crate::config::shapes::COUNT;
 use crate::yaml::shape::{Field, MapShape, Shape};
 
 pub(super) static SUBSCRIPTIONS: MapShape = MapShape::new(
@@ -68,6 +69,18 @@ pub(super) static SUBSCRIPTIONS: MapShape = MapShape::new(
             Shape::OneOrMany(&Shape::Duration),
             "[5s, 5m, 30m, 2h]",
             "The waits between attempts. Default: those of Standard Webhooks, ten attempts in 75 hours.",
+        ),
+        Field::optional(
+            "fail_fast_4xx",
+            Shape::Bool,
+            "false",
+            "Whether a 4xx other than 408, 409, 423, 425 and 429 turns the Subscription to error at once instead of after the schedule. Default false.",
+        ),
+        Field::optional(
+            "per_second",
+            COUNT,
+            "20",
+            "Calls a second to one subscriber at most. Without it: as many as it takes.",
         ),
         Field::optional(
             "off_after",

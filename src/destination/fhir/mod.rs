@@ -33,6 +33,7 @@ use crate::destination::webhook::client::{
 };
 use crate::destination::webhook::egress::{EgressError, EgressRules, Origin};
 use crate::destination::webhook::options::Authorization;
+use crate::destination::webhook::trace::{TRACEPARENT, traceparent};
 use crate::destination::webhook::{answer, hidden};
 use crate::destination::{Destination, EndpointView};
 use crate::message::outcome::{Outbound, Outcome};
@@ -179,7 +180,8 @@ impl FhirDestination {
             .header(ACCEPT, FHIR_JSON)
             // Not of FHIR; servers and proxies that know it recognise a repeat.
             .header("Idempotency-Key", outbound.message.derive(&outbound.id).to_string())
-            .header("Prefer", "return=OperationOutcome");
+            .header("Prefer", "return=OperationOutcome")
+            .header(TRACEPARENT, traceparent(outbound.message, &outbound.id, self.clock.now()));
         if request.has_body {
             building = building.header(CONTENT_TYPE, FHIR_JSON).body(outbound.body.clone());
         }

@@ -8,8 +8,10 @@ pub mod answer;
 pub mod ask;
 pub mod client;
 pub mod egress;
+pub mod host;
 pub mod options;
 pub mod sign;
+pub mod trace;
 
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ use crate::destination::webhook::client::{
 use crate::destination::webhook::egress::{EgressError, EgressRules, Origin};
 use crate::destination::webhook::options::Authorization;
 use crate::destination::webhook::sign::Signer;
+use crate::destination::webhook::trace::{TRACEPARENT, traceparent};
 use crate::destination::{Destination, EndpointView};
 use crate::message::outcome::{Answer, Outbound, Outcome};
 use crate::tls::{ClientTls, TlsError, TlsProfile};
@@ -199,6 +202,10 @@ impl WebhookDestination {
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp_s)
             .body(outbound.body.clone());
+        if !self.headers.contains_key(TRACEPARENT) {
+            let trace = traceparent(outbound.message, &id, self.clock.now());
+            request = request.header(TRACEPARENT, trace);
+        }
         if !self.signer.is_empty() {
             let signature = self.signer.sign(&id, timestamp_s, &outbound.body);
             request = request.header("webhook-signature", signature);

@@ -10,13 +10,14 @@ use uuid::Uuid;
 use crate::engine::subscriptions::vault::Vault;
 use crate::engine::subscriptions::{Live, Subscriptions, owner};
 use crate::fhir::outcome;
+use crate::fhir::search::request::{Limits, criteria};
 use crate::fhir::subscription::event::{self, Event};
 use crate::fhir::subscription::notification::{About, Kind, bundle, status_set};
 use crate::fhir::subscription::read::coerced;
 use crate::fhir::subscription::topic::Topic;
 use crate::fhir::subscription::{BACKPORT, Content, Dialect, Issue, Status, Subscription, header};
 use crate::message::id::MessageId;
-use crate::message::resource::ResourceKey;
+use crate::message::resource::{ResourceKey, ResourceQuery, ResourceVersion};
 use crate::message::secret::Secret;
 use crate::resources::fault::Fault;
 use crate::source::fhir::access::Principal;
@@ -27,6 +28,10 @@ use crate::store::StoreError;
 
 /// Events in one answer of `$events`.
 const EVENTS_MAX: u64 = 200;
+/// Subscriptions that are off, read at once.
+const OFF_PAGE: u32 = 500;
+/// The backport's CapabilityStatement of a server of R4.
+const SERVER: &str = "http://hl7.org/fhir/uv/subscriptions-backport/CapabilityStatement/backport-subscription-server-r4";
 /// Where the backport's operations are defined.
 const OPERATIONS: &str = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/";
 
@@ -46,6 +51,12 @@ impl Extension for Door {
     }
 
     fn describe(&self, channel: &str, statement: &mut Value) {
+        if let Some(members) = statement.as_object_mut() {
+            members.insert("instantiates".to_owned(), json!([SERVER]));
+            if let Some(since) = self.0.since(channel) {
+                members.insert("date".to_owned(), Value::from(since.to_string()));
+            }
+        }
         let topics = self.0.topics(channel);
         let extensions: Vec<Value> = topics
             .iter()
@@ -117,6 +128,28 @@ fn refused(issues: Vec<Issue>) -> Fault {
 
 fn failed(error: &StoreError) -> Fault {
     Fault::new(503, "transient", "store", error.to_string())
+}
+
+/// A Subscription that is off.
+struct Off {
+    id: Box<str>,
+    topic: Option<String>,
+    events: u64,
+    error: Option<String>,
+}
+
+impl Off {
+    fn about<'a>(&'a self, base: &'a str) -> About<'a> {
+        About {
+            base,
+            subscription: &self.id,
+            topic: self.topic.as_deref(),
+            status: Status::Off,
+            kind: Kind::QueryStatus,
+            events: self.events,
+            error: self.error.as_deref(),
+        }
+    }
 }
 
 impl Subscriptions {
@@ -209,7 +242,8 @@ impl Subscriptions {
         if found.is_empty()
             && let Some(id) = &call.id
         {
-            return self.status_of_one_off(call, id).await;
+            let off = self.one_off(id).await?;
+            return Ok(Answer::of(200, self.status_bundle(call, &[off.about(&call.base)])));
         }
         let mut abouts = Vec::new();
         for live in &found {
@@ -221,45 +255,72 @@ impl Subscriptions {
                 status: live.status(),
                 kind: Kind::QueryStatus,
                 events: events.map_err(|error| failed(&error))?.last,
-                error: None,
+                error: live.error.as_deref(),
             });
+        }
+        let off = match &call.id {
+            None => self.off(&ids, &statuses).await?,
+            Some(_) => Vec::new(),
+        };
+        for one in &off {
+            abouts.push(one.about(&call.base));
         }
         Ok(Answer::of(200, self.status_bundle(call, &abouts)))
     }
 
     /// A Subscription that is off has its counter too.
-    async fn status_of_one_off(&self, call: &Call, id: &str) -> Result<Answer, Fault> {
+    async fn one_off(&self, id: &str) -> Result<Off, Fault> {
         let store = &self.ground.store;
         let stored = store.resource(&ResourceKey::new("Subscription", id)).await;
         let stored = stored.map_err(|error| failed(&error))?;
-        if stored.is_none_or(|stored| stored.is_deleted()) {
-            return Err(Fault::new(
-                404,
-                "not-found",
-                "subscription",
-                "there is no such Subscription",
-            ));
-        }
-        let destination = {
-            let known = super::read_of(&self.by_destination);
-            known.iter().find(|(_, own)| ***own == *id).map(|(one, _)| *one)
-        };
-        let events = match destination {
+        let stored = stored.filter(|stored| !stored.is_deleted()).ok_or_else(|| {
+            Fault::new(404, "not-found", "subscription", "there is no such Subscription")
+        })?;
+        self.off_as_stored(&stored).await
+    }
+
+    async fn off_as_stored(&self, stored: &ResourceVersion) -> Result<Off, Fault> {
+        let id = &stored.key.id;
+        let body: Value = serde_json::from_slice(stored.body.expose()).unwrap_or_default();
+        let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+        let events = match self.destination_of(id) {
             Some(destination) => {
-                store.event_count(destination).await.map_err(|error| failed(&error))?.last
+                let count = self.ground.store.event_count(destination).await;
+                count.map_err(|error| failed(&error))?.last
             }
             None => 0,
         };
-        let about = About {
-            base: &call.base,
-            subscription: id,
-            topic: None,
-            status: Status::Off,
-            kind: Kind::QueryStatus,
-            events,
-            error: None,
+        let topic = text("criteria").filter(|criteria| !criteria.contains('?'));
+        Ok(Off { id: id.clone(), topic, events, error: text("error") })
+    }
+
+    /// All that are off, or those of these ids.
+    async fn off(&self, ids: &[String], statuses: &[String]) -> Result<Vec<Off>, Fault> {
+        if !statuses.is_empty() && !statuses.iter().any(|status| status == Status::Off.name()) {
+            return Ok(Vec::new());
+        }
+        let reading = self.reading("");
+        let criteria = criteria("Subscription", "status=off", &reading, &Limits::default());
+        let mut query = ResourceQuery {
+            kind: "Subscription".into(),
+            criteria: criteria.unwrap_or_default(),
+            limit: OFF_PAGE,
+            ..ResourceQuery::default()
         };
-        Ok(Answer::of(200, self.status_bundle(call, &[about])))
+        let mut found = Vec::new();
+        loop {
+            let page = self.ground.store.resource_search(&query).await;
+            let page = page.map_err(|error| failed(&error))?;
+            for stored in page.matches {
+                if ids.is_empty() || ids.iter().any(|id| **id == *stored.key.id) {
+                    found.push(self.off_as_stored(&stored).await?);
+                }
+            }
+            query.page = page.next;
+            if query.page.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     fn status_bundle(&self, call: &Call, abouts: &[About<'_>]) -> Value {
@@ -276,6 +337,13 @@ impl Subscriptions {
         let live = call.id.as_deref().and_then(|id| self.live(id)).ok_or_else(|| {
             Fault::new(404, "not-found", "subscription", "there is no such active Subscription")
         })?;
+        // It says what was sent to another: its owner may ask, and who may read and change everything.
+        if let Some(owner) = &live.owner
+            && (&*owner.name, owner.means) != (&*call.who.name, call.who.means)
+        {
+            call.who.may("*", Permission::Read)?;
+            call.who.may("*", Permission::Update)?;
+        }
         let number = |name: &str, usual: u64| match parameters(call, name).first() {
             None => Ok(usual),
             Some(text) => text.parse::<u64>().map_err(|_| {
@@ -311,7 +379,7 @@ impl Subscriptions {
             status: live.status(),
             kind: Kind::QueryEvent,
             events: last,
-            error: None,
+            error: live.error.as_deref(),
         };
         let id = Uuid::from_bytes(MessageId::new().to_bytes());
         let now = self.ground.clock.now();

@@ -9,7 +9,9 @@ use tracing::warn;
 
 use crate::delivery::CommandError;
 use crate::delivery::meters::DestinationName;
+use crate::delivery::queue::RunnerStatus;
 use crate::destination::Destination;
+use crate::engine::subscriptions::hand::Hand;
 use crate::engine::subscriptions::{Live, PREFIX, Subscriptions, options};
 use crate::fhir::subscription::Status;
 use crate::message::id::{DestinationId, Seq};
@@ -47,7 +49,7 @@ impl Subscriptions {
     /// Starts the runner of an active subscription, when something waits.
     pub(super) async fn start_if_waiting(&self, live: &Arc<Live>) -> Result<(), StoreError> {
         if live.status() == Status::Active
-            && !live.running.load(Ordering::Acquire)
+            && !live.hand.runs()
             && self.waits(live.destination).await?
         {
             self.start(live).await?;
@@ -56,9 +58,10 @@ impl Subscriptions {
     }
 
     /// Starts the runners of all of these that do not run.
-    pub(super) async fn start_all(&self, all: Vec<Arc<Live>>) -> Result<(), StoreError> {
-        let idle = all.into_iter().filter(|live| !live.running.load(Ordering::Acquire));
-        let starts = stream::iter(idle).map(|live| async move { self.start(&live).await });
+    pub(super) async fn start_all(self: &Arc<Self>, all: Vec<Arc<Live>>) -> Result<(), StoreError> {
+        let idle = all.into_iter().filter(|live| !live.hand.runs());
+        let starts =
+            stream::iter(idle).map(|live| async move { self.start_for_event(&live).await });
         starts.buffer_unordered(STARTS_MAX).try_collect().await
     }
 
@@ -66,7 +69,7 @@ impl Subscriptions {
     /// never for it, and is not read again.
     pub(super) async fn start(&self, live: &Arc<Live>) -> Result<(), StoreError> {
         let Some(deliveries) = self.deliveries.get() else { return Ok(()) };
-        if live.running.swap(true, Ordering::AcqRel) {
+        if live.hand.running.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         self.skip_foreign(live.destination).await?;
@@ -80,14 +83,14 @@ impl Subscriptions {
         match deliveries.start(live.destination, name, transport, delivery).await {
             Ok(()) | Err(CommandError::Running(_)) => {}
             Err(error) => {
-                live.running.store(false, Ordering::Release);
+                live.hand.running.store(false, Ordering::Release);
                 warn!(subscription = %live.id, %error, "deliveries could not be started, tried again");
                 self.wake(&live.id);
                 return Ok(());
             }
         }
         let dead = deliveries.status(live.destination).map_or(0, |status| status.dead);
-        live.dead.store(dead, Ordering::Release);
+        live.hand.dead.store(dead, Ordering::Release);
         Ok(())
     }
 
@@ -131,41 +134,42 @@ impl Subscriptions {
     }
 
     /// Stops the runner; what waits stays in the log.
-    pub(super) async fn stop(&self, live: &Live) {
+    pub(super) async fn stop(&self, hand: &Hand) {
         let Some(deliveries) = self.deliveries.get() else { return };
-        if live.running.swap(false, Ordering::AcqRel) {
-            match deliveries.stop(live.destination).await {
+        if hand.running.swap(false, Ordering::AcqRel) {
+            match deliveries.stop(hand.destination).await {
                 Ok(()) | Err(CommandError::NotRunning(_)) => {}
-                Err(error) => warn!(subscription = %live.id, %error, "deliveries go on"),
+                Err(error) => warn!(destination = %hand.destination, %error, "deliveries go on"),
             }
         }
     }
 
     /// Stops a runner that has had nothing to do for a while.
-    pub(super) async fn stop_if_idle(&self, live: &Arc<Live>) -> Result<(), StoreError> {
-        let Some(deliveries) = self.deliveries.get() else { return Ok(()) };
-        if !live.running.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let Ok(status) = deliveries.status(live.destination) else { return Ok(()) };
+    pub(super) fn stop_if_idle(self: &Arc<Self>, live: &Arc<Live>, status: &RunnerStatus) {
         let last = live.subscriber.health().last_call.load(Ordering::Acquire);
         let quiet = self.ground.clock.now().since(crate::message::time::Timestamp(last));
         let busy = status.pending + status.retry + status.held + status.behind > 0
             || status.in_flight > 0
             || status.paused.is_some();
         if busy || quiet < IDLE_MAX {
-            return Ok(());
+            return;
         }
-        self.stop(live).await;
-        // An event may have been committed while it stopped.
-        self.start_if_waiting(live).await
+        let (all, hand) = (Arc::clone(self), Arc::clone(&live.hand));
+        self.ground.tracker.spawn(async move {
+            let turn = hand.turn().await;
+            all.stop(&hand).await;
+            drop(turn);
+            // An event may have been committed while it stopped.
+            all.settle(&hand);
+        });
     }
 
-    /// Nothing of what waits is sent, and that is on record. The runner does not run.
+    /// Nothing of what waits up to `end` is sent, and that is on record. The runner does not run.
     pub(super) async fn cancel_all(
         &self,
         destination: DestinationId,
         cause: &str,
+        end: Seq,
     ) -> Result<u64, StoreError> {
         let store = &self.ground.store;
         let now = self.ground.clock.now();
@@ -186,22 +190,26 @@ impl Subscriptions {
         };
         let mut cancelled = 0;
         for state in [ExceptionState::Retry, ExceptionState::Held, ExceptionState::Behind] {
+            let mut after = None;
             loop {
-                let destination = Some(destination);
-                let state = Some(state);
-                let query =
-                    ExceptionQuery { destination, state, limit: PAGE, ..ExceptionQuery::default() };
+                let query = ExceptionQuery {
+                    destination: Some(destination),
+                    state: Some(state),
+                    after,
+                    limit: PAGE,
+                    ..ExceptionQuery::default()
+                };
                 let rows = store.exceptions(query).await?;
-                if rows.is_empty() {
-                    break;
-                }
-                cancelled += u64::try_from(rows.len()).unwrap_or(0);
-                let changes =
-                    rows.iter().map(|old| row(old.seq, old.lane, old.joins, old.attempts));
-                store.record(changes.collect()).await?;
+                let Some(last) = rows.last() else { break };
+                after = Some((destination, last.seq));
+                let ended = rows.iter().filter(|old| old.seq <= end);
+                let changes: Vec<Change> =
+                    ended.map(|old| row(old.seq, old.lane, old.joins, old.attempts)).collect();
+                cancelled += u64::try_from(changes.len()).unwrap_or(0);
+                store.record(changes).await?;
             }
         }
-        let head = store.status().head;
+        let head = store.status().head.min(end);
         loop {
             let state = store.destination_state(destination).await?;
             let page = store.read_log(destination, state.settled_to, PAGE, usize::MAX).await?;
@@ -229,37 +237,51 @@ impl Subscriptions {
         }
     }
 
-    /// After a receiver came back: what waits is tried now, and what was given up too, at its old place. The
-    /// runner is stopped for it, so that nothing later of a lane overtakes what is brought back.
+    /// After a receiver came back: what waits or is held is tried now, and what was set aside too, at its old
+    /// place. The runner is stopped for it, so that nothing later of a lane overtakes what is brought back.
     pub(super) async fn hurry(&self, live: &Arc<Live>) -> Result<(), StoreError> {
-        self.stop(live).await;
-        let now = self.ground.clock.now();
-        for state in [ExceptionState::Dead, ExceptionState::Retry] {
-            let mut after = None;
-            loop {
-                let query = ExceptionQuery {
-                    destination: Some(live.destination),
-                    state: Some(state),
-                    after,
-                    limit: PAGE,
-                    ..ExceptionQuery::default()
-                };
-                let rows = self.ground.store.exceptions(query).await?;
-                let Some(last) = rows.last() else { break };
-                after = Some((live.destination, last.seq));
-                // What could not be rendered, or is gone, stays where it is.
-                let given_up = |row: &Exception| matches!(&*row.cause, "exhausted" | "rejected");
-                let back = rows
-                    .into_iter()
-                    .filter(|row| state == ExceptionState::Retry || given_up(row))
-                    .map(|row| {
-                        let state = ExceptionState::Retry;
-                        Change::Except(Exception { state, attempts: 0, due: now, ..row })
-                    });
-                self.ground.store.record(back.collect()).await?;
-            }
-        }
+        self.stop(&live.hand).await;
+        let destination = live.destination;
+        // What could not be rendered, or is gone, stays where it is.
+        let given_up = |row: &Exception| matches!(&*row.cause, "exhausted" | "rejected");
+        self.bring_back(destination, ExceptionState::Dead, &given_up).await?;
+        self.bring_back(destination, ExceptionState::Held, &|_| true).await?;
+        self.bring_back(destination, ExceptionState::Retry, &|_| true).await?;
         self.start(live).await
+    }
+
+    /// What was given up is tried again, but for what killed the process.
+    pub(super) async fn unhold(&self, destination: DestinationId) -> Result<(), StoreError> {
+        let harmless = |row: &Exception| &*row.cause != "poison";
+        self.bring_back(destination, ExceptionState::Held, &harmless).await
+    }
+
+    /// Rows of a state are tried now, at their old places. The runner does not run.
+    async fn bring_back(
+        &self,
+        destination: DestinationId,
+        state: ExceptionState,
+        which: &(dyn Fn(&Exception) -> bool + Sync),
+    ) -> Result<(), StoreError> {
+        let now = self.ground.clock.now();
+        let mut after = None;
+        loop {
+            let query = ExceptionQuery {
+                destination: Some(destination),
+                state: Some(state),
+                after,
+                limit: PAGE,
+                ..ExceptionQuery::default()
+            };
+            let rows = self.ground.store.exceptions(query).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some((destination, last.seq));
+            let back = rows.into_iter().filter(|row| which(row)).map(|row| {
+                let state = ExceptionState::Retry;
+                Change::Except(Exception { state, attempts: 0, due: now, ..row })
+            });
+            self.ground.store.record(back.collect()).await?;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::delivery::queue::RunnerStatus;
 use crate::destination::Destination;
-use crate::destination::subscriber::Subscriber;
+use crate::destination::subscriber::{Subscriber, URGENT};
 use crate::engine::subscriptions::backlog::STARTS_MAX;
 use crate::engine::subscriptions::index::Entry;
-use crate::engine::subscriptions::{Live, PREFIX, Subscriptions, locked, outbound, owner};
+use crate::engine::subscriptions::{Live, PREFIX, Subscriptions, locked, outbound, owner, read_of};
 use crate::fhir::subscription::event::place;
 use crate::fhir::subscription::notification::{About, Kind};
 use crate::fhir::subscription::read;
@@ -36,6 +37,8 @@ use crate::store::{StoreError, VersionRecord};
 const TICK: Duration = Duration::from_secs(1);
 /// Resources read at once.
 const PAGE: u32 = 500;
+/// Versions looked back over for what a subscription was before it was asked for again.
+const ASKED_MAX: u32 = 100;
 
 type Batch = Arc<[Arc<StoredMessage>]>;
 
@@ -44,6 +47,7 @@ impl Subscriptions {
     /// later is matched.
     pub(in crate::engine) async fn load(self: &Arc<Self>) -> Result<(), StoreError> {
         self.read_records().await?;
+        self.read_destinations();
         let mut query =
             ResourceQuery { kind: "Subscription".into(), limit: PAGE, ..ResourceQuery::default() };
         loop {
@@ -56,6 +60,19 @@ impl Subscriptions {
                 return Ok(());
             }
         }
+    }
+
+    /// Which destinations are subscriptions, those that are off too.
+    fn read_destinations(&self) {
+        let names = read_of(&self.ground.names);
+        let before = format!("/{PREFIX}");
+        let named = names.iter().filter_map(|(destination, name)| {
+            let (_, id) = name.rsplit_once(&before)?;
+            Some((*destination, id.into()))
+        });
+        let mut known =
+            self.by_destination.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.extend(named);
     }
 
     /// Watches until stopped.
@@ -100,7 +117,7 @@ impl Subscriptions {
             }
         }
         let heard = destinations.into_iter().filter_map(|destination| {
-            let id = super::read_of(&self.by_destination).get(&destination).cloned();
+            let id = read_of(&self.by_destination).get(&destination).cloned();
             id.and_then(|id| self.live(&id)).filter(|live| live.status() == Status::Active)
         });
         self.start_all(heard.collect()).await?;
@@ -144,29 +161,44 @@ impl Subscriptions {
             true => None,
             false => serde_json::from_slice(stored.body.expose()).ok(),
         };
-        let status = body.as_ref().and_then(read::status);
-        let (Some(body), Some(status)) = (body, status.filter(|status| *status != Status::Off))
-        else {
-            return self.forget(&id, old).await;
+        self.note_end(&stored, body.as_ref()).await;
+        let is_over = |body: &Value| read::status(body).is_none_or(|one| one == Status::Off);
+        let Some(body) = body.filter(|body| !is_over(body)) else {
+            self.forget(&id, old).await;
+            return Ok(());
         };
-        let channel = match &old {
-            Some(old) => Arc::clone(&old.channel),
-            None => self.channel_of(&stored).await?,
-        };
-        let subscription = match self.understood(&channel, &body) {
-            Ok(subscription) => subscription,
-            Err(issues) => {
-                warn!(subscription = %id, reason = %words(&issues), "a stored subscription is not understood; it stands still");
-                return self.forget(&id, old).await;
+        match self.taken_in(&stored, &body, old.as_deref()).await? {
+            Ok(live) => self.settle_at(&live, old.as_deref()).await,
+            Err(reason) => {
+                warn!(subscription = %id, %reason, "a stored subscription cannot be used; it stands still");
+                self.forget(&id, old).await;
+                Ok(())
             }
+        }
+    }
+
+    /// A Subscription that is not off, understood; why not, when it cannot be used.
+    async fn taken_in(
+        &self,
+        stored: &ResourceVersion,
+        body: &Value,
+        old: Option<&Live>,
+    ) -> Result<Result<Arc<Live>, String>, StoreError> {
+        let id = stored.key.id.clone();
+        let channel = match old {
+            Some(old) => Arc::clone(&old.channel),
+            None => self.channel_of(stored).await?,
+        };
+        let subscription = match self.understood(&channel, body) {
+            Ok(subscription) => subscription,
+            Err(issues) => return Ok(Err(words(&issues))),
         };
         let base = self.base(&channel);
         let settings = Settings::of(&subscription, &base, self.config.style);
         let (destination, pinned) = self.numbered(&channel, &id, &settings).await?;
-        let owner = owner::of(&body, &self.vault);
+        let owner = owner::of(body, &self.vault);
         let target = self.target(&id, &subscription, (&channel, owner.clone()));
-        let kept = old.as_ref().map(|old| Arc::clone(&old.subscriber));
-        let made = match kept {
+        let made = match old.map(|old| Arc::clone(&old.subscriber)) {
             Some(subscriber) => subscriber.replace(target).map(|()| subscriber),
             None => Subscriber::new(Arc::clone(&self.board), target).map(|made| {
                 self.restore(destination, made.health());
@@ -175,16 +207,14 @@ impl Subscriptions {
         };
         let subscriber = match made {
             Ok(subscriber) => subscriber,
-            Err(reason) => {
-                error!(subscription = %id, %reason, "its secret cannot sign; it stands still");
-                return self.forget(&id, old).await;
-            }
+            Err(reason) => return Ok(Err(format!("its secret cannot sign: {reason}"))),
         };
-        let running = old.as_ref().is_some_and(|old| old.running.load(Ordering::Acquire));
-        let dead = old.as_ref().map_or(0, |old| old.dead.load(Ordering::Acquire));
-        let sign = old.as_ref().map_or(stored.at.0, |old| old.last_sign.load(Ordering::Acquire));
-        let live = Arc::new(Live {
-            id: id.clone(),
+        let hand = self.hand(destination, &id);
+        if old.is_none() {
+            hand.last_sign.store(stored.at.0, Ordering::Release);
+        }
+        Ok(Ok(Arc::new(Live {
+            id,
             channel,
             destination,
             pinned,
@@ -194,35 +224,77 @@ impl Subscriptions {
             at: stored.at,
             subscriber,
             owner,
-            running: AtomicBool::new(running),
-            dead: AtomicU64::new(dead),
-            last_sign: AtomicI64::new(sign),
-        });
-        self.put(&live, status);
-        match status {
-            Status::Active => self.activated(&live, old.as_deref()).await,
-            Status::Error => {
-                self.stop(&live).await;
-                Ok(())
-            }
-            Status::Requested => {
-                self.stop(&live).await;
-                self.greet(&live);
-                Ok(())
-            }
-            Status::Off => Ok(()),
-        }
+            error: body.get("error").and_then(Value::as_str).map(Into::into),
+            hand,
+        })))
     }
 
-    /// It is known from now on, and counted unless it was only asked for yet.
-    fn put(&self, live: &Arc<Live>, status: Status) {
+    /// Counts it, and brings its deliveries to where its status wants them.
+    async fn settle_at(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        old: Option<&Live>,
+    ) -> Result<(), StoreError> {
+        let status = live.status();
+        let counted = status != Status::Requested
+            || read_of(&self.index).has(live.destination)
+            || self.was_counted(live).await?;
+        if !self.put(live, counted) {
+            return Ok(());
+        }
+        match (status, old.map(Live::status)) {
+            (Status::Active, Some(Status::Requested)) => {
+                live.subscriber.health().clear();
+                self.keep(live).await;
+                self.settle_in_a_hurry(&live.hand);
+            }
+            // The process before may have ended when it was active again and not hurried yet.
+            (Status::Active, None) => self.settle_after_a_start(&live.hand),
+            (Status::Requested, _) => {
+                self.settle(&live.hand);
+                self.greet(live);
+            }
+            _ => self.settle(&live.hand),
+        }
+        Ok(())
+    }
+
+    /// Whether a subscription that is asked for again was counted before this process began: then it is
+    /// counted on while it is greeted.
+    async fn was_counted(&self, live: &Live) -> Result<bool, StoreError> {
+        let store = &self.ground.store;
+        if store.event_count(live.destination).await?.last > 0 {
+            return Ok(true);
+        }
+        let key = ResourceKey::new("Subscription", &live.id);
+        let mut version = live.version;
+        for _ in 0..ASKED_MAX {
+            version = version.saturating_sub(1);
+            if version == 0 {
+                return Ok(false);
+            }
+            let before = store.resource_version(&key, version).await?;
+            let body = before.filter(|before| !before.is_deleted());
+            let body = body.and_then(|before| serde_json::from_slice(before.body.expose()).ok());
+            match body.as_ref().and_then(read::status) {
+                Some(Status::Requested) => {}
+                status => return Ok(matches!(status, Some(Status::Active | Status::Error))),
+            }
+        }
+        Ok(true)
+    }
+
+    /// It is known from now on, and counted unless it was only asked for yet. Not when a newer version is
+    /// known already.
+    fn put(&self, live: &Arc<Live>, counted: bool) -> bool {
         use std::sync::PoisonError;
-        // One that was active before goes on being counted while it is greeted again.
-        let known = super::read_of(&self.live).contains_key(&live.id);
-        if status != Status::Requested || known {
+        let mut all = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        if all.get(&live.id).is_some_and(|known| known.version >= live.version) {
+            return false;
+        }
+        if counted {
             self.count(live);
         }
-        let mut all = self.live.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(live.id.clone(), Arc::clone(live));
         drop(all);
         self.by_destination
@@ -230,6 +302,7 @@ impl Subscriptions {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(live.destination, live.id.clone());
         self.known.send_modify(|count| *count += 1);
+        true
     }
 
     /// From now on its events are numbered.
@@ -244,33 +317,32 @@ impl Subscriptions {
         self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(entry);
     }
 
-    async fn activated(&self, live: &Arc<Live>, old: Option<&Live>) -> Result<(), StoreError> {
-        let came_back = old.is_some_and(|old| old.status() == Status::Requested);
-        if came_back {
-            live.subscriber.health().clear();
-            self.keep(live).await;
-            return self.hurry(live).await;
-        }
-        self.start_if_waiting(live).await
-    }
-
     /// It is off or gone: no event is counted any more, and what waits is cancelled, on record.
-    async fn forget(&self, id: &str, old: Option<Arc<Live>>) -> Result<(), StoreError> {
+    async fn forget(self: &Arc<Self>, id: &str, old: Option<Arc<Live>>) {
         use std::sync::PoisonError;
-        let Some(old) = old else { return Ok(()) };
+        let Some(old) = old else { return self.end_again(id) };
         self.index.write().unwrap_or_else(PoisonError::into_inner).remove(old.destination);
         self.live.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         self.known.send_modify(|count| *count += 1);
-        self.stop(&old).await;
         self.keep_nothing(&old).await;
-        self.cancel_all(old.destination, "off").await.map(drop)
+        self.settle_for_good(&old.hand);
+    }
+
+    /// One that was off when the process began: what the process before did not come to cancel is cancelled.
+    fn end_again(self: &Arc<Self>, id: &str) {
+        if let Some(destination) = self.destination_of(id) {
+            self.settle_for_good(&self.hand(destination, id));
+        }
     }
 
     /// The channel a Subscription was written through.
-    async fn channel_of(&self, stored: &ResourceVersion) -> Result<Arc<str>, StoreError> {
+    pub(super) async fn channel_of(
+        &self,
+        stored: &ResourceVersion,
+    ) -> Result<Arc<str>, StoreError> {
         let name = format!("{PREFIX}{}", stored.key.id);
         let known = {
-            let names = super::read_of(&self.ground.names);
+            let names = read_of(&self.ground.names);
             let found = names.values().find_map(|full| full.strip_suffix(&format!("/{name}")));
             found.map(Arc::from)
         };
@@ -291,10 +363,7 @@ impl Subscriptions {
                 before => self.ground.store.resource_version(&current.key, before).await?,
             };
         }
-        Ok(super::read_of(&self.bases)
-            .keys()
-            .next()
-            .map_or_else(|| Arc::from(""), |k| (&**k).into()))
+        Ok(read_of(&self.bases).keys().next().map_or_else(|| Arc::from(""), |k| (&**k).into()))
     }
 
     /// The store's numbers of a subscription: its destination, and the settings its events are pinned to.
@@ -352,7 +421,7 @@ impl Subscriptions {
     /// One call without events; an error is the code of what was answered.
     pub(super) async fn signal(&self, live: &Live, kind: Kind) -> Result<(), String> {
         let now = self.ground.clock.now();
-        live.last_sign.store(now.0, Ordering::Release);
+        live.hand.last_sign.store(now.0, Ordering::Release);
         let count = self.ground.store.event_count(live.destination).await;
         let events = count.map_err(|error| error.to_string())?.last;
         let about = About {
@@ -366,7 +435,8 @@ impl Subscriptions {
         };
         let message = MessageId::new();
         let call = live.settings.sign(&about, Uuid::from_bytes(message.to_bytes()), now);
-        let outbound = outbound(message, message.to_string().into(), call);
+        let mut outbound = outbound(message, message.to_string().into(), call);
+        outbound.attributes.push((URGENT.into(), "".into()));
         let stop = CancellationToken::new();
         match live.subscriber.send(&outbound, &stop).await {
             Outcome::Accepted(_) => Ok(()),
@@ -383,16 +453,28 @@ impl Subscriptions {
             let health = live.subscriber.health();
             let failed = health.failures.load(Ordering::Acquire) > 0;
             self.keep(&live).await;
+            // What was given up is counted a little later: the tick sees it.
             if failed || health.gone.load(Ordering::Acquire) || health.withdrawn().is_some() {
-                self.judge(&live).await?;
+                self.judge(&live, None).await?;
             }
         }
         Ok(())
     }
 
-    async fn judge(self: &Arc<Self>, live: &Arc<Live>) -> Result<(), StoreError> {
+    /// Where its runner stands; none while it does not run.
+    fn runner(&self, live: &Live) -> Option<RunnerStatus> {
+        if !live.hand.runs() {
+            return None;
+        }
+        self.deliveries.get()?.status(live.destination).ok()
+    }
+
+    async fn judge(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        runner: Option<&RunnerStatus>,
+    ) -> Result<(), StoreError> {
         let health = live.subscriber.health();
-        let code = health.last_code();
         if health.gone.load(Ordering::Acquire) {
             let text = "the receiver answered 410: it is gone for good";
             return self.set_status(live, Status::Off, Some(text)).await;
@@ -406,15 +488,22 @@ impl Subscriptions {
             );
             return self.set_status(live, Status::Error, Some(&text)).await;
         }
+        let code = health.last_code();
+        let attempts = self.config.schedule.len() + 1;
+        // Whatever became of others: an event that was given up is one that the receiver misses.
+        let dead = live.hand.dead.load(Ordering::Acquire);
+        if runner.is_some_and(|runner| runner.held > 0 || runner.dead > dead) {
+            let text = format!(
+                "an event was given up, by rule after {attempts} attempts (last: {code}); it and what follows it wait: set the status to requested when the receiver takes them"
+            );
+            return self.set_status(live, Status::Error, Some(&text)).await;
+        }
+        // Nobody gets through to the receiver: not sooner than one event would be given up.
         let failures = health.failures.load(Ordering::Acquire);
-        let attempts = u32::try_from(self.config.schedule.len()).unwrap_or(u32::MAX);
-        let dead = self
-            .deliveries
-            .get()
-            .and_then(|deliveries| deliveries.status(live.destination).ok())
-            .map_or(0, |status| status.dead);
-        let given_up = dead > live.dead.load(Ordering::Acquire);
-        if given_up || failures > attempts {
+        let since = Timestamp(health.failing_since.load(Ordering::Acquire));
+        let whole: Duration = self.config.schedule.iter().sum();
+        let enough = usize::try_from(failures).is_ok_and(|failures| failures >= attempts);
+        if enough && self.ground.clock.now().since(since) >= whole {
             let text = format!(
                 "given up after {failures} calls in a row without success (last: {code}); events wait: set the status to requested when the receiver is back"
             );
@@ -425,6 +514,7 @@ impl Subscriptions {
 
     /// Heartbeats, ends, what waited too long, idle runners.
     async fn tick(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.settle_again();
         let now = self.ground.clock.now();
         for live in self.all() {
             if live.subscription.end.is_some_and(|end| end <= now) {
@@ -445,13 +535,12 @@ impl Subscriptions {
             if live.status() != Status::Active {
                 continue;
             }
-            if health.failures.load(Ordering::Acquire) > 0 {
-                self.judge(&live).await?;
-            }
+            let runner = self.runner(&live);
+            self.judge(&live, runner.as_ref()).await?;
             let last = health.last_call.load(Ordering::Acquire);
-            let last = Timestamp(last.max(live.last_sign.load(Ordering::Acquire)));
+            let last = Timestamp(last.max(live.hand.last_sign.load(Ordering::Acquire)));
             if live.subscription.heartbeat.is_some_and(|period| now.since(last) >= period) {
-                live.last_sign.store(now.0, Ordering::Release);
+                live.hand.last_sign.store(now.0, Ordering::Release);
                 let all = Arc::clone(self);
                 self.ground.tracker.spawn(async move {
                     // How it ended is counted by the subscriber.
@@ -459,7 +548,9 @@ impl Subscriptions {
                 });
                 continue;
             }
-            self.stop_if_idle(&live).await?;
+            if let Some(status) = &runner {
+                self.stop_if_idle(&live, status);
+            }
         }
         Ok(())
     }

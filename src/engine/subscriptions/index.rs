@@ -108,6 +108,11 @@ impl Index {
         self.entries.insert(entry.destination, entry);
     }
 
+    /// Whether its events are counted.
+    pub(super) fn has(&self, destination: DestinationId) -> bool {
+        self.entries.contains_key(&destination)
+    }
+
     /// Forgets a subscription.
     pub(super) fn remove(&mut self, destination: DestinationId) {
         let Some(entry) = self.entries.remove(&destination) else { return };

@@ -17,7 +17,9 @@
 pub mod answer;
 mod backlog;
 mod guard;
+mod hand;
 mod index;
+mod notice;
 mod options;
 mod owner;
 mod record;
@@ -27,7 +29,6 @@ pub mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
@@ -41,7 +42,9 @@ use crate::clock::Clock;
 use crate::config::subscriptions::{SubscriptionsConfig, TopicConfig};
 use crate::delivery::Deliveries;
 use crate::destination::subscriber::{Aliases, Subscriber, Switchboard, Target};
+use crate::engine::subscriptions::hand::Hand;
 use crate::engine::subscriptions::index::Index;
+use crate::engine::subscriptions::notice::Ended;
 use crate::engine::subscriptions::owner::{Accesses, Owner};
 use crate::engine::subscriptions::record::Record;
 use crate::engine::subscriptions::vault::Vault;
@@ -62,6 +65,7 @@ use crate::message::time::Timestamp;
 use crate::source::fhir::access::Principal;
 use crate::source::fhir::access::options::AccessOptions;
 use crate::source::resource::ResourceChange;
+use crate::store::access::AccessStore;
 use crate::store::{Store, StoreError};
 use crate::tls::ClientTls;
 
@@ -97,11 +101,10 @@ pub(super) struct Live {
     subscriber: Arc<Subscriber>,
     /// Who wrote it.
     owner: Option<Principal>,
-    running: AtomicBool,
-    /// Dead letters when the runner was started: more mean that one was given up since.
-    dead: AtomicU64,
-    /// When it was last called outside the runner.
-    last_sign: AtomicI64,
+    /// `Subscription.error`.
+    error: Option<Box<str>>,
+    /// Its runner.
+    hand: Arc<Hand>,
 }
 
 impl Live {
@@ -127,6 +130,7 @@ impl Live {
 /// What it stands on.
 pub(super) struct Ground {
     pub(super) store: Arc<dyn Store>,
+    pub(super) access: Arc<dyn AccessStore>,
     pub(super) versions: Arc<Versions>,
     pub(super) clock: Clock,
     pub(super) tracker: TaskTracker,
@@ -142,7 +146,11 @@ pub struct Subscriptions {
     deliveries: std::sync::OnceLock<Arc<Deliveries>>,
     index: RwLock<Index>,
     live: RwLock<BTreeMap<Box<str>, Arc<Live>>>,
+    /// Those the engine turned off.
+    ended: RwLock<BTreeMap<Box<str>, Ended>>,
     by_destination: RwLock<BTreeMap<DestinationId, Box<str>>>,
+    /// Since when each channel's configuration is in force, over restarts.
+    since: RwLock<BTreeMap<Box<str>, Timestamp>>,
     /// What clients call each FHIR channel.
     bases: RwLock<BTreeMap<Box<str>, Box<str>>>,
     topics: RwLock<BTreeMap<Box<str>, Arc<Vec<Topic>>>>,
@@ -154,8 +162,8 @@ pub struct Subscriptions {
     look: Notify,
     /// Counts changes of what is known of subscriptions.
     known: watch::Sender<u64>,
-    /// One act at a time on all of them: acts are rare.
-    acts: tokio::sync::Mutex<()>,
+    /// The runners of those this process has seen.
+    hands: Mutex<BTreeMap<DestinationId, Arc<Hand>>>,
 }
 
 fn locked<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -180,7 +188,9 @@ impl Subscriptions {
     ) -> Result<Self, SubscriptionsError> {
         let wrong = |error: String| SubscriptionsError::Config(error);
         let places = config.allow.clone().or_else(|| allow.map(<[String]>::to_vec));
-        let board = Switchboard::new(&places.unwrap_or_default(), tls, ground.clock.clone())
+        let manners = options::manners(&config);
+        let clock = ground.clock.clone();
+        let board = Switchboard::new(&places.unwrap_or_default(), tls, clock, manners)
             .map_err(|error| wrong(error.to_string()))?;
         let vault = Vault::open(data).map_err(SubscriptionsError::Vault)?;
         let made = Self {
@@ -191,7 +201,9 @@ impl Subscriptions {
             deliveries: std::sync::OnceLock::new(),
             index: RwLock::default(),
             live: RwLock::default(),
+            ended: RwLock::default(),
             by_destination: RwLock::default(),
+            since: RwLock::default(),
             bases: RwLock::default(),
             topics: RwLock::default(),
             accesses: Arc::default(),
@@ -199,7 +211,7 @@ impl Subscriptions {
             to_look: Mutex::default(),
             look: Notify::new(),
             known: watch::Sender::new(0),
-            acts: tokio::sync::Mutex::default(),
+            hands: Mutex::default(),
         };
         for topic in &made.config.topics {
             made.topic(topic, "").map_err(wrong)?;
@@ -232,6 +244,15 @@ impl Subscriptions {
     /// Who may use a FHIR channel from now on.
     pub(super) fn set_access(&self, channel: &str, access: AccessOptions) {
         self.accesses.set(channel, access);
+    }
+
+    /// Since when a channel's configuration is in force.
+    pub(super) fn set_since(&self, channel: &str, at: Timestamp) {
+        self.since.write().unwrap_or_else(PoisonError::into_inner).insert(channel.into(), at);
+    }
+
+    fn since(&self, channel: &str) -> Option<Timestamp> {
+        read_of(&self.since).get(channel).copied()
     }
 
     fn base(&self, channel: &str) -> Box<str> {
@@ -328,6 +349,12 @@ impl Subscriptions {
 
     fn live(&self, id: &str) -> Option<Arc<Live>> {
         read_of(&self.live).get(id).cloned()
+    }
+
+    /// The store's number of a subscription, off or not.
+    fn destination_of(&self, id: &str) -> Option<DestinationId> {
+        let known = read_of(&self.by_destination);
+        known.iter().find(|(_, own)| ***own == *id).map(|(one, _)| *one)
     }
 
     fn all(&self) -> Vec<Arc<Live>> {

@@ -78,6 +78,9 @@ impl Subscriptions {
                         info!(subscription = %id, was, status = status.name(), "subscription changed");
                     }
                 }
+                if matches!(status, Status::Error | Status::Off) {
+                    self.put_on_record(live, status, error).await;
+                }
                 let stored = ResourceVersion {
                     key,
                     version,

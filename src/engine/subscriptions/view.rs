@@ -49,12 +49,12 @@ impl Subscriptions {
         self.live(id).ok_or(ActFault::Unknown)
     }
 
-    /// All subscriptions that are not off.
+    /// All subscriptions that are not off, and those that the engine turned off in the last 30 days.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self) -> Result<Vec<Value>, StoreError> {
-        let mut list = Vec::new();
+        let mut list = self.all_ended();
         for live in self.all() {
             list.push(self.shown(&live).await?);
         }
@@ -66,8 +66,11 @@ impl Subscriptions {
     /// # Errors
     /// When there is none, or the store cannot be read.
     pub async fn one(&self, id: &str) -> Result<Value, ActFault> {
-        let live = self.known(id)?;
-        Ok(self.shown(&live).await?)
+        match (self.live(id), self.one_ended(id)) {
+            (Some(live), _) => Ok(self.shown(&live).await?),
+            (None, Some(ended)) => Ok(ended),
+            (None, None) => Err(ActFault::Unknown),
+        }
     }
 
     async fn shown(&self, live: &Live) -> Result<Value, StoreError> {
@@ -87,6 +90,7 @@ impl Subscriptions {
             "topic": live.subscription.topic(),
             "endpoint": endpoint,
             "content": live.subscription.content.name(),
+            "error": live.error,
             "events": events,
             "failures": health.failures.load(Ordering::Acquire),
             "failing_since": moment(health.failing_since.load(Ordering::Acquire)),
@@ -116,8 +120,8 @@ impl Subscriptions {
         secret: Option<Secret>,
         overlap: Duration,
     ) -> Result<Value, ActFault> {
-        let _alone = self.acts.lock().await;
         let live = self.known(id)?;
+        let _turn = live.hand.turn().await;
         let wrong = |error: std::io::Error| ActFault::Secret(error.to_string());
         let drawn = secret.is_none();
         let secret = match secret {
@@ -188,14 +192,15 @@ impl Subscriptions {
     /// # Errors
     /// When there is no such subscription.
     pub async fn recover(self: &Arc<Self>, id: &str, reason: &str) -> Result<Value, ActFault> {
-        let _alone = self.acts.lock().await;
         let live = self.known(id)?;
         live.subscriber.health().clear();
         if live.status() != Status::Active {
             self.set_status(&live, Status::Active, None).await?;
         }
         let live = self.known(id)?;
+        let turn = live.hand.turn().await;
         self.hurry(&live).await?;
+        drop(turn);
         info!(subscription = %id, reason, "everything that waits is tried now");
         Ok(self.shown(&live).await?)
     }
@@ -205,11 +210,13 @@ impl Subscriptions {
     /// # Errors
     /// When there is no such subscription.
     pub async fn skip(&self, id: &str, reason: &str) -> Result<Value, ActFault> {
-        let _alone = self.acts.lock().await;
         let live = self.known(id)?;
-        self.stop(&live).await;
-        let skipped = self.cancel_all(live.destination, "skipped").await?;
+        let turn = live.hand.turn().await;
+        self.stop(&live.hand).await;
+        let head = self.ground.store.status().head;
+        let skipped = self.cancel_all(live.destination, "skipped", head).await?;
         self.start_if_waiting(&live).await?;
+        drop(turn);
         info!(subscription = %id, skipped, reason, "what waited was skipped");
         Ok(json!({"id": id, "skipped": skipped}))
     }
@@ -219,8 +226,8 @@ impl Subscriptions {
     /// # Errors
     /// When there is no such subscription.
     pub async fn pause(&self, id: &str, by: &str, reason: &str) -> Result<Value, ActFault> {
-        let _alone = self.acts.lock().await;
         let live = self.known(id)?;
+        let _turn = live.hand.turn().await;
         self.start(&live).await?;
         if let Some(deliveries) = self.deliveries.get() {
             deliveries.pause(live.destination, by, reason).await?;
@@ -233,8 +240,8 @@ impl Subscriptions {
     /// # Errors
     /// When there is no such subscription.
     pub async fn resume(&self, id: &str, by: &str, reason: &str) -> Result<Value, ActFault> {
-        let _alone = self.acts.lock().await;
         let live = self.known(id)?;
+        let _turn = live.hand.turn().await;
         self.start(&live).await?;
         if let Some(deliveries) = self.deliveries.get() {
             deliveries.resume(live.destination, by, reason).await?;

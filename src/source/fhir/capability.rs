@@ -20,8 +20,8 @@ impl Desk {
             _ => return Err(bad("mode", "mode is full or normative")),
         }
         let statement = self.statement(&ask.caller.base, security);
-        // So that a client sees a change of the configuration as a new version. The date is part of it: a
-        // start is one too.
+        // So that a client sees a change of the configuration as a new version. The date is part of it: the
+        // engine says when this configuration came into force, an endpoint by itself when it began to listen.
         let version = xxh3_64(&compact(&statement));
         let tags = ask.conditions.if_none_match.as_deref().unwrap_or_default();
         if tags.split(',').any(|tag| tag.trim() == format!("W/\"{version}\"")) {

@@ -1,8 +1,10 @@
 //! FHIR subscriptions through the whole engine: a client writes, scripted receivers are called.
 
 mod events;
+mod given_up;
 mod many;
 mod owner;
+mod record;
 mod status;
 mod together;
 
@@ -84,6 +86,7 @@ pub(super) struct Hook {
     pub(super) port: u16,
     calls: Arc<watch::Sender<Vec<Called>>>,
     script: Arc<Mutex<VecDeque<Says>>>,
+    refused: Arc<Mutex<Option<&'static str>>>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -94,6 +97,8 @@ impl Hook {
         let calls = Arc::new(watch::Sender::new(Vec::new()));
         let script = Arc::new(Mutex::new(script.iter().cloned().collect::<VecDeque<_>>()));
         let (kept, said) = (Arc::clone(&calls), Arc::clone(&script));
+        let refused = Arc::new(Mutex::new(None));
+        let refusing = Arc::clone(&refused);
         let connections = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&connections);
         tokio_util::task::TaskTracker::new().spawn(async move {
@@ -103,10 +108,11 @@ impl Hook {
                     stream,
                     Arc::clone(&kept),
                     Arc::clone(&said),
+                    Arc::clone(&refusing),
                 ));
             }
         });
-        Self { port, calls, script, connections }
+        Self { port, calls, script, refused, connections }
     }
 
     pub(super) fn url(&self) -> String {
@@ -120,6 +126,11 @@ impl Hook {
 
     pub(super) fn say(&self, script: &[Says]) {
         self.script.lock().unwrap().extend(script.iter().cloned());
+    }
+
+    /// Answers 422 from now on, whatever the script says, to each call whose body has this text.
+    pub(super) fn refuse(&self, text: Option<&'static str>) {
+        *self.refused.lock().unwrap() = text;
     }
 
     /// Waits until it was called so often; all calls so far.
@@ -137,12 +148,17 @@ async fn serve(
     mut stream: tokio::net::TcpStream,
     calls: Arc<watch::Sender<Vec<Called>>>,
     script: Arc<Mutex<VecDeque<Says>>>,
+    refused: Arc<Mutex<Option<&'static str>>>,
 ) {
     let mut read = Vec::new();
     loop {
         let Some(called) = request(&mut stream, &mut read).await else { return };
+        let refuses = refused.lock().unwrap().is_some_and(|text| called.body.contains(text));
         calls.send_modify(|calls| calls.push(called));
-        let says = script.lock().unwrap().pop_front();
+        let says = match refuses {
+            true => Some(Says::Status(422, "")),
+            false => script.lock().unwrap().pop_front(),
+        };
         let answer = match says.unwrap_or(Says::Status(200, "")) {
             Says::Status(code, more) => {
                 format!("HTTP/1.1 {code} X\r\ncontent-length: 0\r\n{more}\r\n")
@@ -189,6 +205,7 @@ async fn request(stream: &mut tokio::net::TcpStream, read: &mut Vec<u8>) -> Opti
 /// An engine with one FHIR endpoint.
 pub(super) struct Site {
     pub(super) engine: Arc<Engine>,
+    pub(super) access: Arc<SqliteAccess>,
     base: String,
     client: reqwest::Client,
     /// The bearer token of requests.
@@ -211,7 +228,7 @@ impl Site {
         std::fs::create_dir(folder.path().join("channels")).unwrap();
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::create_dir(folder.path().join("secrets")).unwrap();
-        for name in ["emr", "lab"] {
+        for name in ["emr", "lab", "boss"] {
             let file = folder.path().join(format!("secrets/{name}"));
             std::fs::write(&file, format!("token-of-{name}")).unwrap();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
@@ -242,11 +259,19 @@ impl Site {
         let never = Box::new(|| Err("no reload here".to_owned()));
         let access = Arc::new(SqliteAccess::open(&data.join("access.db")).await.unwrap());
         let store = Arc::new(store);
-        let engine = Engine::start(&loaded, never, store, access, Clock::System).await.unwrap();
+        let engine = Engine::start(
+            &loaded,
+            never,
+            store,
+            Arc::<SqliteAccess>::clone(&access),
+            Clock::System,
+        )
+        .await
+        .unwrap();
         let sources = engine.sources("gateway");
         let base = format!("http://{}/fhir", sources[0]["listens"].as_str().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { engine, base, client, token: None, folder: Some(folder) }
+        Self { engine, access, base, client, token: None, folder: Some(folder) }
     }
 
     /// Stops the engine and starts it again on the same data.
