@@ -18,6 +18,7 @@ use crate::channel::scope::Scope;
 use crate::fhir::definitions::{TypeId, r4};
 use crate::hl7::dictionary::tables;
 use crate::hl7::path::{Path, Which};
+use crate::hl7::strict;
 use crate::message::verdict::{DuplicateRule, IfChanged, Location, Problem};
 use crate::yaml::finding::Finding;
 use crate::yaml::nearest::nearest;
@@ -215,17 +216,8 @@ impl Accept {
     fn content_problem(&self, input: &Input, scope: &Scope<'_>) -> Option<Problem> {
         if self.strict
             && let Some(message) = input.hl7()
-            && let Some(segment) = message.segments().find(|segment| !segment.is_well_formed())
+            && let Some(problem) = strict::problems(message).into_iter().next()
         {
-            let mut problem = problem(100, "A segment has no valid name");
-            let sequence = u32::try_from(segment.index + 1).unwrap_or(u32::MAX);
-            problem.location = Some(Location {
-                segment: String::new(),
-                sequence,
-                field: None,
-                repetition: None,
-                component: None,
-            });
             return Some(problem);
         }
         if let (Some(profile), Some(message)) = (&self.profile, input.hl7())

@@ -129,7 +129,7 @@ fn is_acknowledgement(message: &[u8]) -> bool {
 }
 
 /// The messages of a batch, each from its MSH to the next header or trailer.
-fn split_batch(bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn split_batch(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut messages: Vec<Vec<u8>> = Vec::new();
     let mut open = false;
     for line in bytes.split_inclusive(|byte| *byte == b'\r') {

@@ -53,6 +53,14 @@ impl Engine {
         fs::write(file, format!("{text}{lines}")).unwrap();
     }
 
+    /// Writes a file of the configuration anew with its first `from` as `to`.
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
+        let file = self.folder.join(file);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{from} is in {text}");
+        fs::write(file, text.replacen(from, to, 1)).unwrap();
+    }
+
     /// Writes the channel anew with other destinations; the engine takes it at a reload.
     pub(crate) fn rewrite(&self, destinations: &str) {
         let file = self.folder.join("channels/trial.yaml");

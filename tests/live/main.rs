@@ -18,6 +18,8 @@ mod faults;
 mod fhir_clients;
 mod https;
 mod journal;
+mod malformed;
+mod manifest;
 mod peers;
 mod replies;
 mod restart;
