@@ -44,8 +44,9 @@ fn survive(nemesis: impl FnOnce(&mut Engine, &Journal)) {
 
     nemesis(&mut engine, &journal);
 
+    journal.goes_down();
     engine.kill();
-    journal.fault();
+    journal.comes_up();
     engine.start("");
     engine.ready().expect("the engine starts after the last kill");
     stop.store(true, Ordering::Relaxed);
@@ -80,14 +81,14 @@ fn survives_kill_at_random_moments() {
     let mut rng = fastrand::Rng::with_seed(seed());
     survive(|engine, journal| {
         for _ in 0..rounds(20, 300) {
+            journal.comes_up();
             engine.start("");
             if rng.u8(0..4) > 0 {
                 engine.ready();
             }
             std::thread::park_timeout(Duration::from_millis(rng.u64(1..250)));
-            journal.fault();
+            journal.goes_down();
             engine.kill();
-            journal.fault();
         }
     });
 }
@@ -98,13 +99,16 @@ fn survives_crash_at_named_points() {
     survive(|engine, journal| {
         for round in 0..rounds(12, 200) {
             let point = POINTS[usize::try_from(round).unwrap() % POINTS.len()];
+            journal.comes_up();
             engine.start(&format!("{point}:{}", rng.u64(1..60)));
-            let deadline = Instant::now() + Duration::from_secs(20);
+            let deadline = Instant::now() + Duration::from_secs(120);
+            let mut alive = Instant::now();
             while !engine.ended() && Instant::now() < deadline {
                 std::thread::park_timeout(Duration::from_millis(5));
+                alive = Instant::now();
             }
             assert!(engine.ended(), "the engine reaches {point}:\n{}", engine.log());
-            journal.fault();
+            journal.went_down(alive);
         }
     });
 }

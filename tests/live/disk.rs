@@ -187,7 +187,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
     for round in 1..=3 {
         let before = journal.answered.lock().unwrap().len();
         until("there is traffic", || journal.answered.lock().unwrap().len() >= before + 200);
-        journal.fault();
+        journal.goes_down();
         // The whole machine stops at one moment: the process first, so that it answers nothing that the
         // kernel says of a disk on its way out.
         engine.freeze();
@@ -198,8 +198,8 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
             return;
         }
         engine.kill();
-        journal.fault();
         assert!(disk.unmount() && disk.mount(), "the disk is there again after cut {round}");
+        journal.comes_up();
         engine.start("");
         engine.ready().expect("the engine starts after the cut");
     }

@@ -1,4 +1,7 @@
 //! What senders and receivers saw, with times: the only witnesses the checks listen to.
+//!
+//! A repeat is excused by a fault that can have caused it, and by no other: the engine went down just after
+//! the message was received, or the receiver itself broke off over this very message.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -6,6 +9,16 @@ use std::time::{Duration, Instant};
 
 /// How long a receiver may take to note what it has been sent; shorter than a start of the engine.
 const LAG: Duration = Duration::from_millis(50);
+
+/// How long before the engine went down a message that is sent again may have been received. Its outcome is
+/// recorded within milliseconds, unless the disk stalls.
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// How many messages a receiver may get again after the engine went down once: those in flight, and those
+/// whose outcomes were in the batch that was being written (`limits.commit_messages`).
+const REPEATS_MAX: usize = FLYING + BATCH;
+const FLYING: usize = 4;
+const BATCH: usize = 512;
 
 /// A message as a sender made it.
 #[derive(Debug, Clone)]
@@ -24,19 +37,52 @@ pub(crate) struct Got {
     pub(crate) at: Instant,
 }
 
+/// From a moment at which the engine was seen alive to the last before it started again.
+#[derive(Debug, Clone, Copy)]
+struct Down {
+    from: Instant,
+    until: Instant,
+}
+
 /// Everything that was seen from outside the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     pub(crate) sent: Mutex<Vec<Sent>>,
     pub(crate) answered: Mutex<Vec<String>>,
-    pub(crate) got: Mutex<BTreeMap<&'static str, Vec<Got>>>,
-    /// Moments that explain a repeat: a kill, or a receiver that broke off.
-    pub(crate) faults: Mutex<Vec<Instant>>,
+    got: Mutex<BTreeMap<&'static str, Vec<Got>>>,
+    downs: Mutex<Vec<Down>>,
+    /// Since when the engine is down.
+    down: Mutex<Option<Instant>>,
+    /// Messages over which a receiver broke off without an answer.
+    broken_off: Mutex<Vec<(&'static str, String, Instant)>>,
 }
 
 impl Journal {
-    pub(crate) fn fault(&self) {
-        self.faults.lock().unwrap().push(Instant::now());
+    /// The engine was alive just now, and will not be any more.
+    pub(crate) fn goes_down(&self) {
+        self.went_down(Instant::now());
+    }
+
+    /// The engine was last seen alive then.
+    pub(crate) fn went_down(&self, from: Instant) {
+        self.down.lock().unwrap().get_or_insert(from);
+    }
+
+    /// The engine is about to start.
+    pub(crate) fn comes_up(&self) {
+        if let Some(from) = self.down.lock().unwrap().take() {
+            self.downs.lock().unwrap().push(Down { from, until: Instant::now() });
+        }
+    }
+
+    /// A receiver got a message.
+    pub(crate) fn received(&self, receiver: &'static str, got: Got) {
+        self.got.lock().unwrap().entry(receiver).or_default().push(got);
+    }
+
+    /// A receiver breaks off over a message that it got.
+    pub(crate) fn breaks_off(&self, receiver: &'static str, id: &str) {
+        self.broken_off.lock().unwrap().push((receiver, id.to_owned(), Instant::now()));
     }
 
     /// Ids answered positively that a receiver does not have yet.
@@ -50,49 +96,143 @@ impl Journal {
 
     /// Every broken promise, in words.
     pub(crate) fn broken_promises(&self, receivers: &[&'static str]) -> Vec<String> {
-        let mut broken = Vec::new();
         let sent: BTreeMap<String, Sent> =
             self.sent.lock().unwrap().iter().map(|sent| (sent.id.clone(), sent.clone())).collect();
-        let faults = self.faults.lock().unwrap().clone();
+        let mut broken = Vec::new();
         for receiver in receivers {
             let lost = self.missing(receiver);
             if lost > 0 {
                 broken.push(format!("{receiver}: {lost} acknowledged messages never arrived"));
             }
             let got = self.got.lock().unwrap().get(receiver).cloned().unwrap_or_default();
-            let mut first: BTreeMap<&str, Instant> = BTreeMap::new();
-            let mut last_of: BTreeMap<&str, u64> = BTreeMap::new();
-            for got in &got {
-                let Some(origin) = sent.get(&got.id) else {
-                    broken.push(format!("{receiver}: {} was never sent", got.id));
-                    continue;
-                };
-                if origin.patient != got.patient {
-                    broken.push(format!("{receiver}: {} came with another patient", got.id));
-                }
-                if let Some(before) = first.get(got.id.as_str()) {
-                    // What was on the wire at a kill may be read and noted a little after it.
-                    let explains = |fault: &Instant| *before <= *fault + LAG && *fault <= got.at;
-                    if !faults.iter().any(explains) {
-                        broken.push(format!(
-                            "{receiver}: {} came twice with no fault between",
-                            got.id
-                        ));
-                    }
-                    first.insert(&got.id, got.at);
-                    continue;
-                }
-                first.insert(&got.id, got.at);
-                let last = last_of.entry(&origin.patient).or_insert(0);
-                if origin.number <= *last {
-                    broken.push(format!(
-                        "{receiver}: {} came after a later one of its patient",
-                        got.id
-                    ));
-                }
-                *last = origin.number;
-            }
+            let said =
+                order_and_origin(&sent, &got).into_iter().chain(self.repeats(receiver, &got));
+            broken.extend(said.map(|what| format!("{receiver}: {what}")));
         }
         broken
     }
+
+    /// What is wrong with the repeats of one receiver.
+    fn repeats(&self, receiver: &str, got: &[Got]) -> Vec<String> {
+        let (downs, broken_off) = (self.downs.lock().unwrap(), self.broken_off.lock().unwrap());
+        let mut broken = Vec::new();
+        let mut last: BTreeMap<&str, Instant> = BTreeMap::new();
+        let mut after: BTreeMap<usize, usize> = BTreeMap::new();
+        for got in got {
+            let Some(before) = last.insert(&got.id, got.at) else { continue };
+            let own = broken_off.iter().any(|(who, id, at)| {
+                *who == receiver && *id == got.id && before <= *at && *at <= got.at
+            });
+            // The engine lived on after each earlier one, and had the time to record the outcome.
+            let down = downs.iter().position(|down| before <= down.until + LAG);
+            let excuse = down.filter(|at| {
+                let Down { from, .. } = downs[*at];
+                from <= got.at && from.saturating_duration_since(before) <= WINDOW
+            });
+            match excuse {
+                _ if own => {}
+                Some(at) => *after.entry(at).or_default() += 1,
+                None => broken.push(format!("{} came twice with no fault to excuse it", got.id)),
+            }
+        }
+        let most = after.values().max().copied().unwrap_or(0);
+        println!("{receiver}: at most {most} repeats after one fault");
+        if most > REPEATS_MAX {
+            broken.push(format!("{most} repeats after one fault, more than {REPEATS_MAX}"));
+        }
+        broken
+    }
+}
+
+/// What is wrong with where messages came from and in which order.
+fn order_and_origin(sent: &BTreeMap<String, Sent>, got: &[Got]) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut seen: std::collections::BTreeSet<&str> = std::collections::BTreeSet::new();
+    let mut last_of: BTreeMap<&str, u64> = BTreeMap::new();
+    for got in got {
+        let Some(origin) = sent.get(&got.id) else {
+            broken.push(format!("{} was never sent", got.id));
+            continue;
+        };
+        if origin.patient != got.patient {
+            broken.push(format!("{} came with another patient", got.id));
+        }
+        if !seen.insert(&got.id) {
+            continue;
+        }
+        let last = last_of.entry(&origin.patient).or_insert(0);
+        if origin.number <= *last {
+            broken.push(format!("{} came after a later one of its patient", got.id));
+        }
+        *last = origin.number;
+    }
+    broken
+}
+
+/// A journal with invented times, in milliseconds: messages that were received, and when the engine was down.
+fn invented(received: &[(u64, u64)], downs: &[(u64, u64)]) -> Journal {
+    let (journal, start) = (Journal::default(), Instant::now());
+    let at = |millis: u64| start + Duration::from_millis(millis);
+    for (number, millis) in received {
+        let (id, patient) = (format!("M{number}"), format!("P{number}"));
+        let sent = Sent { id: id.clone(), patient: patient.clone(), number: 1 };
+        let known = journal.sent.lock().unwrap().iter().any(|sent| sent.id == id);
+        if !known {
+            journal.sent.lock().unwrap().push(sent);
+            journal.answered.lock().unwrap().push(id.clone());
+        }
+        journal.received("out", Got { id, patient, at: at(*millis) });
+    }
+    let down = |&(from, until): &(u64, u64)| Down { from: at(from), until: at(until) };
+    journal.downs.lock().unwrap().extend(downs.iter().map(down));
+    journal
+}
+
+#[test]
+fn an_engine_that_sends_its_last_ten_minutes_again_at_each_start_is_caught() {
+    // One message a second for ten minutes, then the engine is killed and sends all of them again.
+    let once = (0..600).map(|number| (number, number * 1000));
+    let again = (0..600).map(|number| (number, 601_000 + number));
+    let received: Vec<_> = once.chain(again).collect();
+    let broken = invented(&received, &[(600_000, 600_500)]).broken_promises(&["out"]);
+    assert_eq!(broken.len(), 597, "all but those of the last seconds: {broken:?}");
+
+    // The same of what came in the last second alone: too many for what was in flight.
+    let once = (0..600).map(|number| (number, number));
+    let received: Vec<_> = once.chain((0..600).map(|number| (number, 1000 + number))).collect();
+    let broken = invented(&received, &[(600, 700)]).broken_promises(&["out"]);
+    assert_eq!(broken, ["out: 600 repeats after one fault, more than 516"]);
+}
+
+#[test]
+fn a_repeat_is_excused_by_the_fault_that_came_next_and_by_no_other() {
+    let check = |received: &[(u64, u64)], downs: &[(u64, u64)], faults: usize| {
+        let broken = invented(received, downs).broken_promises(&["out"]);
+        assert_eq!(broken.len(), faults, "{received:?} {downs:?}: {broken:?}");
+    };
+    // In flight at the kill; noted a little after it; sent again by the life after the next.
+    check(&[(1, 0), (1, 500)], &[(10, 400)], 0);
+    check(&[(1, 420), (1, 500)], &[(10, 400)], 0);
+    check(&[(1, 0), (1, 900)], &[(10, 400), (500, 800)], 0);
+    // No fault at all; one before the first receipt; one after the repeat; one long after the receipt.
+    check(&[(1, 0), (1, 500)], &[], 1);
+    check(&[(1, 500), (1, 900)], &[(10, 400)], 1);
+    check(&[(1, 0), (1, 500)], &[(600, 700)], 1);
+    check(&[(1, 0), (1, 9_000)], &[(8_000, 8_100)], 1);
+    // A third time needs a fault of its own.
+    check(&[(1, 0), (1, 500), (1, 600)], &[(10, 400)], 1);
+}
+
+#[test]
+fn a_receiver_that_breaks_off_excuses_its_own_message_alone() {
+    let journal = invented(&[(1, 0), (2, 0)], &[]);
+    journal.breaks_off("out", "M1");
+    journal.breaks_off("other", "M2");
+    let later = Instant::now() + Duration::from_secs(1);
+    for number in [1, 2] {
+        let (id, patient) = (format!("M{number}"), format!("P{number}"));
+        journal.received("out", Got { id, patient, at: later });
+    }
+    let broken = journal.broken_promises(&["out"]);
+    assert_eq!(broken, ["out: M2 came twice with no fault to excuse it"]);
 }

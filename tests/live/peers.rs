@@ -111,14 +111,10 @@ pub(crate) fn receiver(name: &'static str, journal: Arc<Journal>, break_every: u
                     let id = field(&text, "MSH", 9);
                     let patient =
                         field(&text, "PID", 3).split('^').next().unwrap_or_default().to_owned();
-                    journal.got.lock().unwrap().entry(name).or_default().push(Got {
-                        id: id.clone(),
-                        patient,
-                        at: Instant::now(),
-                    });
+                    journal.received(name, Got { id: id.clone(), patient, at: Instant::now() });
                     let number = count.fetch_add(1, Ordering::Relaxed) + 1;
                     if break_every > 0 && number.is_multiple_of(break_every) {
-                        journal.fault();
+                        journal.breaks_off(name, &id);
                         return;
                     }
                     let answer = format!(
