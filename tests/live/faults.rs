@@ -1,9 +1,11 @@
 //! A full disk, receivers that hang, close or lie, a hundred thousand waiting deliveries: what stands in
 //! the fault matrix, against the real binary.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, free_port, http_status};
 use crate::peers::{Link, Manner, plain_receiver, until, update};
@@ -119,11 +121,44 @@ fn a_nearly_full_disk_stops_intake_while_outcomes_still_fit() {
     until("it takes messages again", || link.send(&update("AFTER", "P1")).0 == "AA");
 }
 
+/// How long a bad receiver is waited for. An engine that lets a good one wait behind it shows this.
+const REPLY_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long 500 messages took from their acknowledgement to the good receiver, the slowest of them; and the
+/// engine they went through. `destinations` are those beside the good one.
+fn slowest(folder: &Path, destinations: &str) -> (Duration, Engine) {
+    let (good, arrivals) = noting_receiver();
+    let good = format!("  good:\n    mllp: {{host: 127.0.0.1, port: {good}}}\n{destinations}");
+    let mut engine = Engine::new(folder, &good);
+    engine.start("");
+    engine.ready().expect("the engine starts");
+    let mut link = Link::open(engine.port);
+    let mut acknowledged = Vec::new();
+    for number in 0..500 {
+        let id = format!("M{number}");
+        assert_eq!(link.send(&update(&id, &format!("P{}", number % 50))).0, "AA");
+        acknowledged.push((id, Instant::now()));
+    }
+    until("the good one has everything", || arrivals.lock().unwrap().len() >= 500);
+    let arrivals = arrivals.lock().unwrap();
+    let took = |(id, at): &(String, Instant)| arrivals[id].saturating_duration_since(*at);
+    (acknowledged.iter().map(took).max().unwrap(), engine)
+}
+
+/// A good receiver, and when each message first came.
+fn noting_receiver() -> (u16, Arc<Mutex<BTreeMap<String, Instant>>>) {
+    let arrivals = Arc::new(Mutex::new(BTreeMap::new()));
+    let note = Arc::clone(&arrivals);
+    let port = answering_receiver(move |_, id| {
+        note.lock().unwrap().entry(id.to_owned()).or_insert_with(Instant::now);
+        "AA"
+    });
+    (port, arrivals)
+}
+
 #[test]
 fn bad_receivers_delay_nobody_else() {
     let folder = tempfile::tempdir().unwrap();
-    let (good, kept) = plain_receiver(Manner::Good);
-    let mut destinations = format!("  good:\n    mllp: {{host: 127.0.0.1, port: {good}}}\n");
     let bad = [
         ("silent", plain_receiver(Manner::Silent).0),
         ("hung", plain_receiver(Manner::Hung).0),
@@ -131,20 +166,21 @@ fn bad_receivers_delay_nobody_else() {
         ("lying", plain_receiver(Manner::Lying).0),
         ("refusing", free_port()),
     ];
-    for (name, port) in bad {
-        destinations.push_str(&format!(
-            "  {name}:\n    mllp: {{host: 127.0.0.1, port: {port}, reply_within: 2s}}\n    retry: {{first: 100ms, max: 1s, for: 1h, then: hold}}\n"
-        ));
-    }
-    let mut engine = Engine::new(folder.path(), &destinations);
-    engine.start("");
-    engine.ready().expect("the engine starts");
-    let mut link = Link::open(engine.port);
-    for number in 0..500 {
-        let id = format!("M{number}");
-        assert_eq!(link.send(&update(&id, &format!("P{}", number % 50))).0, "AA");
-    }
-    until("the good one has everything", || kept.lock().unwrap().len() >= 500);
+    let seconds = REPLY_WITHIN.as_secs();
+    let destinations: String = bad
+        .iter()
+        .map(|(name, port)| {
+            format!(
+                "  {name}:\n    mllp: {{host: 127.0.0.1, port: {port}, reply_within: {seconds}s}}\n    retry: {{first: 100ms, max: 1s, for: 1h, then: hold}}\n"
+            )
+        })
+        .collect();
+    let (alone, reference) = slowest(&folder.path().join("alone"), "");
+    drop(reference);
+    let (beside, engine) = slowest(&folder.path().join("beside"), &destinations);
+    println!("the slowest message took {alone:?} alone, {beside:?} beside bad receivers");
+    let most = alone * 4 + REPLY_WITHIN / 4;
+    assert!(beside < most, "{beside:?} beside bad receivers, {alone:?} without them");
     for (name, _) in bad {
         let status = engine.destination(name);
         assert_eq!(status["delivered"], 0, "{name} confirmed nothing: {status}");
@@ -196,27 +232,35 @@ fn one_patient_rejected_for_ever_stops_only_that_patient() {
     assert_eq!(trace["deliveries"][0]["state"], "cancelled", "{trace}");
 }
 
-/// A receiver that answers AR to everything about one patient and AA to the rest.
-fn rejecting_receiver(
-    patient: &'static str,
-) -> (u16, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+/// A receiver that answers AR to everything about one patient and AA to the rest, whose ids it keeps.
+fn rejecting_receiver(patient: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&kept);
+    let port = answering_receiver(move |text, id| {
+        if text.contains(&format!("|{patient}^")) {
+            return "AR";
+        }
+        keep.lock().unwrap().push(id.to_owned());
+        "AA"
+    });
+    (port, kept)
+}
+
+/// A receiver that answers with the code that `judge` finds for a message and its id.
+fn answering_receiver(judge: impl Fn(&str, &str) -> &'static str + Send + Sync + 'static) -> u16 {
     use std::io::Write;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let keep = std::sync::Arc::clone(&kept);
+    let judge = Arc::new(judge);
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let keep = std::sync::Arc::clone(&keep);
+            let judge = Arc::clone(&judge);
             std::thread::spawn(move || {
                 let mut rest = Vec::new();
                 while let Some(frame) = crate::peers::read_frame(&mut stream, &mut rest) {
                     let text = String::from_utf8(frame).unwrap();
                     let id = crate::peers::field(&text, "MSH", 9);
-                    let code = if text.contains(&format!("|{patient}^")) { "AR" } else { "AA" };
-                    if code == "AA" {
-                        keep.lock().unwrap().push(id.clone());
-                    }
+                    let code = judge(&text, &id);
                     let answer =
                         format!("MSH|^~\\&|R|R|M|M|20260101||ACK|A{id}|P|2.5.1\rMSA|{code}|{id}\r");
                     if stream.write_all(&crate::peers::framed(answer.as_bytes())).is_err() {
@@ -226,7 +270,7 @@ fn rejecting_receiver(
             });
         }
     });
-    (port, kept)
+    port
 }
 
 #[test]
