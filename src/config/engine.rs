@@ -174,6 +174,7 @@ fn intake(fields: Fields<'_>) -> IntakeLimits {
         messages_max: fields.integer("waiting_messages", usual.messages_max),
         bytes_max: fields.size("waiting_bytes", usual.bytes_max),
         evidence_bytes_max: fields.size("evidence_bytes", usual.evidence_bytes_max),
+        connection_bytes_max: fields.size("connection_bytes", usual.connection_bytes_max),
         ..usual
     }
 }

@@ -66,7 +66,7 @@ use crate::message::time::Timestamp;
 use crate::source::intake::{Admit, Intake};
 use crate::store::access::AccessStore;
 use crate::store::{Store, StoreError};
-use crate::telemetry::metrics::{STORE_HEAD, STORE_SIZE_BYTES};
+use crate::telemetry::metrics::{CONNECTION_BYTES, STORE_HEAD, STORE_SIZE_BYTES};
 use crate::tls::{ClientTls, ServerTls};
 
 /// Why the engine does not start.
@@ -356,6 +356,8 @@ impl Engine {
         // Gauges are floating point numbers; both stay far below 2^52.
         metrics::gauge!(STORE_HEAD).set(as_gauge(status.head.0.unsigned_abs()));
         metrics::gauge!(STORE_SIZE_BYTES).set(as_gauge(status.size_bytes));
+        let held = u64::try_from(self.intake.connection_bytes()).unwrap_or(u64::MAX);
+        metrics::gauge!(CONNECTION_BYTES).set(as_gauge(held));
     }
 
     /// Makes new deliveries from a stored message.

@@ -19,6 +19,7 @@ use crate::message::payload::Payload;
 use crate::message::plan::PlanEntry;
 use crate::message::time::Timestamp;
 use crate::message::verdict::{DuplicateRule, IfChanged, Problem};
+use crate::source::budget::{Budget, Share};
 use crate::source::resource::ResourceChange;
 use crate::store::{Appended, NewMessage, Reject, Store, StoreError};
 use crate::telemetry::metrics::{MESSAGES_RECEIVED, MESSAGES_REFUSED, MESSAGES_REPEATED};
@@ -129,6 +130,9 @@ pub struct IntakeLimits {
     pub evidence_bytes_max: usize,
     /// How long a refusal may wait for its evidence to be kept.
     pub evidence_wait: Duration,
+    /// Bytes that all connections of all listeners may hold together, beyond what each has free; see
+    /// [`crate::source::budget`].
+    pub connection_bytes_max: usize,
 }
 
 impl Default for IntakeLimits {
@@ -138,6 +142,7 @@ impl Default for IntakeLimits {
             bytes_max: 256 << 20,
             evidence_bytes_max: 64 << 10,
             evidence_wait: Duration::from_secs(2),
+            connection_bytes_max: 256 << 20,
         }
     }
 }
@@ -170,6 +175,7 @@ struct Shared {
     store: Arc<dyn Store>,
     admit: Arc<dyn Admit>,
     limits: IntakeLimits,
+    budget: Arc<Budget>,
     messages: AtomicUsize,
     bytes: AtomicUsize,
     draining: AtomicBool,
@@ -207,6 +213,7 @@ impl Intake {
                 store,
                 admit,
                 limits,
+                budget: Budget::new(limits.connection_bytes_max),
                 messages: AtomicUsize::new(0),
                 bytes: AtomicUsize::new(0),
                 draining: AtomicBool::new(false),
@@ -243,6 +250,17 @@ impl Intake {
     pub fn load(&self) -> (usize, usize) {
         let Shared { messages, bytes, .. } = &*self.shared;
         (messages.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
+    }
+
+    /// Bytes that all connections hold now, beyond what each has free.
+    #[must_use]
+    pub fn connection_bytes(&self) -> usize {
+        self.shared.budget.held()
+    }
+
+    /// A connection's share of what all of them may hold.
+    pub(super) fn share(&self) -> Share {
+        self.shared.budget.share()
     }
 
     /// Whether a message like this one, which no channel has to take, would be delivered anywhere.

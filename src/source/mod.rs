@@ -1,6 +1,8 @@
 //! Receives, hands to [`intake`], answers the sender. One file per protocol.
 
 mod batch;
+mod body;
+pub mod budget;
 pub mod fhir;
 pub mod file;
 mod gate;

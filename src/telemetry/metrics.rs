@@ -12,6 +12,11 @@ pub const DISK_FREE_BYTES: &str = "medway_disk_free_bytes";
 pub const MESSAGES_RECEIVED: &str = "medway_messages_received_total";
 /// Counter `{channel}`: messages recognised as repeats and answered again, not stored again.
 pub const MESSAGES_REPEATED: &str = "medway_messages_repeated_total";
+/// Gauge: how far back repeats are known, in seconds, once `limits.duplicates` is reached.
+pub const REPEATS_MEMORY_SECONDS: &str = "medway_repeats_memory_seconds";
+/// Counter `{channel}`: messages taken as new although the channel's `within` reaches further back than repeats
+/// are known: raise `limits.duplicates`.
+pub const REPEATS_UNSURE: &str = "medway_repeats_unsure_total";
 /// Counter `{channel, reason}`: messages and frames not taken. Reasons: `content`, `unavailable`,
 /// `too_large`, `nested_start`, `no_header`, `ack`, `sender`, `batch`, `unauthorized`, `media_type`,
 /// `incomplete`.
@@ -19,8 +24,14 @@ pub const MESSAGES_REFUSED: &str = "medway_messages_refused_total";
 /// Gauge `{channel}`: connections a source has open.
 pub const SOURCE_CONNECTIONS: &str = "medway_source_connections";
 /// Counter `{channel, reason}`: connections refused or closed by a limit. Reasons: `network`,
-/// `connections`, `peer_connections`, `replaced`, `tls`, `certificate`, `protocol`, `garbage`, `timeout`.
+/// `connections`, `peer_connections`, `replaced`, `tls`, `certificate`, `protocol`, `garbage`, `timeout`,
+/// `memory`.
 pub const SOURCE_CONNECTIONS_REFUSED: &str = "medway_source_connections_refused_total";
+/// Gauge: bytes that the connections of all listeners hold, beyond 64 KiB each. At most
+/// `limits.connection_bytes` and one message.
+pub const CONNECTION_BYTES: &str = "medway_connection_bytes";
+/// Counter `{channel}`: times that a connection was not read because all of `limits.connection_bytes` was held.
+pub const READING_PAUSED: &str = "medway_reading_paused_total";
 /// Counter `{channel}`: bytes that stood outside of frames.
 pub const GARBAGE_BYTES: &str = "medway_garbage_bytes_total";
 /// Histogram `{channel}`: from a message's last byte to its answer.

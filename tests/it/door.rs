@@ -14,7 +14,7 @@ use medway::message::resource::{
 use medway::message::time::Timestamp;
 use medway::message::verdict::{DuplicateRule, IfChanged, Location, Problem};
 use medway::message::{Envelope, KeyValue, StoredMessage};
-use medway::source::intake::{Admit, Intake, Received};
+use medway::source::intake::{Admit, Intake, IntakeLimits, Received};
 use medway::store::resources::{EventCount, ResourceBatch, ResourceStore, Written};
 use medway::store::{
     Appended, Change, Conservation, DeliveryView, DestinationState, Exception, ExceptionQuery,
@@ -153,8 +153,13 @@ impl MemoryStore {
 
 /// A door to `store`.
 pub(crate) fn door(store: &Arc<MemoryStore>) -> Intake {
+    door_within(store, IntakeLimits::default())
+}
+
+/// The same with limits.
+pub(crate) fn door_within(store: &Arc<MemoryStore>, limits: IntakeLimits) -> Intake {
     let store: Arc<dyn Store> = store.clone();
-    Intake::new(store, Arc::new(Judge))
+    Intake::with_limits(store, Arc::new(Judge), limits)
 }
 
 #[async_trait]

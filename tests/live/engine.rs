@@ -221,6 +221,23 @@ impl Engine {
         Some(serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}")))
     }
 
+    /// The sum of a metric over its labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        use std::io::{Read, Write};
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let own = rest.starts_with('{') || rest.starts_with(' ');
+            if own { rest.rsplit(' ').next()?.parse::<f64>().ok() } else { None }
+        };
+        text.lines().filter_map(value).sum()
+    }
+
     /// One field of the status of a destination of the channel `trial`.
     pub(crate) fn destination(&self, name: &str) -> serde_json::Value {
         self.api(&format!("/destinations/trial/{name}"), None)

@@ -20,6 +20,7 @@ mod https;
 mod journal;
 mod malformed;
 mod manifest;
+mod memory;
 mod peers;
 mod replies;
 mod restart;

@@ -207,6 +207,12 @@ static LIMITS: MapShape = MapShape::new(
         ),
         Field::optional("waiting_bytes", Shape::Size, "256MiB", "Their bytes. Default 256MiB."),
         Field::optional(
+            "connection_bytes",
+            Shape::Size,
+            "512MiB",
+            "Bytes that all connections of all listeners may hold together, beyond 64KiB each: what is still coming in and what waits for its answer. When they are used up, connections are read no further until there is room. Default 256MiB.",
+        ),
+        Field::optional(
             "evidence_bytes",
             Shape::Size,
             "64KiB",

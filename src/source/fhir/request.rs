@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, IF_MATCH,
     IF_MODIFIED_SINCE, IF_NONE_MATCH,
@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use crate::message::secret::Secret;
 use crate::resources::fault::{Fault, bad, not_found, unavailable};
+use crate::source::body::{self, BodyFault};
+use crate::source::budget::Share;
 use crate::source::fhir::access::scope::Scopes;
 use crate::source::fhir::access::{Access, Principal};
 use crate::source::fhir::answer::{Answer, Content, Manner, from_http_date, respond};
@@ -141,12 +143,14 @@ impl Clerk {
                 .unwrap_or_default(),
             sent: Sent::Nothing,
         };
+        // What the request holds until it is performed.
+        let mut share = self.desk.intake.share();
         if matches!(verb, Verb::Post | Verb::Put | Verb::Patch) {
             let encoded = head.headers.get(CONTENT_ENCODING).is_some_and(|name| name != "identity");
             if encoded {
                 return Err(somebody(unsupported("the body must not be compressed")));
             }
-            let bytes = self.body(body).await.map_err(somebody)?;
+            let bytes = self.body(body, &mut share).await.map_err(somebody)?;
             let name = text(&head.headers, &CONTENT_TYPE);
             if matches!(ask.route, Route::Search(_)) {
                 // FHIR R4 http.html#search: parameters of the URL and of the form count alike.
@@ -201,22 +205,17 @@ impl Clerk {
         Ok(Turn { clerk: self, client })
     }
 
-    async fn body(&self, body: Incoming) -> Result<Bytes, Fault> {
-        let limit = self.desk.options.body_bytes_max;
-        let too_large = || {
-            let text = format!("the body is larger than {limit} bytes");
-            Fault::new(413, "too-long", "body", text)
-        };
-        if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-            return Err(too_large());
-        }
-        let within = self.desk.options.timeouts.body;
-        match timeout(within, Limited::new(body, limit).collect()).await {
-            Ok(Ok(read)) => Ok(read.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-            Ok(Err(_)) => Err(bad("body", "the body ended early")),
-            Err(_) => Err(Fault::new(408, "timeout", "body", "the body came too slowly")),
-        }
+    async fn body(&self, body: Incoming, share: &mut Share) -> Result<Bytes, Fault> {
+        let (limit, within) = (self.desk.options.body_bytes_max, self.desk.options.timeouts.body);
+        body::read(body, limit, within, share).await.map_err(|fault| match fault {
+            BodyFault::TooLarge => {
+                let text = format!("the body is larger than {limit} bytes");
+                Fault::new(413, "too-long", "body", text)
+            }
+            BodyFault::Incomplete => bad("body", "the body ended early"),
+            BodyFault::TooSlow => Fault::new(408, "timeout", "body", "the body came too slowly"),
+            BodyFault::NoRoom => unavailable("too many large bodies at once; ask again"),
+        })
     }
 
     fn turn_away(&self, fault: &Fault, request: &str, peer: &str, seen: Option<Arc<Principal>>) {

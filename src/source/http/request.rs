@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, StatusCode};
 use metrics::{counter, histogram};
@@ -18,6 +17,8 @@ use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::verdict::{DuplicateRule, IfChanged};
 use crate::source::batch::{self, Headers, Read};
+use crate::source::body::{self, BodyFault};
+use crate::source::budget::Share;
 use crate::source::http::answer::{self, Answer};
 use crate::source::http::options::HttpSourceOptions;
 use crate::source::intake::{Intake, Received, Reply};
@@ -52,7 +53,9 @@ fn turned(status: StatusCode, reason: &'static str, detail: &str) -> Turned {
 
 impl Desk {
     pub(super) async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
-        let received = match self.read(request, peer).await {
+        // What the request holds until it is answered.
+        let mut share = self.intake.share();
+        let received = match self.read(request, peer, &mut share).await {
             Ok(received) => received,
             Err(turned) => return self.turn_away(&turned),
         };
@@ -126,7 +129,12 @@ impl Desk {
         answer::problem(*status, detail)
     }
 
-    async fn read(&self, request: Request<Incoming>, peer: SocketAddr) -> Result<Received, Turned> {
+    async fn read(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        share: &mut Share,
+    ) -> Result<Received, Turned> {
         if request.uri().path() != &*self.options.path {
             return Err(turned(StatusCode::NOT_FOUND, "path", "nothing is posted to this path"));
         }
@@ -137,7 +145,7 @@ impl Desk {
         self.check_token(request.headers())?;
         let content_type = self.content_type(request.headers())?;
         let identity = identity(request.headers())?;
-        let body = self.body(request.into_body()).await?;
+        let body = self.body(request.into_body(), share).await?;
         if body.is_empty() {
             return Err(turned(StatusCode::BAD_REQUEST, "incomplete", "the body is empty"));
         }
@@ -186,23 +194,24 @@ impl Desk {
         }
     }
 
-    async fn body(&self, body: Incoming) -> Result<Bytes, Turned> {
-        let limit = self.options.body_bytes_max;
-        let too_large = || {
-            let detail = format!("the body is larger than {limit} bytes");
-            turned(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
-        };
-        if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-            return Err(too_large());
-        }
-        let read = timeout(self.options.timeouts.body, Limited::new(body, limit).collect()).await;
-        let incomplete = |status, detail| Err(turned(status, "incomplete", detail));
-        match read {
-            Ok(Ok(read)) => Ok(read.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-            Ok(Err(_)) => incomplete(StatusCode::BAD_REQUEST, "the body ended early"),
-            Err(_) => incomplete(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
-        }
+    async fn body(&self, body: Incoming, share: &mut Share) -> Result<Bytes, Turned> {
+        let (limit, within) = (self.options.body_bytes_max, self.options.timeouts.body);
+        body::read(body, limit, within, share).await.map_err(|fault| match fault {
+            BodyFault::TooLarge => {
+                let detail = format!("the body is larger than {limit} bytes");
+                turned(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
+            }
+            BodyFault::Incomplete => {
+                turned(StatusCode::BAD_REQUEST, "incomplete", "the body ended early")
+            }
+            BodyFault::TooSlow => {
+                turned(StatusCode::REQUEST_TIMEOUT, "incomplete", "the body came too slowly")
+            }
+            BodyFault::NoRoom => {
+                let detail = "too many large bodies at once; send it again";
+                turned(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+            }
+        })
     }
 
     fn duplicate_rule(&self, identity: &str, body: &[u8]) -> DuplicateRule {

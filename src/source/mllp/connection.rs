@@ -21,9 +21,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use crate::hl7::mllp::{Decoder, Event, START};
+use crate::source::budget::{FREE_BYTES, Share};
 use crate::source::gate::Ticket;
 use crate::source::mllp::desk::{Answers, Desk, Sender};
-use crate::telemetry::metrics::{GARBAGE_BYTES, MESSAGES_REFUSED};
+use crate::telemetry::metrics::{GARBAGE_BYTES, MESSAGES_REFUSED, READING_PAUSED};
 
 /// How much is read at once.
 const READ_BYTES: usize = 32 << 10;
@@ -60,6 +61,8 @@ pub(super) struct Connection<S> {
     in_flight: FuturesOrdered<BoxFuture<'static, Answers>>,
     frames: usize,
     bytes: usize,
+    /// What it holds of the budget of all connections.
+    share: Share,
     /// The first bytes, until it is clear that they are MLLP.
     opening: Option<Vec<u8>>,
     garbage_reported: bool,
@@ -72,6 +75,8 @@ struct Marks {
     last: Instant,
     frame: Option<Instant>,
     first_byte_seen: bool,
+    /// Since when it is not read for want of room.
+    paused: Option<Instant>,
 }
 
 /// What a deadline means when it passes.
@@ -81,12 +86,15 @@ enum Wait {
     InFrame,
     Idle,
     Pause,
+    Room,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) fn new(desk: Arc<Desk>, stream: S, sender: Sender, ticket: Ticket) -> Self {
         let decoder = Decoder::new(desk.decoding());
-        let clock = Marks { last: Instant::now(), frame: None, first_byte_seen: false };
+        let clock =
+            Marks { last: Instant::now(), frame: None, first_byte_seen: false, paused: None };
+        let share = desk.share();
         Self {
             desk,
             stream,
@@ -96,6 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             in_flight: FuturesOrdered::new(),
             frames: 0,
             bytes: 0,
+            share,
             opening: Some(Vec::new()),
             garbage_reported: false,
             finishing: false,
@@ -111,8 +120,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         // out too early.
         let mut timer = pin!(sleep_until(self.deadline().0));
         while !(self.finishing && self.in_flight.is_empty()) {
+            let wants_to_read = !self.finishing && self.has_room();
+            let wanted = self.wanted(wants_to_read);
+            let fits = self.share.hold(wanted);
+            self.pause(wants_to_read && !fits);
+            let (may_read, paused) = (wants_to_read && fits, wants_to_read && !fits);
             let (deadline, wait) = self.deadline();
-            let may_read = !self.finishing && self.has_room();
             if deadline < timer.deadline() {
                 timer.as_mut().reset(deadline);
             }
@@ -128,7 +141,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 read = self.stream.read_buf(self.decoder.buffer()), if may_read => {
                     self.took(read);
                 }
-                () = &mut timer, if may_read => {
+                () = self.share.room(wanted), if paused => {}
+                () = &mut timer, if wants_to_read => {
                     timer.as_mut().reset(deadline);
                     if deadline <= Instant::now() {
                         self.ran_out(wait);
@@ -145,10 +159,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.frames < options.frames_in_flight_max && self.bytes <= options.message_bytes_max
     }
 
+    /// What it holds at most after the next read: the buffer doubles when it grows, and large frames keep the
+    /// whole of the one they came in.
+    fn wanted(&mut self, reads: bool) -> usize {
+        let in_flight = self.bytes.saturating_mul(2);
+        let buffer = self.decoder.buffer();
+        if buffer.is_empty() && buffer.capacity() > FREE_BYTES {
+            *buffer = BytesMut::new();
+        }
+        let (size, capacity) = (buffer.len(), buffer.capacity());
+        let grows = reads && capacity - size < READ_BYTES;
+        let most = capacity.saturating_mul(2).max(size.saturating_add(READ_BYTES));
+        in_flight.saturating_add(if grows { most } else { capacity })
+    }
+
+    /// Notes whether there is no room to read; the sender is not made to pay for the time.
+    fn pause(&mut self, paused: bool) {
+        match (self.clock.paused, paused) {
+            (None, true) => {
+                self.clock.paused = Some(Instant::now());
+                let channel = self.desk.channel.to_string();
+                counter!(READING_PAUSED, "channel" => channel).increment(1);
+            }
+            (Some(since), false) => {
+                self.clock.paused = None;
+                self.clock.last = Instant::now();
+                self.clock.frame = self.clock.frame.map(|began| began + since.elapsed());
+            }
+            _ => {}
+        }
+    }
+
     /// Until when the next byte must come.
     fn deadline(&self) -> (Instant, Wait) {
         let timeouts = &self.desk.options.timeouts;
-        let Marks { last, frame, first_byte_seen } = self.clock;
+        let Marks { last, frame, first_byte_seen, paused } = self.clock;
+        if let Some(since) = paused {
+            return (since + timeouts.frame, Wait::Room);
+        }
         if self.decoder.may_end_at_pause() {
             return (last + FRAME_PAUSE, Wait::Pause);
         }
@@ -171,6 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             Wait::Idle => self.finishing = true,
             Wait::FirstByte | Wait::InFrame => self.give_up("timeout"),
+            Wait::Room => self.give_up("memory"),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::message::kind::ContentType;
 use crate::message::payload::Payload;
 use crate::message::verdict::Problem;
 use crate::source::batch::{self as batches, Headers, Read};
+use crate::source::budget::Share;
 use crate::source::gate::Gate;
 use crate::source::intake::{Intake, Received, Reply, Unit, problem};
 use crate::source::mllp::answer::{Due, build, byte, due, mode};
@@ -211,6 +212,11 @@ impl Desk {
             What::Silent
         };
         Work { items: vec![Item { received, what }], close: true, ..Work::new() }
+    }
+
+    /// A connection's share of what all connections may hold.
+    pub(super) fn share(&self) -> Share {
+        self.intake.share()
     }
 
     /// Says what went wrong, for people.

@@ -239,7 +239,10 @@ impl Committer {
                 other => here.or(other),
             },
         };
-        let Some(found) = found else { return Ok(None) };
+        let Some(found) = found else {
+            self.duplicates.note_new(&envelope.channel, envelope.received_at, rule.within);
+            return Ok(None);
+        };
         let (Match::Same(seq) | Match::Changed(seq)) = found;
         let Some((id, received_at)) = self.receipt(seq, batch)? else { return Ok(None) };
         let known = envelope.received_at.since(received_at) <= rule.within;

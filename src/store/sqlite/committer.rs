@@ -15,6 +15,7 @@ use tracing::{error, warn};
 
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, VersionId};
+use crate::message::time::Timestamp;
 use crate::store::resources::Written;
 use crate::store::sqlite::append::Row;
 use crate::store::sqlite::duplicates::Duplicates;
@@ -188,6 +189,20 @@ impl Committer {
         Ok(())
     }
 
+    /// How far back repeats are known, for those who watch.
+    fn look_at_horizon(&mut self, now: Timestamp) {
+        let Some(oldest) = self.duplicates.oldest_to_look_at() else { return };
+        let found = self.conn.prepare_cached(queries::FIRST_RECEIPT).and_then(|mut query| {
+            query.query_row([oldest.0], |row| row.get::<_, i64>(1)).optional()
+        });
+        match found {
+            Ok(Some(received_at)) => self.duplicates.set_horizon(Timestamp(received_at), now),
+            // Retention took it: the memory reaches back as far as the log.
+            Ok(None) => {}
+            Err(error) => warn!(%error, "it cannot be seen how far back repeats are known"),
+        }
+    }
+
     fn remember(&mut self, known: &[Known], last: bool) {
         let room = known.iter().all(|known| self.duplicates.put_older(*known));
         if last || !room {
@@ -311,6 +326,7 @@ impl Committer {
             for known in &batch.known {
                 self.duplicates.put(*known);
             }
+            self.look_at_horizon(last.envelope.received_at);
             self.shared.tail_mut().put(batch.indexed);
         }
         self.shared.resources_mut().put(batch.resources);

@@ -3,11 +3,21 @@
 //! Filled by the committer as it commits, and after a start in the background from the log, newest
 //! first. Bounded: the oldest are forgotten.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use tracing::warn;
 
 use crate::message::id::Seq;
+use crate::message::time::Timestamp;
 use crate::store::sqlite::queue::Known;
+use crate::telemetry::metrics::{REPEATS_MEMORY_SECONDS, REPEATS_UNSURE};
+
+/// How often the log says that the memory is shorter than a channel's rule.
+const TOLD_EVERY: Duration = Duration::from_hours(1);
 
 /// Identities are hashes already.
 #[derive(Default)]
@@ -47,6 +57,11 @@ pub(super) struct Duplicates {
     max: usize,
     /// Whether the log was read back as far as the memory reaches.
     complete: bool,
+    /// Messages forgotten since the horizon was looked at; `None` while nothing has been.
+    forgotten: Option<usize>,
+    /// When the oldest that is remembered was received, about; earlier ones are forgotten.
+    horizon: Option<Timestamp>,
+    told: Cell<Option<Timestamp>>,
 }
 
 impl Duplicates {
@@ -87,6 +102,7 @@ impl Duplicates {
     /// Remembers a message older than all others. Answers whether there is room for more.
     pub(super) fn put_older(&mut self, known: Known) -> bool {
         if self.order.len() >= self.max {
+            self.forgotten.get_or_insert(usize::MAX);
             return false;
         }
         let Known { identity, content, seq } = known;
@@ -104,12 +120,48 @@ impl Duplicates {
     }
 
     /// The log was read back far enough.
-    pub(super) const fn set_complete(&mut self) {
+    pub(super) fn set_complete(&mut self) {
         self.complete = true;
+        if self.order.len() >= self.max {
+            self.forgotten.get_or_insert(usize::MAX);
+        }
+    }
+
+    /// The oldest that is remembered, when it is time to look at when it was received.
+    pub(super) fn oldest_to_look_at(&self) -> Option<Seq> {
+        let due = self.forgotten? > self.max / 1024;
+        self.order.front().filter(|_| due).map(|known| known.seq)
+    }
+
+    /// When the oldest that is remembered was received.
+    pub(super) fn set_horizon(&mut self, horizon: Timestamp, now: Timestamp) {
+        self.horizon = Some(horizon);
+        self.forgotten = Some(0);
+        gauge!(REPEATS_MEMORY_SECONDS).set(now.since(horizon).as_secs_f64());
+    }
+
+    /// Notes a message taken as new. It may be a repeat of one that is forgotten already although the
+    /// channel's rule reaches back to it: that is counted, and told from time to time.
+    pub(super) fn note_new(&self, channel: &str, now: Timestamp, within: Duration) {
+        let Some(horizon) = self.horizon.filter(|horizon| now.since(*horizon) < within) else {
+            return;
+        };
+        counter!(REPEATS_UNSURE, "channel" => channel.to_owned()).increment(1);
+        if self.told.get().is_none_or(|told| now.since(told) >= TOLD_EVERY) {
+            self.told.set(Some(now));
+            warn!(
+                channel,
+                remembered_seconds = now.since(horizon).as_secs(),
+                within_seconds = within.as_secs(),
+                messages = self.max,
+                "repeats are known for a shorter time than the channel's `within`; raise limits.duplicates"
+            );
+        }
     }
 
     fn forget_oldest(&mut self) {
         let Some(Known { identity, content, seq }) = self.order.pop_front() else { return };
+        self.forgotten = Some(self.forgotten.map_or(usize::MAX, |count| count.saturating_add(1)));
         if self.latest.get(&identity).is_some_and(|(latest, _)| *latest == seq) {
             self.latest.remove(&identity);
         } else if self.earlier.get(&(identity, content)) == Some(&seq) {
@@ -151,6 +203,25 @@ mod tests {
         memory.put(known(3, 1, 4));
         memory.put(known(5, 0, 5));
         assert_eq!(memory.find(3, 0), Some(Match::Changed(Seq(4))));
+    }
+
+    #[test]
+    fn the_horizon_is_looked_at_once_something_is_forgotten() {
+        let mut memory = Duplicates::new(2);
+        memory.put(known(1, 0, 1));
+        memory.put(known(2, 0, 2));
+        assert_eq!(memory.oldest_to_look_at(), None);
+        memory.put(known(3, 0, 3));
+        assert_eq!(memory.oldest_to_look_at(), Some(Seq(2)));
+        memory.set_horizon(Timestamp(0), Timestamp(10));
+        assert_eq!(memory.oldest_to_look_at(), None);
+        memory.put(known(4, 0, 4));
+        assert_eq!(memory.oldest_to_look_at(), Some(Seq(3)));
+        // After a start the log may hold more than fits.
+        let mut memory = Duplicates::new(1);
+        assert!(memory.put_older(known(9, 0, 9)));
+        memory.set_complete();
+        assert_eq!(memory.oldest_to_look_at(), Some(Seq(9)));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use medway::source::intake::IntakeLimits;
 use medway::source::mllp::options::{FrameEnd, MllpSourceOptions, NestedStart, PeerFull};
 
-use super::{Running, adt, framed, start, told};
+use super::{Running, adt, framed, start, start_within, told};
 
 const SHORT: Duration = Duration::from_millis(40);
 
@@ -212,5 +214,64 @@ async fn a_sender_that_reads_no_answers_is_cut_off_with_bounded_memory() {
         drop(sent.await);
     }
     assert!(running.last_refusal().contains("timeout"), "{}", running.last_refusal());
+    running.end().await;
+}
+
+#[tokio::test]
+async fn two_hundred_half_frames_stay_within_the_budget_and_all_messages_come_through() {
+    const BUDGET: usize = 1 << 20;
+    const FRAME: usize = 160 << 10;
+    let limits = IntakeLimits { connection_bytes_max: BUDGET, ..IntakeLimits::default() };
+    let options = MllpSourceOptions {
+        connections_per_peer_max: 300,
+        message_bytes_max: FRAME,
+        ..MllpSourceOptions::default()
+    };
+    let running = start_within(options, None, limits).await;
+    let (open, gate) = tokio::sync::watch::channel(false);
+    let mut senders = Vec::new();
+    for number in 0..200 {
+        let (mut peer, mut gate) = (running.connect().await, gate.clone());
+        senders.push(async move {
+            let head = adt(&format!("B{number}"));
+            let text = "x".repeat(FRAME - head.len() - 20);
+            let frame = framed(&format!("{head}OBX|1|TX|||{text}\r"));
+            let (half, rest) = frame.split_at(frame.len() / 2);
+            peer.send(half).await;
+            gate.wait_for(|open| *open).await.unwrap();
+            peer.send(rest).await;
+            peer.told().await
+        });
+    }
+    let small = async {
+        running.until(|running| running.intake.connection_bytes() > BUDGET - FRAME).await;
+        // Everybody has begun, and there is no room for all: a small message needs none.
+        let mut peer = running.connect().await;
+        assert_eq!(told(&peer.ask(&adt("SMALL")).await), "AA SMALL");
+        assert_eq!(running.store.control_ids(), ["SMALL"]);
+        open.send(true).unwrap();
+    };
+    let most = std::cell::Cell::new(0);
+    let answers = async {
+        let watch = async {
+            loop {
+                most.set(most.get().max(running.intake.connection_bytes()));
+                tokio::task::yield_now().await;
+            }
+        };
+        let all = async { tokio::join!(join_all(senders), small) };
+        tokio::select! {
+            () = watch => Vec::new(),
+            (answers, ()) = all => answers,
+        }
+    };
+    // Some 30 MiB pass through one thread.
+    let answers = tokio::time::timeout(Duration::from_secs(120), answers).await.unwrap();
+    let expected: Vec<_> = (0..200).map(|number| format!("AA B{number}")).collect();
+    assert_eq!(answers, expected);
+    // One connection alone may exceed it, by what it holds of its own message.
+    assert!(most.get() <= BUDGET + 4 * FRAME, "{} bytes were held", most.get());
+    running.until(|running| running.intake.connection_bytes() == 0).await;
+    assert_eq!(running.store.control_ids().len(), 201);
     running.end().await;
 }

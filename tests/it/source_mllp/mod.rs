@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use medway::clock::Clock;
-use medway::source::intake::Intake;
+use medway::source::intake::{Intake, IntakeLimits};
 use medway::source::mllp::options::MllpSourceOptions;
 use medway::source::mllp::{MllpSource, MllpTls};
 use medway::source::status::SourceStatus;
@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::door::{MemoryStore, Mood, door};
+use crate::door::{MemoryStore, Mood, door, door_within};
 
 /// A source on a port of its own, with its store.
 struct Running {
@@ -56,8 +56,16 @@ async fn start(options: MllpSourceOptions) -> Running {
 }
 
 async fn start_with(options: MllpSourceOptions, tls: Option<MllpTls>) -> Running {
+    start_within(options, tls, IntakeLimits::default()).await
+}
+
+async fn start_within(
+    options: MllpSourceOptions,
+    tls: Option<MllpTls>,
+    limits: IntakeLimits,
+) -> Running {
     let store = MemoryStore::new();
-    let intake = door(&store);
+    let intake = door_within(&store, limits);
     let source = MllpSource::new("adt".into(), options, tls, Clock::System).bind().await.unwrap();
     let (address, status) = (source.local_addr().unwrap(), source.status());
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
