@@ -119,7 +119,11 @@ pub fn path(text: &str, at: Range<usize>) -> Result<Path, Fault> {
 /// A channel's file does not say which version its messages have: a path is right when any version has it.
 fn known(path: &Path) -> Result<(), Box<PathFault>> {
     let Err(fault) = check(Version::DEFAULT, path) else { return Ok(()) };
-    let elsewhere = Version::all().any(|version| check(version, path).is_ok());
+    // A version whose dictionary does not know the parts of the type says nothing for a part.
+    let of_type = matches!(fault.part, Part::Component | Part::Subcomponent);
+    let elsewhere = Version::all().any(|version| {
+        check(version, path).is_ok_and(|described| !of_type || described.data_type.is_some())
+    });
     if elsewhere { Ok(()) } else { Err(Box::new(fault)) }
 }
 

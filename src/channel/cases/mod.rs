@@ -5,6 +5,7 @@
 
 mod expect;
 mod explain;
+mod members;
 mod parse;
 mod report;
 mod run;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::channel::Channel;
 use crate::channel::build::{Build, Files};
+use crate::channel::cases::members;
 use crate::channel::cases::{AckClass, Case, Expect, Expected, Place, PlaceKind, Send, Want};
 use crate::channel::compile::compile_with;
 use crate::channel::expr::lex::reads_like_path;
@@ -398,7 +399,12 @@ fn place_kind(
             };
         }
         _ if word.is_some() => return word,
-        Produce::WholeJson | Produce::Fhir(_) => return Some(PlaceKind::Json),
+        Produce::WholeJson => return Some(PlaceKind::Json),
+        Produce::Fhir(_) => {
+            let names =
+                key.text.strip_prefix("$.").map_or_else(|| members::check(&key.text), |_| Ok(()));
+            return build.noted(&node, names).map(|()| PlaceKind::Json);
+        }
         Produce::Same | Produce::Hl7(_) | Produce::FromFhir(_) | Produce::Acknowledgement
             if reads_like_path(&key.text) =>
         {

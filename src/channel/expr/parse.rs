@@ -159,6 +159,9 @@ impl Parser<'_, '_, '_> {
 
     fn is_test(&mut self, left: Value) -> Result<Condition, Fault> {
         let negated = self.eat_word("not")?;
+        if !negated {
+            self.misspelt_not()?;
+        }
         let test = if self.eat_word("empty")? {
             Test::Empty
         } else if self.eat_word("null")? {
@@ -173,6 +176,22 @@ impl Parser<'_, '_, '_> {
         };
         let test = Condition::Test(left, test);
         Ok(if negated { Condition::Not(Box::new(test)) } else { test })
+    }
+
+    /// `is nto empty`: two words cannot both be compared with, so the first is `not`.
+    fn misspelt_not(&mut self) -> Result<(), Fault> {
+        let Some((Token::Word(word), at)) = self.peek()?.cloned() else { return Ok(()) };
+        if strsim::damerau_levenshtein(&word, "not") != 1 {
+            return Ok(());
+        }
+        match self.lexer.clone().next().map_err(unclosed)? {
+            Some((Token::Word(next), _)) if !matches!(next.as_str(), "and" | "or") => {
+                Err(Fault::new("E0302", at, format!("{word} is no operator"))
+                    .hint("did you mean `not`?")
+                    .fix("not"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Kinds are a closed list: a misspelt one would never hold.
@@ -322,7 +341,8 @@ fn last_line(text: &str) -> String {
 
 /// Codes are hardly ever written so; `emty` is a slip.
 fn nearly_empty(word: &str) -> bool {
-    word.starts_with('e') && word.ends_with('y') && strsim::damerau_levenshtein(word, "empty") <= 2
+    let slips = strsim::damerau_levenshtein(word, "empty");
+    slips == 1 || (word.starts_with('e') && word.ends_with('y') && slips == 2)
 }
 
 fn stray_word(at: Range<usize>) -> Fault {
