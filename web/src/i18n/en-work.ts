@@ -168,6 +168,8 @@ export const enWork = {
   'messages.viewSaved': 'Saved: {name}',
   'act.forget': 'Forget',
   'action.exception.test': 'tested a group',
+  'action.exception.groups': 'looked at groups of stuck messages',
+  'action.exception.list': 'looked at stuck messages',
   'action.view.add': 'saved a view',
   'action.view.change': 'changed a view',
   'action.view.remove': 'took a view away',

@@ -170,6 +170,8 @@ export const zhWork: Record<keyof typeof enWork, string> = {
   'messages.viewSaved': '已保存：{name}',
   'act.forget': '删除',
   'action.exception.test': '测试一组消息',
+  'action.exception.groups': '查看滞留消息分组',
+  'action.exception.list': '查看滞留消息',
   'action.view.add': '保存视图',
   'action.view.change': '修改视图',
   'action.view.remove': '删除视图',

@@ -159,8 +159,8 @@ export const api = {
   groups: (query: Shapes['Grouping']) =>
     json<Shapes['Groups']>('POST', '/exceptions/groups', query),
   /** What would become of the messages of a group; nothing is sent. */
-  testGroup: (group: Group) =>
-    json<Trial>('POST', '/exceptions/groups/test', { destination: group.destination, state: group.state, cause: group.cause, code: group.code }),
+  testGroup: ({ destination, state, cause, code, fingerprint }: Group) =>
+    json<Trial>('POST', '/exceptions/groups/test', { destination, state, cause, code, ...(fingerprint ? { fingerprint } : {}) }),
   views: async () => (await json<Shapes['Views']>('GET', '/views')).views,
   addView: (view: NewView) => json<View>('POST', '/views', view),
   changeView: (id: number, view: NewView) => json<View>('PUT', `/views/${id}`, view),
