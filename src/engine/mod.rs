@@ -168,7 +168,7 @@ impl Engine {
         let names: Arc<RwLock<BTreeMap<DestinationId, String>>> = Arc::default();
         let ground = Ground {
             store: Arc::clone(&store),
-            access: trail,
+            access: Arc::clone(&trail),
             versions: Arc::clone(&versions),
             clock: clock.clone(),
             tracker: tracker.clone(),
