@@ -237,6 +237,7 @@ async fn a_job_releases_what_is_held_at_its_rate() {
     // A code that no table has holds a message until a person comes.
     let map = "    change:\n      - map: {at: PV1-2, codes: {I: IMP}}\n";
     let channel = adt("adt", "wards").replace("    change:\n", map);
+    let channel = channel.replace("from:\n", "order_by: PID-3.1\nfrom:\n");
     let house = House::with(&[("adt", &channel)]).await;
     let op = house.operator().await;
     for n in 0..6 {
