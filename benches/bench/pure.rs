@@ -98,7 +98,7 @@ pub(crate) fn transform(report: &mut Report) {
     // Nobody has read the first one before; the other was read at its admission.
     let unread = StoredMessage {
         envelope: Envelope { id: MessageId::new(), ..stored.envelope.clone() },
-        plan: Plan { entries: stored.plan.entries.iter().take(1).copied().collect() },
+        plan: Plan { entries: stored.plan.entries.iter().take(1).cloned().collect() },
         ..stored.clone()
     };
     let versions = trial.engine.versions();

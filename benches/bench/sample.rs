@@ -3,7 +3,7 @@
 use medway::message::id::{DestinationId, MessageId, VersionId};
 use medway::message::kind::{ContentType, Kind};
 use medway::message::payload::Payload;
-use medway::message::plan::{Disposition, Lane, Plan, PlanEntry};
+use medway::message::plan::{Disposition, Joins, Lane, Plan, PlanEntry};
 use medway::message::time::Timestamp;
 use medway::message::verdict::{DuplicateRule, IfChanged};
 use medway::message::{Envelope, Key, KeyValue};
@@ -54,13 +54,13 @@ fn mrn(n: u64) -> String {
 pub(crate) fn message(n: u64, destinations: &[DestinationId]) -> NewMessage {
     let key = |name: &str, value: String| Key { name: name.into(), value: KeyValue::new(&value) };
     let mrn = mrn(n);
-    let disposition = Disposition::Deliver { lane: Lane::of(&mrn), joins: None };
+    let disposition = Disposition::Deliver { lane: Lane::of(&mrn), joins: Joins::NONE };
     let entries = destinations
         .iter()
         .map(|destination| PlanEntry {
             destination: *destination,
             version: VersionId(1),
-            disposition,
+            disposition: disposition.clone(),
         })
         .collect();
     NewMessage {

@@ -129,6 +129,7 @@ impl From<StoreError> for Problem {
             StoreError::Full
             | StoreError::Overloaded { .. }
             | StoreError::Closed
+            | StoreError::Crashed
             | StoreError::Disk(_) => Self::unavailable(error.to_string()),
             StoreError::Unsafe(_) | StoreError::TooBroad { .. } | StoreError::Database(_) => {
                 Self::fault(error.to_string())

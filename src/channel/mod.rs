@@ -108,6 +108,13 @@ impl Channel {
         self.destinations.iter().map(|destination| &destination.name)
     }
 
+    /// How a destination's deliveries are ordered, as it is written; empty for a name it does not have.
+    #[must_use]
+    pub fn order_of(&self, destination: &str) -> &str {
+        let found = self.destinations.iter().find(|known| *known.name == *destination);
+        found.map_or("", |destination| destination.order.written())
+    }
+
     /// The search keys whose values people without the right to see them are shown masked.
     pub fn masked_keys(&self) -> impl Iterator<Item = &Arc<str>> {
         self.search_keys.iter().filter(|key| key.mask).map(|key| &key.name)

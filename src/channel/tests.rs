@@ -13,7 +13,7 @@ use crate::message::id::MessageId;
 use crate::message::kind::Kind;
 use crate::message::outcome::Outbound;
 use crate::message::payload::Payload;
-use crate::message::plan::Lane;
+use crate::message::plan::{Joins, Lane};
 use crate::message::time::Timestamp;
 use crate::message::verdict::{Context, IfChanged, Rendered, Route, Taken, Verdict};
 use crate::yaml::node::Source;
@@ -269,7 +269,7 @@ fn lanes_follow_the_key() {
         "channel: c\norder_by: PID-3(MR).1\nto:\n  a: {}\n  b: {order: strict}\n  c: {order: none}\n  d: {order: PV1-3.1}\n",
     );
     let routes = taken(&keyed, ADT).routes;
-    let lane = |lane| Route::Deliver { lane, joins: None };
+    let lane = |lane| Route::Deliver { lane, joins: Joins::NONE };
     assert_eq!(
         routes,
         [lane(Lane::of("P1")), lane(Lane::STRICT), lane(Lane::NONE), lane(Lane::of("ICU"))]
@@ -285,18 +285,38 @@ fn a_merge_joins_the_lane_that_ends() {
         let text = format!("MSH|^~\\&|HIS|||||||{event}|1|P|2.5\rPID|1||P1^^^H^MR\rMRG|{mrg}\r");
         let text = text.replace("|||||||ADT", "||||||ADT");
         match taken(&keyed, &text).routes.first() {
-            Some(Route::Deliver { lane, joins }) => (*lane, *joins),
+            Some(Route::Deliver { lane, joins }) => (*lane, joins.clone()),
             other => panic!("{other:?}"),
         }
     };
     for event in
         ["ADT^A40", "ADT^A34", "ADT^A18", "ADT^A30", "ADT^A36", "ADT^A39", "ADT^A42", "ADT^A47"]
     {
-        assert_eq!(merge(event, "P0^^^H^MR"), (Lane::of("P1"), Some(Lane::of("P0"))), "{event}");
+        assert_eq!(
+            merge(event, "P0^^^H^MR"),
+            (Lane::of("P1"), Joins::one(Lane::of("P0"))),
+            "{event}"
+        );
     }
-    assert_eq!(merge("ADT^A40", "P0"), (Lane::of("P1"), Some(Lane::of("P0"))));
-    assert_eq!(merge("ADT^A40", "P1^^^H^MR").1, None);
-    assert_eq!(merge("ADT^A08", "P0^^^H^MR").1, None);
+    assert_eq!(merge("ADT^A40", "P0"), (Lane::of("P1"), Joins::one(Lane::of("P0"))));
+    assert_eq!(merge("ADT^A40", "P1^^^H^MR").1, Joins::NONE);
+    assert_eq!(merge("ADT^A08", "P0^^^H^MR").1, Joins::NONE);
+}
+
+#[test]
+fn each_group_of_a_merge_joins_its_lanes() {
+    for order in ["PID-3(MR).1", "patient.mrn"] {
+        let keyed = channel(&format!("channel: c\norder_by: {order}\nto: {{a: {{}}}}\n"));
+        for event in ["A39", "A40"] {
+            let text = format!(
+                "MSH|^~\\&|HIS||||||ADT^{event}|1|P|2.5\rPID|1||P1^^^H^MR\rMRG|P0^^^H^MR\r\
+                 PID|2||P3^^^H^MR\rPD1|\rMRG|P2\rPID|3||P5^^^H^MR\rMRG|P1^^^H^MR\r"
+            );
+            let lanes = ["P0", "P3", "P2", "P5"].map(Lane::of).into_iter();
+            let route = Route::Deliver { lane: Lane::of("P1"), joins: lanes.collect() };
+            assert_eq!(taken(&keyed, &text).routes, [route], "{order} {event}");
+        }
+    }
 }
 
 #[test]
@@ -405,7 +425,7 @@ fn json_channels_filter_key_and_route() {
     );
     let text = r#"{"p": {"id": "P1"}, "n": 5, "tags": ["y", "x"]}"#;
     let found = taken(&json, text);
-    let lane = Route::Deliver { lane: Lane::of("P1"), joins: None };
+    let lane = Route::Deliver { lane: Lane::of("P1"), joins: Joins::NONE };
     assert_eq!(found.routes, [lane.clone(), lane]);
     assert_eq!((found.duplicate, found.keys.len()), (None, 1));
     assert_eq!(sent(&json, "a", text).body, text);

@@ -4,28 +4,44 @@ use std::collections::VecDeque;
 
 use crate::delivery::numbers::NumberMap;
 use crate::message::id::Seq;
-use crate::message::plan::Lane;
+use crate::message::plan::{Disposition, Joins, Lane};
 
-/// The lanes a delivery stands in: none, one, or two (a merge).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The lanes a delivery stands in: none, one, or several (a merge).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Its lane.
     pub lane: Lane,
-    /// The second lane it orders.
-    pub joins: Option<Lane>,
+    /// The other lanes it orders.
+    pub joins: Joins,
 }
 
 impl Standing {
+    /// Where a delivery of this disposition stands; `None` when nothing is delivered.
+    #[must_use]
+    pub fn of(disposition: &Disposition) -> Option<Self> {
+        match disposition {
+            Disposition::Deliver { lane, joins } | Disposition::Hold { lane, joins } => {
+                Some(Self { lane: *lane, joins: joins.clone() })
+            }
+            Disposition::Filtered => None,
+        }
+    }
+
     /// The lanes that have an order, each once.
-    pub fn lanes(self) -> impl Iterator<Item = Lane> {
-        let first = Some(self.lane).filter(|lane| *lane != Lane::NONE);
-        let second = self.joins.filter(|lane| *lane != Lane::NONE && *lane != self.lane);
-        first.into_iter().chain(second)
+    pub fn lanes(&self) -> impl Iterator<Item = Lane> + '_ {
+        let own = self.lane;
+        let others = self.joins.lanes();
+        let first = Some(own).filter(|lane| *lane != Lane::NONE);
+        let rest = others.iter().enumerate().filter(move |(place, lane)| {
+            let before = others.get(..*place).unwrap_or_default();
+            **lane != Lane::NONE && **lane != own && !before.contains(lane)
+        });
+        first.into_iter().chain(rest.map(|(_, lane)| *lane))
     }
 
     /// Whether it stands in the one lane of a strict destination.
     #[must_use]
-    pub fn is_strict(self) -> bool {
+    pub fn is_strict(&self) -> bool {
         self.lanes().any(|lane| lane == Lane::STRICT)
     }
 }
@@ -48,7 +64,7 @@ pub struct Lanes {
 
 impl Lanes {
     /// Puts a delivery into its lanes, at its place by acceptance.
-    pub fn insert(&mut self, seq: Seq, standing: Standing) {
+    pub fn insert(&mut self, seq: Seq, standing: &Standing) {
         for lane in standing.lanes() {
             let queue = &mut self.lines.entry(lane).or_default().queue;
             match queue.back() {
@@ -62,7 +78,7 @@ impl Lanes {
     }
 
     /// Takes a delivery out of its lanes.
-    pub fn remove(&mut self, seq: Seq, standing: Standing) {
+    pub fn remove(&mut self, seq: Seq, standing: &Standing) {
         for lane in standing.lanes() {
             let Some(line) = self.lines.get_mut(&lane) else { continue };
             if line.queue.front() == Some(&seq) {
@@ -81,7 +97,7 @@ impl Lanes {
 
     /// Whether it may be sent: first in all its lanes, and nothing of them is being sent.
     #[must_use]
-    pub fn may_go(&self, seq: Seq, standing: Standing) -> bool {
+    pub fn may_go(&self, seq: Seq, standing: &Standing) -> bool {
         standing.lanes().all(|lane| {
             self.lines
                 .get(&lane)
@@ -90,7 +106,7 @@ impl Lanes {
     }
 
     /// It is being sent.
-    pub fn fly(&mut self, seq: Seq, standing: Standing) {
+    pub fn fly(&mut self, seq: Seq, standing: &Standing) {
         for lane in standing.lanes() {
             if let Some(line) = self.lines.get_mut(&lane) {
                 line.flying = Some(seq);
@@ -99,7 +115,7 @@ impl Lanes {
     }
 
     /// It is not being sent any more.
-    pub fn land(&mut self, seq: Seq, standing: Standing) {
+    pub fn land(&mut self, seq: Seq, standing: &Standing) {
         for lane in standing.lanes() {
             if let Some(line) = self.lines.get_mut(&lane)
                 && line.flying == Some(seq)
@@ -116,7 +132,7 @@ impl Lanes {
     }
 
     /// A delivery of these lanes got an exception row.
-    pub fn row_added(&mut self, standing: Standing) {
+    pub fn row_added(&mut self, standing: &Standing) {
         for lane in standing.lanes() {
             if let Some(line) = self.lines.get_mut(&lane) {
                 line.rows += 1;
@@ -125,7 +141,7 @@ impl Lanes {
     }
 
     /// A delivery of these lanes lost its exception row; before it is removed.
-    pub fn row_removed(&mut self, standing: Standing) {
+    pub fn row_removed(&mut self, standing: &Standing) {
         for lane in standing.lanes() {
             if let Some(line) = self.lines.get_mut(&lane) {
                 line.rows = line.rows.saturating_sub(1);
@@ -135,7 +151,7 @@ impl Lanes {
 
     /// Whether one of the lanes has an exception row.
     #[must_use]
-    pub fn has_rows(&self, standing: Standing) -> bool {
+    pub fn has_rows(&self, standing: &Standing) -> bool {
         standing.lanes().any(|lane| self.lines.get(&lane).is_some_and(|line| line.rows > 0))
     }
 
@@ -160,51 +176,75 @@ impl Lanes {
 mod tests {
     use super::*;
 
-    const A: Standing = Standing { lane: Lane(10), joins: None };
-    const B: Standing = Standing { lane: Lane(11), joins: None };
-    const MERGE: Standing = Standing { lane: Lane(10), joins: Some(Lane(11)) };
-    const FREE: Standing = Standing { lane: Lane::NONE, joins: None };
+    const A: Standing = Standing { lane: Lane(10), joins: Joins::NONE };
+    const B: Standing = Standing { lane: Lane(11), joins: Joins::NONE };
+    const FREE: Standing = Standing { lane: Lane::NONE, joins: Joins::NONE };
 
     #[test]
     fn a_merge_waits_for_both_lanes_and_both_wait_for_it() {
+        let merge = Standing { lane: A.lane, joins: Joins::one(B.lane) };
         let mut lanes = Lanes::default();
-        lanes.insert(Seq(1), A);
-        lanes.insert(Seq(2), B);
-        lanes.insert(Seq(3), MERGE);
-        lanes.insert(Seq(4), A);
-        lanes.insert(Seq(5), B);
-        lanes.remove(Seq(1), A);
-        assert!(!lanes.may_go(Seq(3), MERGE));
-        lanes.remove(Seq(2), B);
-        assert!(lanes.may_go(Seq(3), MERGE));
-        assert!(!lanes.may_go(Seq(4), A) && !lanes.may_go(Seq(5), B));
-        lanes.fly(Seq(3), MERGE);
-        assert!(!lanes.may_go(Seq(3), MERGE));
-        lanes.remove(Seq(3), MERGE);
-        assert!(lanes.may_go(Seq(4), A) && lanes.may_go(Seq(5), B));
+        lanes.insert(Seq(1), &A);
+        lanes.insert(Seq(2), &B);
+        lanes.insert(Seq(3), &merge);
+        lanes.insert(Seq(4), &A);
+        lanes.insert(Seq(5), &B);
+        lanes.remove(Seq(1), &A);
+        assert!(!lanes.may_go(Seq(3), &merge));
+        lanes.remove(Seq(2), &B);
+        assert!(lanes.may_go(Seq(3), &merge));
+        assert!(!lanes.may_go(Seq(4), &A) && !lanes.may_go(Seq(5), &B));
+        lanes.fly(Seq(3), &merge);
+        assert!(!lanes.may_go(Seq(3), &merge));
+        lanes.remove(Seq(3), &merge);
+        assert!(lanes.may_go(Seq(4), &A) && lanes.may_go(Seq(5), &B));
+    }
+
+    #[test]
+    fn a_merge_of_several_patients_waits_for_all_of_them() {
+        let lane = |number| Standing { lane: Lane(number), joins: Joins::NONE };
+        let joins = [12, 11, 12, 10, 13].map(Lane).into_iter().collect();
+        let merge = Standing { lane: Lane(10), joins };
+        assert_eq!(merge.lanes().collect::<Vec<_>>(), [10, 12, 11, 13].map(Lane));
+        let mut lanes = Lanes::default();
+        for number in 10..14 {
+            lanes.insert(Seq(number), &lane(number.cast_unsigned()));
+        }
+        lanes.insert(Seq(20), &merge);
+        for number in 10..14 {
+            lanes.insert(Seq(20 + number), &lane(number.cast_unsigned()));
+        }
+        for number in 10..14 {
+            assert!(!lanes.may_go(Seq(20), &merge));
+            lanes.remove(Seq(number), &lane(number.cast_unsigned()));
+        }
+        assert!(lanes.may_go(Seq(20), &merge));
+        assert!((10..14).all(|n| !lanes.may_go(Seq(20 + n), &lane(n.cast_unsigned()))));
+        lanes.remove(Seq(20), &merge);
+        assert!((10..14).all(|n| lanes.may_go(Seq(20 + n), &lane(n.cast_unsigned()))));
     }
 
     #[test]
     fn without_order_nobody_waits() {
         let mut lanes = Lanes::default();
-        lanes.insert(Seq(1), FREE);
-        lanes.insert(Seq(2), FREE);
-        lanes.fly(Seq(1), FREE);
-        assert!(lanes.may_go(Seq(2), FREE));
+        lanes.insert(Seq(1), &FREE);
+        lanes.insert(Seq(2), &FREE);
+        lanes.fly(Seq(1), &FREE);
+        assert!(lanes.may_go(Seq(2), &FREE));
         assert!(lanes.lines.is_empty());
     }
 
     #[test]
     fn one_that_comes_back_takes_its_old_place_after_what_is_being_sent() {
         let mut lanes = Lanes::default();
-        lanes.insert(Seq(5), A);
-        lanes.insert(Seq(6), A);
-        lanes.fly(Seq(5), A);
-        lanes.insert(Seq(2), A);
+        lanes.insert(Seq(5), &A);
+        lanes.insert(Seq(6), &A);
+        lanes.fly(Seq(5), &A);
+        lanes.insert(Seq(2), &A);
         assert_eq!(lanes.head(A.lane), Some(Seq(2)));
-        assert!(!lanes.may_go(Seq(2), A));
-        lanes.remove(Seq(5), A);
-        assert!(lanes.may_go(Seq(2), A));
+        assert!(!lanes.may_go(Seq(2), &A));
+        lanes.remove(Seq(5), &A);
+        assert!(lanes.may_go(Seq(2), &A));
         assert_eq!(lanes.after(A.lane, Seq(2)).collect::<Vec<_>>(), [Seq(6)]);
     }
 }

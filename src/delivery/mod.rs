@@ -20,6 +20,7 @@ pub mod options;
 pub mod pace;
 pub mod policy;
 pub mod queue;
+mod removed;
 pub mod render;
 pub mod retry;
 mod runner;
@@ -38,11 +39,13 @@ use tracing::info;
 
 use crate::clock::Clock;
 use crate::delivery::dispatch::Dispatch;
+use crate::delivery::lanes::Standing;
 use crate::delivery::marker::Marker;
 use crate::delivery::meters::DestinationName;
 use crate::delivery::options::DeliveryOptions;
 use crate::delivery::pace::Pace;
 use crate::delivery::queue::{Act, ActError, BlockedLane, Queue, Restored, RunnerStatus};
+use crate::delivery::removed::Removed;
 use crate::delivery::render::Render;
 use crate::delivery::shared::Shared;
 use crate::delivery::supervise::Supervisor;
@@ -96,6 +99,22 @@ struct Inner {
     born: Seq,
     /// Acts on what is not in memory go one at a time.
     outside: tokio::sync::Mutex<()>,
+}
+
+/// A destination as the store says it stood, not started yet.
+pub struct Prepared(Arc<Shared>);
+
+impl Prepared {
+    /// See [`Deliveries::fence`].
+    pub fn fence(&self, at: Seq) {
+        self.0.queue().set_fence(at);
+    }
+
+    /// Which destination.
+    #[must_use]
+    pub fn id(&self) -> DestinationId {
+        self.0.id
+    }
 }
 
 /// All destinations' deliveries. Cheap to clone.
@@ -156,32 +175,96 @@ impl Deliveries {
         destination: Arc<dyn Destination>,
         options: DeliveryOptions,
     ) -> Result<(), CommandError> {
-        let store = &self.inner.store;
         if self.running().contains_key(&id) {
             return Err(CommandError::Running(id));
         }
+        let prepared = self.prepare(id, name, destination, options).await?;
+        if self.launch(prepared) { Ok(()) } else { Err(CommandError::Running(id)) }
+    }
+
+    /// Watches over what waits at a destination that no channel has any more. Nothing is sent.
+    ///
+    /// # Errors
+    /// When it runs already, or the store cannot be read.
+    pub async fn start_removed(
+        &self,
+        id: DestinationId,
+        name: DestinationName,
+    ) -> Result<(), CommandError> {
+        if self.running().contains_key(&id) {
+            return Err(CommandError::Running(id));
+        }
+        let options = DeliveryOptions::default();
+        let prepared = self.prepare(id, name, Arc::new(Removed), options).await?;
+        prepared.0.queue().retire();
+        if self.launch(prepared) { Ok(()) } else { Err(CommandError::Running(id)) }
+    }
+
+    /// Sends nothing more to a destination that no channel has any more. What is being sent ends by itself;
+    /// what waits stays, is counted, and can be acted on. [`Self::replace`] lets it go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn retire(&self, id: DestinationId) -> Result<(), CommandError> {
+        let shared = self.shared(id)?;
+        shared.queue().retire();
+        shared.set_destination(Arc::new(Removed));
+        shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Nothing that a destination is to be sent after this place in the log goes before all up to it is
+    /// through.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn fence(&self, id: DestinationId, at: Seq) -> Result<(), CommandError> {
+        let shared = self.shared(id)?;
+        shared.queue().set_fence(at);
+        shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Reads where a destination stands, so that nothing can go wrong when it is launched.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn prepare(
+        &self,
+        id: DestinationId,
+        name: DestinationName,
+        destination: Arc<dyn Destination>,
+        options: DeliveryOptions,
+    ) -> Result<Prepared, CommandError> {
+        let store = &self.inner.store;
         let restored = Restored { head: self.inner.born, ..restore(store.as_ref(), id).await? };
         let pace = Pace::new(self.inner.clock.clone());
         let queue = Queue::new(id, options, restored, pace.now());
         let stop = self.inner.stop.child_token();
-        let shared = Arc::new(Shared::new(id, name, queue, destination, pace, stop));
+        Ok(Prepared(Arc::new(Shared::new(id, name, queue, destination, pace, stop))))
+    }
+
+    /// Starts delivering to a destination that is prepared. `false` when it runs already: nothing is started
+    /// then.
+    pub fn launch(&self, prepared: Prepared) -> bool {
+        let Prepared(shared) = prepared;
         {
             let mut running = self.running();
-            if running.contains_key(&id) {
-                return Err(CommandError::Running(id));
+            if running.contains_key(&shared.id) {
+                return false;
             }
-            running.insert(id, Arc::clone(&shared));
+            running.insert(shared.id, Arc::clone(&shared));
         }
         let supervisor = Supervisor {
             shared,
-            store: Arc::clone(store),
+            store: Arc::clone(&self.inner.store),
             render: Arc::clone(&self.inner.render),
             marker: Arc::clone(&self.inner.marker),
             dispatch: Arc::clone(&self.inner.dispatch),
         };
         let first = supervisor.runner();
         self.inner.tracker.spawn(supervisor.run(first));
-        Ok(())
+        true
     }
 
     /// Another transport or other options, from the next send on. Lanes, waits and holds stay.
@@ -361,7 +444,7 @@ impl Deliveries {
         let row = self.row(id, seq).await?;
         let stored = self.inner.store.messages(&[seq]).await?;
         let planned = stored.first().and_then(|message| message.plan.entry(id));
-        let planned = planned.map(|entry| entry.disposition);
+        let planned = planned.and_then(|entry| Standing::of(&entry.disposition));
         let now = shared.pace.now();
         let done = {
             let mut queue = shared.queue();

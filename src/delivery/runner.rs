@@ -186,6 +186,8 @@ impl Runner {
             }
             self.shared.fed_bytes.fetch_sub(feed.bytes, Ordering::AcqRel);
             new += queue.ingest(&feed.messages, feed.to, now);
+            // What it did not take, it reads from the log when it may.
+            self.shared.lose_after(queue.read_to(), feed.to);
         }
         self.shared.add_unread(-new);
     }
@@ -453,7 +455,8 @@ impl Runner {
                 let (before, lost_to) = (queue.read_to(), self.shared.lost_to());
                 let new = queue.ingest(&page.messages, page.read_to, now);
                 self.shared.add_unread(-new);
-                if page.messages.is_empty() && queue.read_to() == before {
+                self.shared.lose_after(queue.read_to(), page.read_to);
+                if page.messages.is_empty() && page.read_to == before {
                     self.shared.nothing_lost(lost_to, before);
                 }
                 self.reading = false;

@@ -101,6 +101,13 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// A stretch of the log that ends at `to` was taken over up to `read_to` only.
+    pub(super) fn lose_after(&self, read_to: Seq, to: Seq) {
+        if read_to < to {
+            self.lose_to(to);
+        }
+    }
+
     pub(super) fn lost_to(&self) -> Seq {
         Seq(self.lost_to.load(Ordering::Acquire))
     }

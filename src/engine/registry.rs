@@ -213,7 +213,9 @@ fn message(received: &Received, taken: Taken, plan: Plan) -> NewMessage {
 fn add_routes(plan: &mut Plan, live: &LiveChannel, routes: &[Route]) {
     for (destination, route) in live.destinations.iter().zip(routes) {
         let disposition = match route {
-            Route::Deliver { lane, joins } => Disposition::Deliver { lane: *lane, joins: *joins },
+            Route::Deliver { lane, joins } => {
+                Disposition::Deliver { lane: *lane, joins: joins.clone() }
+            }
             Route::Filtered => Disposition::Filtered,
         };
         plan.entries.push(PlanEntry {

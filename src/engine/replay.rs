@@ -11,7 +11,7 @@ use crate::engine::registry::{LiveChannel, Registry};
 use crate::engine::versions::{Versions, stored_input};
 use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::payload::Payload;
-use crate::message::plan::{Disposition, Plan, PlanEntry};
+use crate::message::plan::{Disposition, Joins, Lane, Plan, PlanEntry};
 use crate::message::verdict::{Problem, Rendered, Route, Verdict};
 use crate::message::{Envelope, KeyValue, Origin, StoredMessage};
 use crate::store::{Appended, NewMessage, Store, StoreError};
@@ -221,15 +221,15 @@ fn entries_of(
         }
         let today = match routes.get(place) {
             Some(Route::Deliver { lane, joins }) => {
-                Some(Disposition::Deliver { lane: *lane, joins: *joins })
+                Some(Disposition::Deliver { lane: *lane, joins: joins.clone() })
             }
             _ => None,
         };
-        let before =
-            then.map(|entry| entry.disposition).filter(|was| *was != Disposition::Filtered);
-        let none = Disposition::Deliver { lane: crate::message::plan::Lane::NONE, joins: None };
+        let before = then.map(|entry| entry.disposition.clone());
+        let before = before.filter(|was| *was != Disposition::Filtered);
+        let none = Disposition::Deliver { lane: Lane::NONE, joins: Joins::NONE };
         let disposition = match today.or(before).unwrap_or(none) {
-            Disposition::Hold { lane } => Disposition::Deliver { lane, joins: None },
+            Disposition::Hold { lane, joins } => Disposition::Deliver { lane, joins },
             other => other,
         };
         entries.push(PlanEntry { destination: *destination, version: live.version, disposition });

@@ -1,5 +1,7 @@
 //! Where a message goes: every destination of every channel that took it, decided once, at intake.
 
+use std::sync::Arc;
+
 use crate::message::id::{DestinationId, VersionId};
 
 /// The order key of a delivery, as a hash. Deliveries of one destination with the same lane are
@@ -24,15 +26,56 @@ impl Lane {
     }
 }
 
+/// The lanes that a delivery orders beside its own: it waits for them, and they wait for it. A merge names
+/// one, or one and two more for each further patient of the message (A39 and A40 repeat PID and MRG).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Joins(Option<Arc<[Lane]>>);
+
+impl Joins {
+    /// No other lane.
+    pub const NONE: Self = Self(None);
+
+    /// One other lane.
+    #[must_use]
+    pub fn one(lane: Lane) -> Self {
+        Self(Some(Arc::new([lane])))
+    }
+
+    /// The lanes, in the order of the message.
+    #[must_use]
+    pub fn lanes(&self) -> &[Lane] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// The lanes beside `own`, each once; those without order are left out.
+    #[must_use]
+    pub fn beside(own: Lane, lanes: impl IntoIterator<Item = Lane>) -> Self {
+        let mut others: Vec<Lane> = Vec::new();
+        for lane in lanes {
+            if lane != own && lane != Lane::NONE && !others.contains(&lane) {
+                others.push(lane);
+            }
+        }
+        others.into_iter().collect()
+    }
+}
+
+impl FromIterator<Lane> for Joins {
+    fn from_iter<I: IntoIterator<Item = Lane>>(lanes: I) -> Self {
+        let lanes: Arc<[Lane]> = lanes.into_iter().collect();
+        Self((!lanes.is_empty()).then_some(lanes))
+    }
+}
+
 /// What is to happen to a message at one destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Disposition {
-    /// Send it, in this lane. `joins` names a second lane that it also orders (a merge, A40).
+    /// Send it, in this lane.
     Deliver {
         /// Its lane.
         lane: Lane,
-        /// The other lane it must wait for and that must wait for it.
-        joins: Option<Lane>,
+        /// The other lanes it orders.
+        joins: Joins,
     },
     /// The destination's `when` said no: nothing is sent, and that is on record.
     Filtered,
@@ -40,11 +83,13 @@ pub enum Disposition {
     Hold {
         /// Its lane.
         lane: Lane,
+        /// The other lanes it orders.
+        joins: Joins,
     },
 }
 
 /// One destination of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PlanEntry {
     /// Where to.
     pub destination: DestinationId,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::message::Key;
 use crate::message::kind::{ContentType, Kind};
 use crate::message::outcome::Outbound;
-use crate::message::plan::Lane;
+use crate::message::plan::{Joins, Lane};
 
 /// Where and why content is refused: everything an ERR segment or an `OperationOutcome` needs.
 /// Texts never quote the message.
@@ -75,8 +75,8 @@ pub enum Route {
     Deliver {
         /// Its lane.
         lane: Lane,
-        /// The second lane of a merge.
-        joins: Option<Lane>,
+        /// The other lanes of a merge.
+        joins: Joins,
     },
     /// `when` said no.
     Filtered,

@@ -496,6 +496,7 @@ pub(super) const fn in_words(error: &StoreError) -> &'static str {
         StoreError::Overloaded { .. } => "the store is behind; send it again",
         StoreError::Closed => "the engine is stopping; send it again",
         StoreError::Disk(_)
+        | StoreError::Crashed
         | StoreError::Unsafe(_)
         | StoreError::TooBroad { .. }
         | StoreError::Database(_)

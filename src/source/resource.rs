@@ -189,7 +189,7 @@ impl Intake {
         new.duplicate.clone_from(&received.duplicate);
         let channel = &received.channel;
         let events = self.guarded(|admit| Ok(admit.subscribed(channel, &prepared.change())))?;
-        new.plan.entries.extend(events.iter().copied());
+        new.plan.entries.extend(events.iter().cloned());
         Ok((new, events))
     }
 }

@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::message::id::{DestinationId, MessageId, Seq, VersionId};
 use crate::message::outcome::Answer;
 use crate::message::payload::Payload;
-use crate::message::plan::{Lane, Plan};
+use crate::message::plan::{Joins, Lane, Plan};
 use crate::message::time::Timestamp;
 use crate::message::verdict::DuplicateRule;
 use crate::message::{Envelope, StoredMessage};
@@ -102,8 +102,8 @@ pub struct Exception {
     pub seq: Seq,
     /// Its lane.
     pub lane: Lane,
-    /// The second lane it orders (a merge).
-    pub joins: Option<Lane>,
+    /// The other lanes it orders (a merge).
+    pub joins: Joins,
     /// Its state.
     pub state: ExceptionState,
     /// Attempts made.
@@ -372,7 +372,8 @@ pub struct StoreStatus {
     pub size_bytes: u64,
     /// Set while commits fail, with the reason in words (disk full, read-only …).
     pub failing: Option<String>,
-    /// The disk failed: nothing more is stored until the process starts again and recovers.
+    /// The disk failed, or the writer crashed: nothing more is stored until the process starts again and
+    /// recovers.
     pub fatal: bool,
     /// Commits so far.
     pub commits: u64,
@@ -395,6 +396,11 @@ pub enum StoreError {
     /// The disk reported an error: the engine must stop and recover from its log.
     #[error("the disk failed under the store ({0}); check the disk, then start again")]
     Disk(String),
+    /// The thread that writes ended by a fault of its own: the engine must stop and recover from its log.
+    #[error(
+        "the store's writer crashed; start the engine again, and report the lines logged before this one"
+    )]
+    Crashed,
     /// The store may not be opened.
     #[error("{0}")]
     Unsafe(String),

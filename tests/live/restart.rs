@@ -7,7 +7,7 @@ use std::time::Duration;
 use medway::message::id::{MessageId, VersionId};
 use medway::message::kind::{ContentType, Kind};
 use medway::message::payload::Payload;
-use medway::message::plan::{Disposition, Lane, Plan, PlanEntry};
+use medway::message::plan::{Disposition, Joins, Lane, Plan, PlanEntry};
 use medway::message::time::Timestamp;
 use medway::message::{Envelope, KeyValue};
 use medway::store::sqlite::{SqliteOptions, SqliteStore};
@@ -33,7 +33,8 @@ fn fill(folder: &Path, crashed: &Path) {
             let messages = (0..1000).map(|number| {
                 let number = block * 1000 + number;
                 let patient = format!("P{}", number % 5000);
-                let disposition = Disposition::Deliver { lane: Lane::of(&patient), joins: None };
+                let disposition =
+                    Disposition::Deliver { lane: Lane::of(&patient), joins: Joins::NONE };
                 let entry = PlanEntry { destination, version: VersionId(1), disposition };
                 NewMessage {
                     envelope: Envelope {

@@ -10,7 +10,7 @@ use crate::channel::input::Input;
 use crate::hl7::raw::ReadOptions;
 use crate::message::kind::{ContentType, Kind};
 use crate::message::payload::Payload;
-use crate::message::plan::Lane;
+use crate::message::plan::{Joins, Lane};
 use crate::message::verdict::{Rendered, Route, Taken, Verdict};
 use crate::yaml::node::Source;
 use crate::yaml::parse::parse;
@@ -71,8 +71,8 @@ fn a_stored_resource_is_its_version_to_channels() {
     assert_eq!((taken.event.as_str(), taken.kind), ("Patient^update", Kind::Patient));
     assert_eq!(taken.control_id, "Patient/p1/_history/3");
     let lane = Lane::of("Patient/p1");
-    assert_eq!(taken.routes[0], Route::Deliver { lane, joins: None });
-    assert_eq!(taken.routes[1], Route::Deliver { lane, joins: None });
+    assert_eq!(taken.routes[0], Route::Deliver { lane, joins: Joins::NONE });
+    assert_eq!(taken.routes[1], Route::Deliver { lane, joins: Joins::NONE });
     assert_eq!(taken.routes[2], Route::Filtered);
     let Rendered::Send(sent) = channel.render("same", &update, &context()) else { panic!() };
     let sent: serde_json::Value = serde_json::from_slice(&sent.body).unwrap();
@@ -111,7 +111,7 @@ fn records_that_become_one_share_their_lanes() {
         };
         assert_eq!(
             taken.routes[0],
-            Route::Deliver { lane: name("p1"), joins: Some(name("p2")) },
+            Route::Deliver { lane: name("p1"), joins: Joins::one(name("p2")) },
             "{order}"
         );
     }

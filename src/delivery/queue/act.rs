@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::delivery::lanes::Standing;
 use crate::delivery::queue::item::{Now, Stage};
 use crate::delivery::queue::{Queue, Verdict};
 use crate::message::id::Seq;
 use crate::message::outcome::Answer;
-use crate::message::plan::Disposition;
 use crate::store::{Attempt, Change, Exception, ExceptionState};
 
 /// See the module's table.
@@ -163,18 +163,18 @@ impl Queue {
         }
         self.dead = self.dead.saturating_sub(1);
         let row = Exception { state: ExceptionState::Retry, due: now.wall, ..row };
-        let standing = crate::delivery::lanes::Standing { lane: row.lane, joins: row.joins };
+        let standing = Standing { lane: row.lane, joins: row.joins.clone() };
         self.restore(row, now);
         self.forgive(seq, now);
         self.record_act(seq, "retried", by, reason, now);
         self.make_due(seq, "retried", by, reason, now);
-        self.shelve(seq, standing, now);
+        self.shelve(seq, &standing, now);
         self.consider(seq);
         Ok(())
     }
 
     /// Cancels what is not in memory: `dead` is a dead letter's row, otherwise the delivery stands in
-    /// the log beyond what was read and `planned` is its disposition.
+    /// the log beyond what was read and `planned` is where it will stand.
     ///
     /// # Errors
     /// When it waits in memory after all, or is neither dead nor planned.
@@ -182,28 +182,26 @@ impl Queue {
         &mut self,
         seq: Seq,
         dead: Option<Exception>,
-        planned: Option<Disposition>,
+        planned: Option<Standing>,
         (by, reason): (&str, &str),
         now: Now,
     ) -> Result<(), ActError> {
         if self.items.contains_key(&seq) {
             return Err(ActError::InFlight(seq));
         }
+        let is_planned = planned.is_some();
         let row = match (dead, planned) {
             (Some(row), _) if row.state == ExceptionState::Dead => {
                 self.dead = self.dead.saturating_sub(1);
                 row
             }
-            (None, Some(Disposition::Deliver { lane, joins })) if seq > self.cursor.read_to() => {
-                self.unseen(seq, lane, joins, now)
-            }
-            (None, Some(Disposition::Hold { lane })) if seq > self.cursor.read_to() => {
-                self.unseen(seq, lane, None, now)
+            (None, Some(standing)) if seq > self.cursor.read_to() => {
+                self.unseen(seq, standing, now)
             }
             _ => return Err(ActError::NotWaiting(seq)),
         };
         let known = seq > self.cursor.read_to() && !self.skip.insert(seq);
-        if known && row.attempts == 0 && planned.is_some() {
+        if known && row.attempts == 0 && is_planned {
             return Err(ActError::NotWaiting(seq));
         }
         let number = row.attempts + 1;
@@ -219,13 +217,8 @@ impl Queue {
         Ok(())
     }
 
-    fn unseen(
-        &self,
-        seq: Seq,
-        lane: crate::message::plan::Lane,
-        joins: Option<crate::message::plan::Lane>,
-        now: Now,
-    ) -> Exception {
+    fn unseen(&self, seq: Seq, standing: Standing, now: Now) -> Exception {
+        let Standing { lane, joins } = standing;
         Exception {
             destination: self.id,
             seq,

@@ -31,14 +31,14 @@ impl Queue {
             return;
         }
         item.stage = Stage::Idle;
-        let standing = item.standing;
+        let standing = item.standing.clone();
         let started = item.started;
         let aboard = self.disembark(seq);
         if started {
             self.suspects.ended();
         }
         self.flying = self.flying.saturating_sub(1);
-        self.lanes.land(seq, standing);
+        self.lanes.land(seq, &standing);
         let probe = self.probe == Some(seq);
         if probe {
             self.probe = None;
@@ -56,7 +56,7 @@ impl Queue {
             }
         }
         self.consider(seq);
-        self.advance(standing);
+        self.advance(&standing);
     }
 
     fn not_sent(&mut self, seq: Seq, conclusion: Conclusion, now: Now) {

@@ -12,6 +12,7 @@
 mod act;
 mod bundle;
 mod conclude;
+mod fence;
 mod item;
 mod load;
 mod restore;
@@ -34,11 +35,12 @@ use crate::delivery::limit::Bucket;
 use crate::delivery::numbers::NumberMap;
 use crate::delivery::options::DeliveryOptions;
 use crate::delivery::queue::bundle::Company;
+use crate::delivery::queue::fence::Fence;
 use crate::delivery::queue::item::{Item, Row, Stage};
 use crate::message::StoredMessage;
 use crate::message::id::{DestinationId, Seq};
 use crate::message::outcome::Answer;
-use crate::message::plan::Disposition;
+use crate::message::plan::{Disposition, Joins};
 use crate::message::time::Timestamp;
 use crate::store::{Change, Exception, ExceptionState, Pause};
 
@@ -85,6 +87,9 @@ pub struct Queue {
     suspects: restore::Suspects,
     /// The last bundle that was begun: its first and its last.
     bundle: Option<(Seq, Seq)>,
+    fence: Option<Fence>,
+    /// No channel has it any more: nothing is begun.
+    removed: bool,
     /// Those that are being sent with its first.
     aboard: Vec<Seq>,
 }
@@ -124,18 +129,15 @@ struct Verdict {
 
 impl Queue {
     /// Takes over a stretch of the log that was read up to `to`. Returns how many deliveries of this
-    /// destination were new in it.
+    /// destination were new in it. Ends at the fence, where there is one: see [`Self::read_to`].
     pub fn ingest(&mut self, messages: &[Arc<StoredMessage>], to: Seq, now: Now) -> i64 {
         let mut new = 0;
-        for message in messages {
+        let to = self.cut_at_fence(to);
+        for message in messages.iter().filter(|message| message.seq <= to) {
             if message.seq > self.cursor.read_to()
                 && let Some(entry) = message.plan.entry(self.id)
             {
-                let standing = match entry.disposition {
-                    Disposition::Deliver { lane, joins } => Standing { lane, joins },
-                    Disposition::Hold { lane } => Standing { lane, joins: None },
-                    Disposition::Filtered => continue,
-                };
+                let Some(standing) = Standing::of(&entry.disposition) else { continue };
                 new += 1;
                 self.cursor.read(message.seq);
                 if !self.skip.remove(&message.seq) {
@@ -150,24 +152,26 @@ impl Queue {
             self.early.remove(&seq);
             self.consider(seq);
         }
+        self.lift_fence();
         new
     }
 
     fn take(&mut self, message: &Arc<StoredMessage>, standing: Standing, now: Now) {
         let seq = message.seq;
-        let behind =
-            self.lanes.has_rows(standing) && !standing.is_strict() && self.has_room_behind();
+        let blocked = self.lanes.has_rows(&standing) && !standing.is_strict();
+        let behind = blocked && self.has_room_behind();
+        self.lanes.insert(seq, &standing);
         let mut item = Item::new(standing);
         item.body = Some(Arc::clone(message));
         self.items.insert(seq, item);
-        self.lanes.insert(seq, standing);
+        self.fence_in(seq);
         self.cursor.open(seq);
         self.window += 1;
         self.window_bytes += message.payload.len();
         if behind {
             self.put_behind(seq, now);
         } else {
-            self.clogged |= self.lanes.has_rows(standing) && !standing.is_strict();
+            self.clogged |= blocked;
         }
         // After a crash it may be the first of its lane although others of it have rows already.
         self.consider(seq);
@@ -177,6 +181,7 @@ impl Queue {
     #[must_use]
     pub fn wants_log(&self) -> bool {
         !self.stopping
+            && self.before_fence().is_none()
             && self.window < self.options.window.max(1)
             && (self.window_bytes < self.options.window_bytes || self.window == 0)
             && (self.has_room() || !self.early.is_empty())
@@ -217,26 +222,25 @@ impl Queue {
             if item.stage != Stage::Ready {
                 continue;
             }
-            if !self.lanes.may_go(seq, item.standing) {
+            if !self.lanes.may_go(seq, &item.standing) {
                 item.stage = Stage::Idle;
                 self.drop_row_body(seq);
                 continue;
             }
-            let Some((message, entry)) = item
-                .body
-                .as_ref()
-                .and_then(|body| body.plan.entry(self.id).map(|entry| (Arc::clone(body), *entry)))
-            else {
+            let planned = item.body.as_ref().and_then(|body| {
+                let entry = body.plan.entry(self.id)?;
+                let hold = matches!(entry.disposition, Disposition::Hold { .. });
+                Some((Arc::clone(body), entry.version, hold))
+            });
+            let Some((message, version, hold)) = planned else {
                 self.lost(seq, now);
                 continue;
             };
-            let hold = matches!(entry.disposition, Disposition::Hold { .. });
             if hold && matches!(item.state(), None | Some(ExceptionState::Behind)) {
                 item.stage = Stage::Idle;
                 self.hold(seq, "changed_repeat", Answer::default(), now);
                 continue;
             }
-            let version = entry.version;
             if self.awaits_company(seq) {
                 self.ready.push_front(seq);
                 return None;
@@ -248,7 +252,7 @@ impl Queue {
             }
             let Some(item) = self.items.get_mut(&seq) else { continue };
             item.stage = Stage::Flying;
-            self.lanes.fly(seq, item.standing);
+            self.lanes.fly(seq, &item.standing);
             self.flying += 1;
             if probe {
                 self.breaker.probe();
@@ -264,6 +268,7 @@ impl Queue {
     fn may_claim(&mut self, now: Now) -> Option<bool> {
         let stopped = self.stopping
             || self.paused.is_some()
+            || self.removed
             || self.flying >= self.options.parallel.max(1)
             || self.unrecorded() >= self.options.unrecorded_max.max(1);
         if stopped || self.ready.is_empty() {
@@ -303,7 +308,7 @@ impl Queue {
         let may_go = item.stage == Stage::Idle
             && item.state() != Some(ExceptionState::Held)
             && seq <= self.cursor.read_to()
-            && self.lanes.may_go(seq, item.standing);
+            && self.lanes.may_go(seq, &item.standing);
         if !may_go {
             if item.stage == Stage::Idle {
                 self.drop_row_body(seq);
@@ -320,7 +325,7 @@ impl Queue {
     }
 
     /// The first of each of these lanes may be ready now.
-    fn advance(&mut self, standing: Standing) {
+    fn advance(&mut self, standing: &Standing) {
         for lane in standing.lanes() {
             if let Some(head) = self.lanes.head(lane) {
                 self.consider(head);
@@ -430,9 +435,15 @@ impl Queue {
             self.bucket = Bucket::new(options.per_second, now.steady);
         }
         self.options = options;
+        self.removed = false;
         self.breaker.replace(self.options.breaker);
         self.probe = None;
         self.wake_stalled();
+    }
+
+    /// No channel has the destination any more: nothing is begun, what waits stays and can be acted on.
+    pub const fn retire(&mut self) {
+        self.removed = true;
     }
 
     fn wake_stalled(&mut self) {
@@ -448,7 +459,7 @@ impl Queue {
             destination: self.id,
             seq,
             lane: item.standing.lane,
-            joins: item.standing.joins,
+            joins: item.standing.joins.clone(),
             state: verdict.state,
             attempts: item.attempts,
             since: item.since.map_or(now.wall, |since| since.wall),
@@ -462,13 +473,13 @@ impl Queue {
     fn set_row(&mut self, seq: Seq, verdict: &Verdict, now: Now) {
         self.push_row(seq, verdict, now);
         let Some(item) = self.items.get_mut(&seq) else { return };
-        let (standing, before) = (item.standing, item.state());
+        let (standing, before) = (item.standing.clone(), item.state());
         let row = Row { state: verdict.state, cause: verdict.cause.clone() };
         if before.is_some() {
             self.drop_row_body(seq);
         } else {
             self.leave_window(seq);
-            self.lanes.row_added(standing);
+            self.lanes.row_added(&standing);
         }
         if let Some(item) = self.items.get_mut(&seq) {
             item.row = Some(Box::new(row));
@@ -476,7 +487,7 @@ impl Queue {
         }
         self.count(before, Some(verdict.state));
         if before.is_none() && verdict.state != ExceptionState::Behind {
-            self.shelve(seq, standing, now);
+            self.shelve(seq, &standing, now);
         }
     }
 
@@ -500,13 +511,13 @@ impl Queue {
     }
 
     /// Puts everything after `seq` in these lanes behind it, and what those order in turn.
-    fn shelve(&mut self, seq: Seq, standing: Standing, now: Now) {
+    fn shelve(&mut self, seq: Seq, standing: &Standing, now: Now) {
         let mut work: Vec<_> = standing.lanes().map(|lane| (lane, seq)).collect();
         while let Some((lane, from)) = work.pop() {
             let followers: Vec<Seq> = self.lanes.after(lane, from).collect();
             for follower in followers {
                 let Some(item) = self.items.get(&follower) else { continue };
-                let standing = item.standing;
+                let standing = item.standing.clone();
                 let stays =
                     item.row.is_some() || item.stage == Stage::Flying || standing.is_strict();
                 if stays {
@@ -537,7 +548,7 @@ impl Queue {
                 .after(lane, Seq(i64::MIN))
                 .find(|seq| self.items.get(seq).is_some_and(|item| item.row.is_some()));
             if let Some(first) = first {
-                self.shelve(first, Standing { lane, joins: None }, now);
+                self.shelve(first, &Standing { lane, joins: Joins::NONE }, now);
             }
         }
     }
@@ -565,18 +576,19 @@ impl Queue {
         self.stop_waiting(seq);
         self.stalled.remove(&seq);
         let Some(item) = self.items.get(&seq) else { return };
-        let (standing, state) = (item.standing, item.state());
+        let (standing, state) = (item.standing.clone(), item.state());
         if state.is_some() {
             self.drop_row_body(seq);
-            self.lanes.row_removed(standing);
+            self.lanes.row_removed(&standing);
             self.count(state, None);
         } else {
             self.leave_window(seq);
         }
         self.items.remove(&seq);
+        self.fence_out(seq);
         self.early.remove(&seq);
-        self.lanes.remove(seq, standing);
-        self.advance(standing);
+        self.lanes.remove(seq, &standing);
+        self.advance(&standing);
         self.unclog(now);
     }
 }

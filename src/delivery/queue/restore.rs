@@ -114,8 +114,10 @@ impl Queue {
         restored.state.paused = self.paused.take();
         let pause_unsaved = restored.state.paused.is_some();
         let queue = Self::new(self.id, self.options.clone(), restored, now);
-        let (stopping, delivered) = (self.stopping, self.delivered);
-        *self = Self { stopping, delivered, pause_unsaved, ..queue };
+        let (stopping, delivered, removed) = (self.stopping, self.delivered, self.removed);
+        let fence = self.fence();
+        *self = Self { stopping, delivered, removed, pause_unsaved, ..queue };
+        fence.into_iter().for_each(|at| self.set_fence(at));
     }
 
     /// The queue of a destination, as the store left it.
@@ -158,6 +160,8 @@ impl Queue {
             store_error: None,
             read_error: None,
             bundle: state.bundle,
+            fence: None,
+            removed: false,
             aboard: Vec::new(),
             suspects: Suspects { left: options.parallel.max(1), to: head, ..Suspects::default() },
             options,
@@ -175,7 +179,7 @@ impl Queue {
     /// Puts a row of the store into its lanes; the caller considers it afterwards.
     pub(super) fn restore(&mut self, row: Exception, now: Now) {
         let standing = Standing { lane: row.lane, joins: row.joins };
-        let mut item = Item::new(standing);
+        let mut item = Item::new(standing.clone());
         item.attempts = row.attempts;
         let age = now.wall.since(row.since);
         let back = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
@@ -186,11 +190,12 @@ impl Queue {
         if self.items.insert(row.seq, item).is_some() {
             return;
         }
+        self.fence_in(row.seq);
         if row.seq > self.cursor.read_to() {
             self.early.insert(row.seq);
         }
-        self.lanes.insert(row.seq, standing);
-        self.lanes.row_added(standing);
+        self.lanes.insert(row.seq, &standing);
+        self.lanes.row_added(&standing);
         self.count(None, Some(row.state));
         if row.state == ExceptionState::Retry {
             // Whatever the wall clock did meanwhile: no wait is longer than the rule's longest.
@@ -262,9 +267,8 @@ impl Queue {
         self.disembark(seq);
         let Some(item) = self.items.get_mut(&seq) else { return };
         item.stage = Stage::Idle;
-        let standing = item.standing;
+        self.lanes.land(seq, &item.standing);
         self.flying = self.flying.saturating_sub(1);
-        self.lanes.land(seq, standing);
         if self.probe == Some(seq) {
             self.probe = None;
             self.breaker.unprobe(now.steady);

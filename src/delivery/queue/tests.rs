@@ -15,7 +15,7 @@ use crate::message::id::{MessageId, VersionId};
 use crate::message::kind::{ContentType, Kind};
 use crate::message::outcome::{Outcome, Scope};
 use crate::message::payload::Payload;
-use crate::message::plan::{Lane, Plan, PlanEntry};
+use crate::message::plan::{Joins, Lane, Plan, PlanEntry};
 use crate::message::verdict::RenderProblem;
 use crate::store::DestinationState;
 
@@ -163,11 +163,9 @@ impl World {
         };
         let disposition = match self.rng.u32(..20) {
             0 => Disposition::Filtered,
-            1 => Disposition::Hold { lane },
-            2 | 3 if !self.strict => {
-                Disposition::Deliver { lane, joins: Some(Lane(self.rng.u64(2..14))) }
-            }
-            _ => Disposition::Deliver { lane, joins: None },
+            1 => Disposition::Hold { lane, joins: self.joins() },
+            2 | 3 if !self.strict => Disposition::Deliver { lane, joins: self.joins() },
+            _ => Disposition::Deliver { lane, joins: Joins::NONE },
         };
         self.log.push(message(seq, disposition));
     }
@@ -193,11 +191,13 @@ impl World {
 
     fn standing(&self, seq: Seq) -> Option<Standing> {
         let message = &self.log[usize::try_from(seq.0).unwrap() - 1];
-        match message.plan.entry(ID).unwrap().disposition {
-            Disposition::Deliver { lane, joins } => Some(Standing { lane, joins }),
-            Disposition::Hold { lane } => Some(Standing { lane, joins: None }),
-            Disposition::Filtered => None,
-        }
+        Standing::of(&message.plan.entry(ID).unwrap().disposition)
+    }
+
+    /// What a merge joins; in a strict destination nothing.
+    fn joins(&mut self) -> Joins {
+        let others = if self.strict { 0 } else { self.rng.usize(0..4) };
+        (0..others).map(|_| Lane(self.rng.u64(2..14))).collect()
     }
 
     fn claim(&mut self) {
@@ -299,7 +299,7 @@ impl World {
             let _refused = self.queue.cancel_outside(
                 seq,
                 None,
-                Some(planned.disposition),
+                Standing::of(&planned.disposition),
                 ("ana", "test"),
                 now,
             );
@@ -417,7 +417,7 @@ fn nothing_is_lost_and_no_lane_is_overtaken_whatever_happens() {
 }
 
 fn lane(lane: u64) -> Disposition {
-    Disposition::Deliver { lane: Lane(lane), joins: None }
+    Disposition::Deliver { lane: Lane(lane), joins: Joins::NONE }
 }
 
 fn accepted() -> Conclusion {
@@ -450,6 +450,63 @@ fn one_lane_that_stands_still_for_days_stops_no_other() {
     assert_eq!(queue.claim(at(0)).unwrap().seq, other);
     let view = queue.view(0, at(0));
     assert_eq!((view.held, view.behind, view.stalled), (1, 20_000, None));
+}
+
+#[test]
+fn what_comes_after_a_fence_is_read_when_all_before_it_is_through() {
+    let mut queue = Queue::new(ID, DeliveryOptions::default(), Restored::default(), at(0));
+    let log: Vec<_> = (1_i64..6).map(|seq| message(seq, lane(10 + seq.unsigned_abs()))).collect();
+    queue.ingest(&log[..2], Seq(2), at(0));
+    queue.set_fence(Seq(3));
+    assert!(queue.wants_log(), "the fence is not reached yet");
+    assert_eq!(queue.ingest(&log[2..], Seq(5), at(0)), 1);
+    assert_eq!((queue.read_to(), queue.wants_log()), (Seq(3), false));
+    let claims: Vec<Seq> = std::iter::from_fn(|| queue.claim(at(0))).map(|c| c.seq).collect();
+    assert_eq!(claims, [Seq(1), Seq(2), Seq(3)]);
+    // One of them waits for a person: nothing passes it.
+    let problem = RenderProblem { cause: "type", text: "no".to_owned(), detail: String::new() };
+    queue.conclude(Seq(2), Conclusion::RenderHeld(problem), at(0));
+    queue.conclude(Seq(1), accepted(), at(0));
+    queue.conclude(Seq(3), accepted(), at(0));
+    assert!(!queue.wants_log());
+    assert!(queue.view(0, at(0)).stalled.unwrap().contains("1 deliveries from before"));
+    queue.act(Act::Skip, Seq(2), "ana", "not needed", at(0)).unwrap();
+    assert!(queue.wants_log());
+    assert_eq!(queue.fence(), None);
+    assert_eq!(queue.ingest(&log[3..], Seq(5), at(0)), 2);
+    assert_eq!(queue.claim(at(0)).unwrap().seq, Seq(4));
+}
+
+#[test]
+fn a_fence_behind_everything_is_none_and_one_before_rows_is_one() {
+    let mut queue = Queue::new(ID, DeliveryOptions::default(), Restored::default(), at(0));
+    queue.set_fence(Seq(0));
+    assert_eq!(queue.fence(), None);
+    queue.ingest(&[message(1, lane(10))], Seq(1), at(0));
+    let first = queue.claim(at(0)).unwrap().seq;
+    let problem = RenderProblem { cause: "type", text: "no".to_owned(), detail: String::new() };
+    queue.conclude(first, Conclusion::RenderHeld(problem), at(0));
+    queue.set_fence(Seq(1));
+    assert_eq!((queue.fence(), queue.wants_log()), (Some(Seq(1)), false));
+    // One that was lifted before a restart is none after it.
+    let settled_to = Seq(3);
+    let state = DestinationState { settled_to, ..DestinationState::default() };
+    let restored = Restored { state, ..Restored::default() };
+    let mut queue = Queue::new(ID, DeliveryOptions::default(), restored, at(0));
+    queue.set_fence(Seq(2));
+    assert_eq!(queue.fence(), None);
+}
+
+#[test]
+fn a_removed_destination_begins_nothing_and_goes_on_when_it_is_back() {
+    let mut queue = Queue::new(ID, DeliveryOptions::default(), Restored::default(), at(0));
+    queue.ingest(&[message(1, lane(10))], Seq(1), at(0));
+    queue.retire();
+    assert!(queue.claim(at(0)).is_none());
+    let view = queue.view(0, at(0));
+    assert!(view.removed && view.waiting() == 1);
+    queue.replace(DeliveryOptions::default(), at(0));
+    assert_eq!(queue.claim(at(0)).unwrap().seq, Seq(1));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct RunnerStatus {
     pub last_error: Option<String>,
     /// Why nothing is sent although there is something, in words.
     pub stalled: Option<String>,
+    /// No channel has it any more: nothing is sent until one has it again.
+    pub removed: bool,
     /// Set by an operator, or by the acknowledgement policy.
     pub paused: Option<Pause>,
     /// It reads the log because it is behind the fresh messages, as always after a start; `pending`
@@ -60,6 +62,18 @@ pub struct BlockedLane {
     pub behind: u64,
 }
 
+impl RunnerStatus {
+    /// Deliveries that are neither delivered nor final.
+    #[must_use]
+    pub const fn waiting(&self) -> u64 {
+        self.pending
+            .saturating_add(self.in_flight)
+            .saturating_add(self.retry)
+            .saturating_add(self.held)
+            .saturating_add(self.behind)
+    }
+}
+
 impl Queue {
     /// Where everything stands. `unread` is the estimate of what is still in the log.
     #[must_use]
@@ -84,6 +98,7 @@ impl Queue {
             breaker: self.breaker.words(),
             last_error: self.last_error.as_deref().map(str::to_owned),
             stalled: self.stalled_words(now),
+            removed: self.removed,
             paused: self.paused.clone(),
             lagging: unread > 0,
             next_attempt: wait
@@ -124,6 +139,11 @@ impl Queue {
         if self.unrecorded() >= self.options.unrecorded_max {
             return Some(format!("{} outcomes wait for the disk", self.unrecorded()));
         }
+        if self.removed {
+            return Some(
+                "no channel has this destination any more; skip or cancel what waits, or configure it again".to_owned(),
+            );
+        }
         if let Some(pause) = &self.paused {
             return Some(format!("paused by {}: {}", pause.by, pause.reason));
         }
@@ -134,6 +154,11 @@ impl Queue {
                 self.options.exceptions_max,
                 self.rows.behind,
                 self.options.behind_max
+            ));
+        }
+        if let Some(left) = self.before_fence() {
+            return Some(format!(
+                "its order was changed: {left} deliveries from before go first, what came after waits in the log"
             ));
         }
         if self.breaker.gate(now.steady) != crate::delivery::breaker::Gate::Free {

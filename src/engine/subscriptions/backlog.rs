@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tracing::warn;
 
 use crate::delivery::CommandError;
+use crate::delivery::lanes::Standing;
 use crate::delivery::meters::DestinationName;
 use crate::delivery::queue::RunnerStatus;
 use crate::destination::Destination;
@@ -16,7 +17,7 @@ use crate::engine::subscriptions::{Live, PREFIX, Subscriptions, options};
 use crate::fhir::subscription::Status;
 use crate::message::id::{DestinationId, Seq};
 use crate::message::outcome::Answer;
-use crate::message::plan::{Disposition, Lane};
+use crate::message::plan::{Joins, Lane};
 use crate::store::{
     Change, DestinationState, Exception, ExceptionQuery, ExceptionState, StoreError,
 };
@@ -202,7 +203,7 @@ impl Subscriptions {
                 let rows = store.exceptions(query).await?;
                 let Some(last) = rows.last() else { break };
                 after = Some((destination, last.seq));
-                let ended = rows.iter().filter(|old| old.seq <= end);
+                let ended = rows.into_iter().filter(|old| old.seq <= end);
                 let changes: Vec<Change> =
                     ended.map(|old| row(old.seq, old.lane, old.joins, old.attempts)).collect();
                 cancelled += u64::try_from(changes.len()).unwrap_or(0);
@@ -220,11 +221,10 @@ impl Subscriptions {
                 if state.settled_above.contains(&seq) || state.excepted_above.contains(&seq) {
                     continue;
                 }
-                let (lane, joins) = match message.plan.entry(destination).map(|e| e.disposition) {
-                    Some(Disposition::Deliver { lane, joins }) => (lane, joins),
-                    Some(Disposition::Hold { lane }) => (lane, None),
-                    _ => (Lane::NONE, None),
-                };
+                let planned = message.plan.entry(destination);
+                let standing = planned.and_then(|entry| Standing::of(&entry.disposition));
+                let none = Standing { lane: Lane::NONE, joins: Joins::NONE };
+                let Standing { lane, joins } = standing.unwrap_or(none);
                 cancelled += 1;
                 changes.push(row(seq, lane, joins, 0));
             }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::fhir::json::read::stored;
 use crate::fhir::json::stamp::stamp;
 use crate::fhir::subscription::Ordering;
-use crate::message::plan::{Disposition, Lane};
+use crate::message::plan::{Disposition, Joins, Lane};
 use crate::message::resource::{Interaction, ResourceKey};
 use crate::message::time::Timestamp;
 
@@ -108,7 +108,7 @@ pub fn disposition(
     current: Option<&Value>,
 ) -> Disposition {
     let own = || Lane::of(&key.to_string());
-    let (lane, joins) = match ordering {
+    let (lane, other) = match ordering {
         Ordering::Strict => (Lane::STRICT, None),
         Ordering::Free => (Lane::NONE, None),
         Ordering::PerResource => (own(), None),
@@ -123,7 +123,7 @@ pub fn disposition(
             }
         }
     };
-    Disposition::Deliver { lane, joins }
+    Disposition::Deliver { lane, joins: other.map_or(Joins::NONE, Joins::one) }
 }
 
 #[cfg(test)]
@@ -194,7 +194,10 @@ mod tests {
         let one = Lane::of("Patient/1");
         let two = Lane::of("Patient/2");
         let own = Lane::of("Observation/9");
-        let deliver = |lane, joins| Disposition::Deliver { lane, joins };
+        let deliver = |lane, other: Option<Lane>| Disposition::Deliver {
+            lane,
+            joins: other.map_or(Joins::NONE, Joins::one),
+        };
         let order = Ordering::PerPatient;
         assert_eq!(lane(order, None, Some(&of("1"))), deliver(one, None));
         assert_eq!(lane(order, Some(&of("1")), Some(&of("2"))), deliver(two, Some(one)));

@@ -23,6 +23,9 @@ use crate::store::{Appended, NewMessage, StoreError};
 /// Messages with the same control id that are looked at while the memory of repeats is not complete.
 const CANDIDATES_MAX: i64 = 64;
 
+/// Messages for which a plan is said to be in use ahead: a plan that went out of use is kept so much longer.
+const PLAN_USE_AHEAD: i64 = 1 << 10;
+
 /// Where a message's body stands.
 struct BodyPlace {
     seq: Seq,
@@ -141,7 +144,7 @@ impl Committer {
         for key in &envelope.keys {
             names.push(self.key_name(&key.name, batch)?);
         }
-        let (plan, lanes) = self.plan(plan, batch)?;
+        let (plan, lanes) = self.plan(plan, message.seq, batch)?;
         let values = envelope.keys.iter().map(|key| &key.value);
         let row = Row {
             channel,
@@ -336,13 +339,26 @@ impl Committer {
         Ok(number)
     }
 
-    fn plan(&self, plan: &Plan, batch: &mut Batch) -> rusqlite::Result<(u32, Vec<u8>)> {
+    fn plan(
+        &mut self,
+        plan: &Plan,
+        seq: Seq,
+        batch: &mut Batch,
+    ) -> rusqlite::Result<(u32, Vec<u8>)> {
         let (shapes, lanes) = split(plan);
-        if let Some(number) = self.shared.dictionary().plans.number(&shapes) {
+        let known = self.shared.dictionary().plans.number(&shapes);
+        let number = known.unwrap_or_else(|| self.shared.dictionary().plans.next());
+        let said = self.plan_uses.get(&number).filter(|_| known.is_some());
+        if said.is_none_or(|to| *to < seq.0) {
+            // Said ahead, so that it is written seldom.
+            let ahead = seq.0.saturating_add(PLAN_USE_AHEAD);
+            self.plan_uses.insert(number, ahead);
+            let sql = if known.is_some() { queries::USE_PLAN } else { queries::INSERT_PLAN };
+            self.conn.prepare_cached(sql)?.execute(params![number, ahead])?;
+        }
+        if known.is_some() {
             return Ok((number, lanes));
         }
-        let number = self.shared.dictionary().plans.next();
-        self.conn.prepare_cached(queries::INSERT_PLAN)?.execute([number])?;
         let mut insert = self.conn.prepare_cached(queries::INSERT_PLAN_ENTRY)?;
         for (position, shape) in shapes.iter().enumerate() {
             insert.execute(params![
@@ -353,7 +369,7 @@ impl Committer {
                 shape.what.number()
             ])?;
         }
-        self.shared.dictionary_mut().plans.put(number, shapes.into());
+        self.shared.dictionary_mut().put_plan(number, shapes.into());
         let [.., plans] = &mut batch.words;
         plans.push(number);
         Ok((number, lanes))
@@ -433,8 +449,9 @@ fn bind_bodies(
 /// Nothing is sent until a person releases it.
 fn hold(plan: &mut Plan) {
     for entry in &mut plan.entries {
-        if let Disposition::Deliver { lane, .. } = entry.disposition {
-            entry.disposition = Disposition::Hold { lane };
+        if let Disposition::Deliver { lane, joins } = &mut entry.disposition {
+            let (lane, joins) = (*lane, std::mem::take(joins));
+            entry.disposition = Disposition::Hold { lane, joins };
         }
     }
 }

@@ -128,6 +128,21 @@ pub(super) fn put_lanes(lanes: impl Iterator<Item = Lane>) -> Vec<u8> {
     out
 }
 
+/// Writes the lanes that a row joins beyond its second one; `None` when there are none.
+pub(super) fn put_further(lanes: &[Lane]) -> Option<Vec<u8>> {
+    (!lanes.is_empty()).then(|| put_lanes(lanes.iter().copied()))
+}
+
+/// Reads those; `None` at damage.
+pub(super) fn further(bytes: &[u8]) -> Option<Vec<Lane>> {
+    let mut lanes = Lanes::new(bytes);
+    let mut found = Vec::new();
+    while !lanes.cursor.is_empty() {
+        found.push(lanes.next()?);
+    }
+    Some(found)
+}
+
 /// Reads lanes one after the other.
 pub(super) struct Lanes<'a> {
     cursor: Cursor<'a>,

@@ -4,7 +4,7 @@
 //! before the commit that holds it returned. After an I/O error the store stops: what a failed sync
 //! left on disk is not known, so nothing may be written after it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -21,6 +21,7 @@ use crate::store::sqlite::append::Row;
 use crate::store::sqlite::duplicates::Duplicates;
 use crate::store::sqlite::error;
 use crate::store::sqlite::index::{Indexed, Piece, RunWriter};
+use crate::store::sqlite::open::BUSY_TIMEOUT;
 use crate::store::sqlite::outcomes::Positions;
 use crate::store::sqlite::prune::{Ground, Pruner};
 use crate::store::sqlite::queries;
@@ -36,6 +37,8 @@ use crate::telemetry::metrics::{STORE_COMMIT_MESSAGES, STORE_COMMIT_SECONDS, STO
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Bytes written since the last checkpoint that ask for the next.
 const CHECKPOINT_BYTES: usize = 32 << 20;
+/// How long a commit may wait for readers of a write-ahead log that grew beyond its bound.
+const READERS_WAIT: Duration = Duration::from_millis(250);
 /// What a commit writes besides its rows: the pages at the edges of the tables.
 const COMMIT_BYTES: usize = 4 * 8192;
 /// Refused inputs kept.
@@ -59,12 +62,16 @@ pub(super) struct Committer {
     pub(super) runs: RunWriter,
     /// Numbers and index of FHIR resources.
     pub(super) resources: Resources,
+    /// Up to which place each plan is said to be in use in the database.
+    pub(super) plan_uses: HashMap<u32, i64>,
     /// Where retention stands.
     pub(super) pruner: Pruner,
     /// Asks for a checkpoint.
     pub(super) checkpoints: SyncSender<()>,
     /// Bytes written since the last checkpoint, about.
     pub(super) written: usize,
+    /// Size of the write-ahead log, in bytes, beyond which it is emptied.
+    pub(super) wal_bytes_max: u64,
     /// Whether changes wait whose commit failed.
     pub(super) careful: bool,
 }
@@ -346,6 +353,10 @@ impl Committer {
             // Without a receiver there is nobody to tell.
             drop(self.shared.committed.send(batch.messages.into()));
         }
+        for number in std::mem::take(&mut self.pruner.gone_plans) {
+            self.shared.dictionary_mut().take_plan(number);
+            self.plan_uses.remove(&number);
+        }
         if pruned || self.shared.first.load(Ordering::Acquire) == 0 {
             self.find_first();
         }
@@ -403,9 +414,12 @@ impl Committer {
         let mut dictionary = self.shared.dictionary_mut();
         channels.iter().for_each(|number| dictionary.channels.take(*number));
         key_names.iter().for_each(|number| dictionary.key_names.take(*number));
-        plans.iter().for_each(|number| dictionary.plans.take(*number));
+        plans.iter().for_each(|number| dictionary.take_plan(*number));
         batch.slots.iter().for_each(|number| dictionary.slots.take(*number));
         drop(dictionary);
+        // What was said of plans was taken back too.
+        self.plan_uses.clear();
+        self.pruner.gone_plans.clear();
         self.positions = Positions::load(&self.conn)?;
         self.resources.numbers = Numbers::load(&self.conn)?;
         Ok(())
@@ -414,7 +428,8 @@ impl Committer {
     /// Between commits: asks for a checkpoint when much was written, and does the rest of one when
     /// asked, so that the write-ahead log starts over instead of growing.
     fn keep_up(&mut self, finish_checkpoint: bool) -> Result<(), StoreError> {
-        if self.written >= CHECKPOINT_BYTES && self.checkpoints.try_send(()).is_ok() {
+        let enough = usize::try_from(self.wal_bytes_max / 2).unwrap_or(usize::MAX);
+        if self.written >= CHECKPOINT_BYTES.min(enough) && self.checkpoints.try_send(()).is_ok() {
             self.written = 0;
         }
         if let Some(broken) = self.shared.broken() {
@@ -430,7 +445,34 @@ impl Committer {
                 warn!(%error, "checkpoint put off");
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(()) => self.bound_log(),
+        }
+    }
+
+    /// Empties a write-ahead log that grew beyond its bound, because somebody always read it when it could
+    /// have started over. Those who read it now are waited for, but not for long: they are asked again after
+    /// the next checkpoint. Whoever begins to read meanwhile reads the database alone.
+    fn bound_log(&self) -> Result<(), StoreError> {
+        let size = self.shared.log_bytes();
+        if size <= self.wal_bytes_max {
+            return Ok(());
+        }
+        let emptied = self
+            .conn
+            .busy_timeout(READERS_WAIT)
+            .and_then(|()| self.conn.query_row(queries::CHECKPOINT_ALL, [], |row| row.get(0)));
+        let settings = self.conn.busy_timeout(BUSY_TIMEOUT);
+        let emptied: rusqlite::Result<i64> = settings.and(emptied);
+        match emptied.map_err(|error| error::of_writer(&error)) {
+            Err(fatal @ StoreError::Disk(_)) => Err(fatal),
+            Ok(0) => Ok(()),
+            Ok(_) | Err(_) => {
+                warn!(
+                    bytes = size,
+                    "the write-ahead log is large and still read; it is emptied later"
+                );
+                Ok(())
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The sums of P4: every delivery that was ever planned is in exactly one state.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
@@ -17,18 +18,28 @@ use crate::store::{Conservation, ExceptionState, StoreError};
 
 type Result<T> = std::result::Result<T, StoreError>;
 
-/// Reads the whole log, a page at a time, in one snapshot.
+/// How long one snapshot lasts. As long as it does, the write-ahead log cannot start over.
+const SNAPSHOT_MAX: Duration = Duration::from_millis(200);
+
+/// Reads the whole log, a page at a time. Each delivery is judged within one snapshot, and counted once; the
+/// snapshot is another every while, and all of them end with the same page of the log.
 pub(super) async fn conservation(pool: &SqlitePool, shared: &Shared) -> Result<Vec<Conservation>> {
-    let mut snapshot = pool.begin().await?;
-    let rows: Vec<(u32, i64, i64)> =
-        sqlx::query_as(queries::CURSORS).fetch_all(&mut *snapshot).await?;
-    let cursors: HashMap<DestinationId, i64> =
-        rows.into_iter().map(|(number, to, _)| (DestinationId(number), to)).collect();
-    let (first,): (i64,) = sqlx::query_as(queries::FIRST).fetch_one(&mut *snapshot).await?;
-    let (last,): (i64,) = sqlx::query_as(queries::HEAD).fetch_one(&mut *snapshot).await?;
     let mut sums = BTreeMap::new();
-    for page in page_of(Seq(first))..=page_of(Seq(last)) {
-        add_page(&mut snapshot, shared, page, &cursors, &mut sums).await?;
+    let mut next = i64::MIN;
+    let last = page_of(shared.head());
+    while next <= last {
+        let mut snapshot = pool.begin().await?;
+        let began = Instant::now();
+        let rows: Vec<(u32, i64, i64)> =
+            sqlx::query_as(queries::CURSORS).fetch_all(&mut *snapshot).await?;
+        let cursors: HashMap<DestinationId, i64> =
+            rows.into_iter().map(|(number, to, _)| (DestinationId(number), to)).collect();
+        let (first,): (i64,) = sqlx::query_as(queries::FIRST).fetch_one(&mut *snapshot).await?;
+        next = next.max(page_of(Seq(first)));
+        while next <= last && began.elapsed() < SNAPSHOT_MAX {
+            add_page(&mut snapshot, shared, next, &cursors, &mut sums).await?;
+            next += 1;
+        }
     }
     Ok(sums.into_values().collect())
 }

@@ -3,12 +3,12 @@
 //! The committer numbers a new word in the transaction that first uses it and puts it here before that
 //! commits, so a reader never meets a number it cannot look up. After a rollback it takes it out again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
 use crate::message::id::{DestinationId, VersionId};
-use crate::message::plan::{Disposition, Lane, Plan, PlanEntry};
+use crate::message::plan::{Disposition, Joins, Lane, Plan, PlanEntry};
 use crate::store::sqlite::codec::{Lanes, put_lanes};
 
 /// The key that finds a message by its public id.
@@ -45,39 +45,47 @@ pub(super) struct Shape {
     pub(super) what: What,
 }
 
-/// A disposition without its lanes. The numbers are stored.
+/// A disposition without its lanes, but with their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum What {
-    /// Nothing is sent: 0.
+    /// Nothing is sent.
     Filtered,
-    /// Sent: 1.
-    Deliver,
-    /// Held: 2.
-    Hold,
-    /// Sent, in two lanes: 3.
-    Join,
+    /// Sent, in its lane and so many others.
+    Deliver(u32),
+    /// Held, in its lane and so many others.
+    Hold(u32),
 }
 
+/// From here on a stored number says how many lanes are joined: below it stand those of the usual cases.
+const JOINED: i64 = 16;
+
 impl What {
-    /// The stored number.
-    pub(super) const fn number(self) -> i64 {
+    /// The stored number: 0 filtered, 1 sent, 2 held, 3 sent in two lanes; of more lanes, twice their number
+    /// and one more for what is held, from 16.
+    pub(super) fn number(self) -> i64 {
         match self {
             Self::Filtered => 0,
-            Self::Deliver => 1,
-            Self::Hold => 2,
-            Self::Join => 3,
+            Self::Deliver(0) => 1,
+            Self::Hold(0) => 2,
+            Self::Deliver(1) => 3,
+            Self::Deliver(others) => JOINED + 2 * i64::from(others),
+            Self::Hold(others) => JOINED + 2 * i64::from(others) + 1,
         }
     }
 
     /// The meaning of a stored number.
-    pub(super) const fn from_number(number: i64) -> Option<Self> {
-        match number {
-            0 => Some(Self::Filtered),
-            1 => Some(Self::Deliver),
-            2 => Some(Self::Hold),
-            3 => Some(Self::Join),
-            _ => None,
-        }
+    pub(super) fn from_number(number: i64) -> Option<Self> {
+        Some(match number {
+            0 => Self::Filtered,
+            1 => Self::Deliver(0),
+            2 => Self::Hold(0),
+            3 => Self::Deliver(1),
+            JOINED.. => {
+                let others = u32::try_from((number - JOINED) / 2).ok()?;
+                if number % 2 == 0 { Self::Deliver(others) } else { Self::Hold(others) }
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -86,20 +94,15 @@ pub(super) fn split(plan: &Plan) -> (Vec<Shape>, Vec<u8>) {
     let mut lanes = Vec::new();
     let mut shapes = Vec::with_capacity(plan.entries.len());
     for entry in &plan.entries {
-        let what = match entry.disposition {
+        let mut put = |lane: &Lane, joins: &Joins| {
+            lanes.push(*lane);
+            lanes.extend(joins.lanes());
+            u32::try_from(joins.lanes().len()).unwrap_or(u32::MAX)
+        };
+        let what = match &entry.disposition {
             Disposition::Filtered => What::Filtered,
-            Disposition::Deliver { lane, joins: None } => {
-                lanes.push(lane);
-                What::Deliver
-            }
-            Disposition::Deliver { lane, joins: Some(joins) } => {
-                lanes.extend([lane, joins]);
-                What::Join
-            }
-            Disposition::Hold { lane } => {
-                lanes.push(lane);
-                What::Hold
-            }
+            Disposition::Deliver { lane, joins } => What::Deliver(put(lane, joins)),
+            Disposition::Hold { lane, joins } => What::Hold(put(lane, joins)),
         };
         shapes.push(Shape { destination: entry.destination, version: entry.version, what });
     }
@@ -119,13 +122,20 @@ pub(super) fn join(shapes: &[Shape], lanes: &[u8]) -> Option<Plan> {
 }
 
 fn disposition(what: What, lanes: &mut Lanes<'_>) -> Option<Disposition> {
+    let mut several = |others| -> Option<(Lane, Joins)> {
+        let lane = lanes.next()?;
+        let joins: Option<Joins> = (0..others).map(|_| lanes.next()).collect();
+        Some((lane, joins?))
+    };
     Some(match what {
         What::Filtered => Disposition::Filtered,
-        What::Deliver => Disposition::Deliver { lane: lanes.next()?, joins: None },
-        What::Hold => Disposition::Hold { lane: lanes.next()? },
-        What::Join => {
-            let lane: Lane = lanes.next()?;
-            Disposition::Deliver { lane, joins: Some(lanes.next()?) }
+        What::Deliver(others) => {
+            let (lane, joins) = several(others)?;
+            Disposition::Deliver { lane, joins }
+        }
+        What::Hold(others) => {
+            let (lane, joins) = several(others)?;
+            Disposition::Hold { lane, joins }
         }
     })
 }
@@ -191,6 +201,48 @@ pub(super) struct Dictionary {
     pub(super) plans: Words<[Shape]>,
     /// Search parameters of resource types, as `Patient.identifier`.
     pub(super) slots: Words<str>,
+    /// The numbers of the plans that deliver to a destination, with commas between them.
+    plans_to: HashMap<DestinationId, String>,
+}
+
+impl Dictionary {
+    /// Adds a plan.
+    pub(super) fn put_plan(&mut self, number: u32, shapes: Arc<[Shape]>) {
+        for destination in delivered_to(&shapes) {
+            let list = self.plans_to.entry(destination).or_default();
+            if !list.is_empty() {
+                list.push(',');
+            }
+            list.push_str(&number.to_string());
+        }
+        self.plans.put(number, shapes);
+    }
+
+    /// Takes a plan out again.
+    pub(super) fn take_plan(&mut self, number: u32) {
+        let Some(shapes) = self.plans.get(number).map(Arc::clone) else { return };
+        self.plans.take(number);
+        let taken = number.to_string();
+        for destination in delivered_to(&shapes) {
+            let Some(list) = self.plans_to.get_mut(&destination) else { continue };
+            let rest: Vec<&str> = list.split(',').filter(|one| *one != taken).collect();
+            *list = rest.join(",");
+            if list.is_empty() {
+                self.plans_to.remove(&destination);
+            }
+        }
+    }
+
+    /// The plans that deliver to a destination, as a JSON list.
+    pub(super) fn plans_to(&self, destination: DestinationId) -> String {
+        format!("[{}]", self.plans_to.get(&destination).map_or("", String::as_str))
+    }
+}
+
+/// The destinations a plan delivers to, each once.
+fn delivered_to(shapes: &[Shape]) -> BTreeSet<DestinationId> {
+    let sent = shapes.iter().filter(|shape| shape.what != What::Filtered);
+    sent.map(|shape| shape.destination).collect()
 }
 
 #[cfg(test)]
@@ -205,17 +257,44 @@ mod tests {
             disposition,
         };
         let lane = Lane::of("4711");
+        let three: Joins = [Lane::of("4712"), Lane::of("4713"), lane].into_iter().collect();
         let plan = Plan {
             entries: vec![
-                entry(1, Disposition::Deliver { lane, joins: None }),
+                entry(1, Disposition::Deliver { lane, joins: Joins::NONE }),
                 entry(2, Disposition::Filtered),
-                entry(3, Disposition::Deliver { lane, joins: Some(Lane::of("4712")) }),
-                entry(4, Disposition::Hold { lane: Lane::STRICT }),
+                entry(3, Disposition::Deliver { lane, joins: Joins::one(Lane::of("4712")) }),
+                entry(4, Disposition::Hold { lane: Lane::STRICT, joins: Joins::NONE }),
+                entry(5, Disposition::Deliver { lane, joins: three.clone() }),
+                entry(6, Disposition::Hold { lane, joins: three }),
+                entry(7, Disposition::Hold { lane, joins: Joins::one(Lane::of("4712")) }),
             ],
         };
         let (shapes, lanes) = split(&plan);
         assert_eq!(join(&shapes, &lanes), Some(plan));
         assert_eq!(join(&shapes, &lanes[..1]), None);
+        for shape in shapes {
+            assert_eq!(What::from_number(shape.what.number()), Some(shape.what));
+        }
+    }
+
+    #[test]
+    fn plans_are_listed_by_where_they_deliver() {
+        let shape = |destination, what| Shape {
+            destination: DestinationId(destination),
+            version: VersionId(7),
+            what,
+        };
+        let mut words = Dictionary::default();
+        words.put_plan(1, [shape(1, What::Deliver(0)), shape(2, What::Filtered)].into());
+        words.put_plan(12, [shape(1, What::Hold(2)), shape(2, What::Deliver(0))].into());
+        words.put_plan(2, [shape(1, What::Filtered)].into());
+        let to = |words: &Dictionary, id| words.plans_to(DestinationId(id));
+        assert_eq!([to(&words, 1), to(&words, 2), to(&words, 3)], ["[1,12]", "[12]", "[]"]);
+        words.take_plan(1);
+        words.take_plan(2);
+        assert_eq!([to(&words, 1), to(&words, 2)], ["[12]", "[12]"]);
+        words.take_plan(12);
+        assert_eq!([to(&words, 1), to(&words, 2)], ["[]", "[]"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::message::payload::Payload;
 use crate::message::time::Timestamp;
 use crate::message::{Envelope, Key, KeyValue, Origin, StoredMessage};
 use crate::store::sqlite::codec::{decompress, events, keys};
-use crate::store::sqlite::dictionary::{Dictionary, Shape, What, join};
+use crate::store::sqlite::dictionary::{Dictionary, join};
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::shared::Shared;
 use crate::store::sqlite::{open, queries};
@@ -90,7 +90,7 @@ fn page_now(
     let head: i64 = snapshot.prepare_cached(queries::HEAD)?.query_row([], |row| row.get(0))?;
     let to = head.min(after.0.saturating_add(PLACES_MAX));
     // Looked at after the snapshot began, the dictionary holds every plan that is in it.
-    let plans = plans_to(destination, &shared.dictionary());
+    let plans = shared.dictionary().plans_to(destination);
     let mut query = snapshot.prepare_cached(queries::LOG_PAGE)?;
     let mut rows = query.query(params![after.0, to, plans, limit.max(1)])?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -108,15 +108,6 @@ fn page_now(
         }
     }
     Ok(LogPage { messages, read_to: Seq(to).max(after) })
-}
-
-/// The plans that deliver to a destination, as a JSON list.
-fn plans_to(destination: DestinationId, dictionary: &Dictionary) -> String {
-    let is_sent = |shape: &Shape| shape.destination == destination && shape.what != What::Filtered;
-    let delivers = |number: &u32| {
-        dictionary.plans.get(*number).is_some_and(|shapes| shapes.iter().any(is_sent))
-    };
-    list(dictionary.plans.numbers().filter(delivers))
 }
 
 fn list(numbers: impl Iterator<Item = impl ToString>) -> String {

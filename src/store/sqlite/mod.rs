@@ -32,6 +32,7 @@ mod resources;
 mod search;
 mod shared;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -90,6 +91,9 @@ pub struct SqliteOptions {
     /// Versions of FHIR resources that gather in memory before their index entries are written, about a
     /// kilobyte each; twice as many while they are. 8192.
     pub versions_gathered: usize,
+    /// Size of the write-ahead log beyond which it is emptied, waiting a moment for those who read it.
+    /// 256 MiB.
+    pub wal_bytes_max: u64,
     /// Largest size of the database file, in bytes; then the store is full. No limit but the disk.
     pub size_bytes_max: Option<u64>,
 }
@@ -108,6 +112,7 @@ impl SqliteOptions {
             fresh_batches_max: 64,
             readers: 4,
             versions_gathered: 8192,
+            wal_bytes_max: 256 << 20,
             size_bytes_max: None,
         }
     }
@@ -185,9 +190,11 @@ impl SqliteStore {
             positions,
             runs,
             resources: Resources { numbers, ..Resources::default() },
+            plan_uses: HashMap::new(),
             pruner: Pruner::default(),
             checkpoints: ask,
             written: 0,
+            wal_bytes_max: options.wal_bytes_max,
             careful: false,
         };
         let pool = open::readers(&path, options.readers);
@@ -238,6 +245,10 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What its transaction held is rolled back; nobody was answered.
+            self.shared.set_broken(&StoreError::Crashed);
+        }
         self.queue.abandon();
         self.shared.ended.send_replace(true);
     }
@@ -381,5 +392,41 @@ impl Store for SqliteStore {
         drop(ended.wait_for(|ended| *ended).await);
         self.shared.readers.close();
         self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::dictionary::Dictionary;
+
+    fn end() -> (End, Arc<Shared>) {
+        let (tails, limits) = (
+            (Tail::default(), ResourceTail::default()),
+            Limits {
+                waiting_bytes_max: 1,
+                batch_messages_max: 1,
+                batch_bytes_max: 1,
+                linger: Duration::ZERO,
+            },
+        );
+        let shared = Arc::new(Shared::new("none.db".into(), Dictionary::default(), tails, 1, 1));
+        (End { queue: Arc::new(Queue::new(limits)), shared: Arc::clone(&shared) }, shared)
+    }
+
+    #[test]
+    fn a_committer_that_crashes_breaks_the_store_and_one_that_ends_does_not() {
+        let (ends, shared) = end();
+        std::thread::spawn(move || drop(ends)).join().unwrap();
+        assert!(*shared.ended.borrow() && !shared.status().fatal);
+        let (ends, shared) = end();
+        let crashed = std::thread::spawn(move || {
+            let _end = ends;
+            panic!("a fault of the committer");
+        });
+        assert!(crashed.join().is_err());
+        let status = shared.status();
+        assert!(*shared.ended.borrow() && status.fatal);
+        assert!(status.failing.unwrap().contains("writer crashed"));
     }
 }

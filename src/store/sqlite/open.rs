@@ -19,7 +19,7 @@ use crate::store::sqlite::shared::beside;
 /// Before it, a write-ahead log could lose committed pages.
 const SQLITE_MIN: (u32, u32, u32) = (3, 51, 3);
 /// How long a connection waits for another one's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a read waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements kept prepared by the committer: more than there are.
@@ -270,7 +270,7 @@ pub(super) fn dictionary(conn: &Connection) -> Result<Dictionary, StoreError> {
         dictionary.slots.put(number, name.into());
     }
     for (number, shapes) in plans(conn)? {
-        dictionary.plans.put(number, shapes.into());
+        dictionary.put_plan(number, shapes.into());
     }
     info!(channels = dictionary.channels.numbers().count(), "store opened");
     Ok(dictionary)

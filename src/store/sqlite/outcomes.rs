@@ -7,6 +7,7 @@ use rusqlite::{Connection, params};
 use crate::message::id::{DestinationId, Seq};
 use crate::message::plan::Lane;
 use crate::store::sqlite::blocks::{encode, page_of};
+use crate::store::sqlite::codec::put_further;
 use crate::store::sqlite::queries;
 use crate::store::{Attempt, Change, Exception, ExceptionState, Settled};
 
@@ -205,7 +206,7 @@ fn upsert(conn: &Connection, row: &Exception) -> rusqlite::Result<()> {
         row.destination.0,
         row.seq.0,
         row.lane.0.cast_signed(),
-        row.joins.map(|Lane(lane)| lane.cast_signed()),
+        row.joins.lanes().first().map(|Lane(lane)| lane.cast_signed()),
         state_number(row.state),
         row.attempts,
         row.since.0,
@@ -213,6 +214,7 @@ fn upsert(conn: &Connection, row: &Exception) -> rusqlite::Result<()> {
         row.cause,
         row.answer.code,
         row.answer.text,
+        row.joins.lanes().get(1..).and_then(put_further),
     ])?;
     Ok(())
 }

@@ -30,6 +30,8 @@ pub(super) struct Pruner {
     page: i64,
     run: i64,
     versions: ResourcePruner,
+    /// Plans that went in this transaction.
+    pub(super) gone_plans: Vec<u32>,
 }
 
 /// What a step stands on.
@@ -142,6 +144,10 @@ impl Pruner {
         let runs = self.runs(conn)?;
         if runs > 0 {
             return Ok(runs);
+        }
+        let plans = self.plans(conn, step)?;
+        if plans > 0 {
+            return Ok(plans);
         }
         self.versions.step(conn, versions_to, retention, now)
     }
@@ -299,6 +305,24 @@ impl Pruner {
             return Ok(count(touched));
         }
         Ok(0)
+    }
+}
+
+impl Pruner {
+    /// Plans that no message has any more: those said to be in use up to a place before the first message.
+    fn plans(&mut self, conn: &Connection, step: u32) -> rusqlite::Result<u64> {
+        let first: i64 = conn.prepare_cached(queries::FIRST)?.query_row([], |row| row.get(0))?;
+        let gone: Vec<u32> = conn
+            .prepare_cached(queries::UNUSED_PLANS)?
+            .query_map(params![first, step], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for number in &gone {
+            conn.prepare_cached(queries::DELETE_PLAN_ENTRIES)?.execute([number])?;
+            conn.prepare_cached(queries::DELETE_PLAN)?.execute([number])?;
+        }
+        let touched = count(gone.len());
+        self.gone_plans.extend(gone);
+        Ok(touched)
     }
 }
 

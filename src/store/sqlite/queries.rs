@@ -9,6 +9,9 @@ pub(super) const COMMIT: &str = "COMMIT";
 pub(super) const ROLLBACK: &str = "ROLLBACK";
 /// Copies the write-ahead log into the database, without waiting for anybody.
 pub(super) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// Copies all of it, waits for those who still read it, and makes its file empty. Answers 1 first when some
+/// did not end in time.
+pub(super) const CHECKPOINT_ALL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 // Words.
 
@@ -24,7 +27,15 @@ pub(super) const INSERT_KEY_NAME: &str = "INSERT INTO key_name (no, name) VALUES
 pub(super) const PLANS: &str = "SELECT p.no, e.destination, e.version, e.disposition
     FROM plan p LEFT JOIN plan_entry e ON e.plan = p.no ORDER BY p.no, e.position";
 /// Primary key.
-pub(super) const INSERT_PLAN: &str = "INSERT INTO plan (no) VALUES (?1)";
+pub(super) const INSERT_PLAN: &str = "INSERT INTO plan (no, used_to) VALUES (?1, ?2)";
+/// Primary key.
+pub(super) const USE_PLAN: &str = "UPDATE plan SET used_to = ?2 WHERE no = ?1";
+/// `plan_used`.
+pub(super) const UNUSED_PLANS: &str = "SELECT no FROM plan WHERE used_to < ?1 LIMIT ?2";
+/// Primary key, a range.
+pub(super) const DELETE_PLAN_ENTRIES: &str = "DELETE FROM plan_entry WHERE plan = ?1";
+/// Primary key.
+pub(super) const DELETE_PLAN: &str = "DELETE FROM plan WHERE no = ?1";
 /// Primary key.
 pub(super) const INSERT_PLAN_ENTRY: &str =
     "INSERT INTO plan_entry (plan, position, destination, version, disposition)
@@ -195,8 +206,8 @@ pub(super) const UPSERT_CURSOR: &str =
     "INSERT OR REPLACE INTO cursor (destination, settled_to, frontier) VALUES (?1, ?2, ?3)";
 /// Primary key.
 pub(super) const UPSERT_EXCEPTION: &str = "INSERT OR REPLACE INTO exception
-    (destination, seq, lane, joins, state, attempts, since, due, cause, code, text)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    (destination, seq, lane, joins, state, attempts, since, due, cause, code, text, further)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 /// Primary key.
 pub(super) const DELETE_EXCEPTION: &str =
     "DELETE FROM exception WHERE destination = ?1 AND seq = ?2";
@@ -215,7 +226,7 @@ pub(super) const ATTEMPTS: &str =
     sent_hash FROM attempt WHERE seq = ?1 ORDER BY destination, no";
 /// Primary key.
 pub(super) const EXCEPTION: &str = "SELECT destination, seq, lane, joins, state, attempts, since,
-    due, cause, code, text FROM exception WHERE destination = ?1 AND seq = ?2";
+    due, cause, code, text, further FROM exception WHERE destination = ?1 AND seq = ?2";
 /// Primary key, a range.
 pub(super) const EXCEPTED_AFTER: &str =
     "SELECT seq FROM exception WHERE destination = ?1 AND seq > ?2 ORDER BY seq";
@@ -226,32 +237,32 @@ pub(super) const BLOCKED: &str = "SELECT lane, count(*) FROM exception
     WHERE destination = ?1 AND joins IS NOT NULL AND state IN (1, 2, 3) GROUP BY joins";
 /// Primary key, a range.
 pub(super) const EXCEPTIONS: &str = "SELECT destination, seq, lane, joins, state, attempts, since,
-    due, cause, code, text FROM exception WHERE (destination, seq) > (?1, ?2)
+    due, cause, code, text, further FROM exception WHERE (destination, seq) > (?1, ?2)
     AND (?3 IS NULL OR lane = ?3 OR joins = ?3) AND (?4 IS NULL OR (state = 1 AND due <= ?4))
     ORDER BY destination, seq LIMIT ?5";
 /// Primary key, a range of one destination.
 pub(super) const EXCEPTIONS_OF: &str =
     "SELECT destination, seq, lane, joins, state, attempts, since,
-    due, cause, code, text FROM exception WHERE destination = ?1 AND seq > ?2
+    due, cause, code, text, further FROM exception WHERE destination = ?1 AND seq > ?2
     ORDER BY seq LIMIT ?3";
 /// `exception_state`, a range.
 pub(super) const EXCEPTIONS_IN: &str =
     "SELECT destination, seq, lane, joins, state, attempts, since,
-    due, cause, code, text FROM exception WHERE state = ?1 AND (destination, seq) > (?2, ?3)
+    due, cause, code, text, further FROM exception WHERE state = ?1 AND (destination, seq) > (?2, ?3)
     AND (?4 IS NULL OR lane = ?4 OR joins = ?4) AND (?5 IS NULL OR (state = 1 AND due <= ?5))
     ORDER BY destination, seq LIMIT ?6";
 /// `exception_state`, a range of one destination.
 pub(super) const EXCEPTIONS_OF_IN: &str = "SELECT destination, seq, lane, joins, state, attempts,
-    since, due, cause, code, text FROM exception WHERE state = ?1 AND destination = ?2 AND seq > ?3
+    since, due, cause, code, text, further FROM exception WHERE state = ?1 AND destination = ?2 AND seq > ?3
     ORDER BY seq LIMIT ?4";
 /// `exception_lane` and `exception_joins`.
 pub(super) const EXCEPTIONS_OF_LANE: &str = "SELECT destination, seq, lane, joins, state, attempts,
-    since, due, cause, code, text FROM exception WHERE destination = ?1 AND seq > ?2
+    since, due, cause, code, text, further FROM exception WHERE destination = ?1 AND seq > ?2
     AND (lane = ?3 OR joins = ?3) AND (?4 IS NULL OR state = ?4)
     AND (?5 IS NULL OR (state = 1 AND due <= ?5)) ORDER BY seq LIMIT ?6";
 /// `exception_due`.
 pub(super) const EXCEPTIONS_OF_DUE: &str = "SELECT destination, seq, lane, joins, state, attempts,
-    since, due, cause, code, text FROM exception WHERE destination = ?1 AND state = 1 AND due <= ?2
+    since, due, cause, code, text, further FROM exception WHERE destination = ?1 AND state = 1 AND due <= ?2
     AND seq > ?3 AND (?4 IS NULL OR state = ?4) ORDER BY seq LIMIT ?5";
 /// Primary key, a range of each destination.
 pub(super) const EXCEPTIONS_BETWEEN: &str =

@@ -10,9 +10,10 @@ use sqlx::{Row, SqliteConnection};
 use crate::message::id::{DestinationId, Seq, VersionId};
 use crate::message::outcome::Answer;
 use crate::message::payload::Payload;
-use crate::message::plan::Lane;
+use crate::message::plan::{Joins, Lane};
 use crate::message::time::Timestamp;
 use crate::store::sqlite::blocks::{decode, page_of};
+use crate::store::sqlite::codec::further;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::log::envelopes;
 use crate::store::sqlite::outcomes::{state_from_number, state_number};
@@ -228,6 +229,16 @@ impl Of {
     }
 }
 
+/// The lanes a row's delivery joins; `None` at damage.
+fn joins(row: &SqliteRow) -> Result<Option<Joins>> {
+    let Some(first) = row.try_get::<Option<i64>, _>(3)? else { return Ok(Some(Joins::NONE)) };
+    let Some(rest) = row.try_get::<Option<&[u8]>, _>(11)? else {
+        return Ok(Some(Joins::one(Lane(first.cast_unsigned()))));
+    };
+    let rest = further(rest);
+    Ok(rest.map(|rest| std::iter::once(Lane(first.cast_unsigned())).chain(rest).collect()))
+}
+
 fn exception(row: &SqliteRow) -> Result<Exception> {
     let seq: i64 = row.try_get(1)?;
     let state = state_from_number(row.try_get(4)?);
@@ -235,7 +246,7 @@ fn exception(row: &SqliteRow) -> Result<Exception> {
         destination: DestinationId(row.try_get(0)?),
         seq: Seq(seq),
         lane: Lane(row.try_get::<i64, _>(2)?.cast_unsigned()),
-        joins: row.try_get::<Option<i64>, _>(3)?.map(|lane| Lane(lane.cast_unsigned())),
+        joins: joins(row)?.ok_or_else(|| damaged("the exception row of message", seq))?,
         state: state.ok_or_else(|| damaged("the exception row of message", seq))?,
         attempts: row.try_get(5)?,
         since: Timestamp(row.try_get(6)?),

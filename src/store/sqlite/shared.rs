@@ -115,12 +115,17 @@ impl Shared {
         lock(&self.broken).clone()
     }
 
+    /// Size of the write-ahead log, in bytes.
+    pub(super) fn log_bytes(&self) -> u64 {
+        size_of(&beside(&self.path, "-wal"))
+    }
+
     /// Sizes and counts.
     pub(super) fn status(&self) -> StoreStatus {
         StoreStatus {
             head: self.head(),
             first: Seq(self.first.load(Ordering::Acquire)),
-            size_bytes: size_of(&self.path) + size_of(&beside(&self.path, "-wal")),
+            size_bytes: size_of(&self.path) + self.log_bytes(),
             failing: lock(&self.failing).clone(),
             fatal: lock(&self.broken).is_some(),
             commits: self.commits.load(Ordering::Acquire),

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use medway::access::role::Role;
 use medway::message::id::{DestinationId, MessageId};
 use medway::message::outcome::Answer;
-use medway::message::plan::Lane;
+use medway::message::plan::{Joins, Lane};
 use medway::store::{Change, Exception, ExceptionState};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ impl House {
             destination: self.number(destination),
             seq,
             lane: Lane::NONE,
-            joins: None,
+            joins: Joins::NONE,
             state: ExceptionState::Dead,
             attempts: 1,
             since: self.clock.now(),

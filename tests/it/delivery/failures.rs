@@ -5,7 +5,7 @@ use medway::delivery::options::DeliveryOptions;
 use medway::delivery::policy::{AckPolicy, Reaction};
 use medway::delivery::queue::Act;
 use medway::delivery::retry::{Exhausted, RetryPolicy};
-use medway::message::plan::{Disposition, Lane};
+use medway::message::plan::{Disposition, Joins, Lane};
 
 use super::rig::{Does, Receiver, Rig, accepted, lane, later, no_answer, options, refused};
 
@@ -151,9 +151,9 @@ async fn a_changed_repeat_waits_for_a_person() {
     let engine = rig.open().await;
     let receiver = Receiver::willing();
     let id = engine.start("emr", &receiver, options()).await;
-    let hold = Disposition::Hold { lane: Lane::of("A") };
+    let hold = Disposition::Hold { lane: Lane::of("A"), joins: Joins::NONE };
     let messages = [("1", lane("A")), ("2", hold), ("3", lane("A"))];
-    let messages = messages.iter().map(|(body, way)| engine.message(body, &[(id, *way)]));
+    let messages = messages.iter().map(|(body, way)| engine.message(body, &[(id, way.clone())]));
     let seqs = engine.append(messages.collect()).await;
     engine.until(id, |status| status.held == 1 && status.behind == 1).await;
     assert_eq!(receiver.accepted(), ["1"]);

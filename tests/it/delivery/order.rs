@@ -5,7 +5,7 @@ use std::sync::Arc;
 use medway::delivery::options::DeliveryOptions;
 use medway::delivery::policy::AckPolicy;
 use medway::delivery::queue::Act;
-use medway::message::plan::{Disposition, Lane};
+use medway::message::plan::{Disposition, Joins, Lane};
 use medway::store::ExceptionState;
 
 use super::rig::{Does, Receiver, Rig, accepted, lane, options, rejected};
@@ -120,7 +120,7 @@ async fn a_merge_waits_for_both_patients_and_both_wait_for_it() {
         _ => Does::Answers(accepted()),
     });
     let id = engine.start("emr", &receiver, options()).await;
-    let merge = Disposition::Deliver { lane: Lane::of("A"), joins: Some(Lane::of("B")) };
+    let merge = Disposition::Deliver { lane: Lane::of("A"), joins: Joins::one(Lane::of("B")) };
     let plan = [
         ("A1", lane("A")),
         ("B1", lane("B")),
@@ -129,7 +129,7 @@ async fn a_merge_waits_for_both_patients_and_both_wait_for_it() {
         ("B2", lane("B")),
         ("C1", lane("C")),
     ];
-    let messages = plan.iter().map(|(body, way)| engine.message(body, &[(id, *way)]));
+    let messages = plan.iter().map(|(body, way)| engine.message(body, &[(id, way.clone())]));
     engine.append(messages.collect()).await;
     let mut early = receiver.has_accepted(2).await;
     early.sort_unstable();
@@ -138,6 +138,39 @@ async fn a_merge_waits_for_both_patients_and_both_wait_for_it() {
     receiver.open_gate();
     let all = receiver.has_accepted(6).await;
     assert_eq!(all[2..4], ["B1", "AB"]);
+    engine.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_held_merge_keeps_the_order_of_all_its_patients_over_a_restart() {
+    let rig = Rig::new();
+    let engine = rig.open().await;
+    let receiver = Receiver::willing();
+    let id = engine.start("emr", &receiver, options()).await;
+    let joins = ["B", "C", "D"].map(Lane::of).into_iter().collect();
+    let plan = [
+        ("ABCD", Disposition::Hold { lane: Lane::of("A"), joins }),
+        ("D2", lane("D")),
+        ("C2", lane("C")),
+        ("B2", lane("B")),
+        ("E1", lane("E")),
+    ];
+    let messages = plan.iter().map(|(body, way)| engine.message(body, &[(id, way.clone())]));
+    let seqs = engine.append(messages.collect()).await;
+    engine.until(id, |status| status.held == 1 && status.behind == 3).await;
+    assert_eq!(receiver.has_accepted(1).await, ["E1"]);
+    engine.shut_down().await;
+
+    let engine = rig.open().await;
+    engine.start("emr", &receiver, options()).await;
+    engine.until(id, |status| status.held == 1 && status.behind == 3).await;
+    engine.receive(id, &[("C", "C3")]).await;
+    engine.until(id, |status| status.behind == 4).await;
+    engine.deliveries.act(id, Act::Release, seqs[0], "ana", "a real merge").await.unwrap();
+    let all = receiver.has_accepted(6).await;
+    assert_eq!(all[..2], ["E1", "ABCD"]);
+    let of_c: Vec<&String> = all.iter().filter(|body| body.starts_with('C')).collect();
+    assert_eq!(of_c, ["C2", "C3"]);
     engine.shut_down().await;
 }
 

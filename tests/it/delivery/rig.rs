@@ -20,7 +20,7 @@ use medway::message::id::{DestinationId, MessageId, Seq, VersionId};
 use medway::message::kind::{ContentType, Kind};
 use medway::message::outcome::{Answer, Outbound, Outcome, Scope};
 use medway::message::payload::Payload;
-use medway::message::plan::{Disposition, Lane, Plan, PlanEntry};
+use medway::message::plan::{Disposition, Joins, Lane, Plan, PlanEntry};
 use medway::message::time::Timestamp;
 use medway::message::verdict::{RenderProblem, Rendered};
 use medway::message::{Envelope, KeyValue, StoredMessage};
@@ -303,7 +303,7 @@ impl Engine {
         let entries = to.iter().map(|(destination, disposition)| PlanEntry {
             destination: *destination,
             version: self.version,
-            disposition: *disposition,
+            disposition: disposition.clone(),
         });
         NewMessage {
             envelope: Envelope {
@@ -388,7 +388,7 @@ impl Engine {
 /// In the lane of a key; `strict` and the empty key are what they are.
 pub(crate) fn lane(key: &str) -> Disposition {
     let lane = if key == "strict" { Lane::STRICT } else { Lane::of(key) };
-    Disposition::Deliver { lane, joins: None }
+    Disposition::Deliver { lane, joins: Joins::NONE }
 }
 
 /// Waits that are easy to count: 2, 4, 8 … seconds, no jitter.

@@ -7,7 +7,7 @@ use medway::message::id::{DestinationId, MessageId, Seq, VersionId};
 use medway::message::kind::{ContentType, Kind};
 use medway::message::outcome::Answer;
 use medway::message::payload::Payload;
-use medway::message::plan::{Disposition, Lane, Plan, PlanEntry};
+use medway::message::plan::{Disposition, Joins, Lane, Plan, PlanEntry};
 use medway::message::time::Timestamp;
 use medway::message::verdict::{DuplicateRule, IfChanged};
 use medway::message::{Envelope, Key, KeyValue, Origin};
@@ -88,20 +88,26 @@ impl Builder {
     }
 
     pub(crate) fn in_lane(
-        mut self,
+        self,
         destination: DestinationId,
         version: VersionId,
         lane: Lane,
     ) -> Self {
-        let disposition = Disposition::Deliver { lane, joins: None };
+        self.planned(destination, version, Disposition::Deliver { lane, joins: Joins::NONE })
+    }
+
+    pub(crate) fn planned(
+        mut self,
+        destination: DestinationId,
+        version: VersionId,
+        disposition: Disposition,
+    ) -> Self {
         self.0.plan.entries.push(PlanEntry { destination, version, disposition });
         self
     }
 
-    pub(crate) fn filtered(mut self, destination: DestinationId, version: VersionId) -> Self {
-        let disposition = Disposition::Filtered;
-        self.0.plan.entries.push(PlanEntry { destination, version, disposition });
-        self
+    pub(crate) fn filtered(self, destination: DestinationId, version: VersionId) -> Self {
+        self.planned(destination, version, Disposition::Filtered)
     }
 
     pub(crate) fn key(mut self, name: &str, value: &str) -> Self {
@@ -164,7 +170,7 @@ pub(crate) fn exception(destination: DestinationId, seq: Seq, state: ExceptionSt
         destination,
         seq,
         lane: Lane::of("4711"),
-        joins: None,
+        joins: Joins::NONE,
         state,
         attempts: 1,
         since: Timestamp(START),

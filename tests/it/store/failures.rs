@@ -30,6 +30,44 @@ async fn a_second_opening_is_refused_until_the_first_is_closed() {
     fixture.open().await;
 }
 
+/// A reader that always looks at the write-ahead log keeps it from starting over; when it has gone, the log
+/// is emptied instead of being kept at the size it grew to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_ahead_log_that_grew_beyond_its_bound_is_emptied() {
+    const BOUND: u64 = 2 << 20;
+    let fixture = Fixture::new();
+    let options = SqliteOptions { wal_bytes_max: BOUND, ..fixture.options() };
+    let wal = options.path.with_extension("db-wal");
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options).await.unwrap());
+    let lab = fixture.destination(&store, "lab").await;
+    let append = async |n: i64| {
+        let body = "x".repeat(600);
+        let messages = (0..400).map(|_| message(n).to(lab.0, lab.1).body(body.clone()).build());
+        store.append(messages.collect()).await.unwrap();
+    };
+    append(1).await;
+    let reader = rusqlite::Connection::open(fixture.options().path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM message;").unwrap();
+    let size = || std::fs::metadata(&wal).unwrap().len();
+    let mut grown = 0;
+    for n in 2..40 {
+        append(n).await;
+        grown = size();
+    }
+    assert!(grown > 2 * BOUND, "the reader keeps it: {grown} bytes");
+    reader.execute_batch("COMMIT").unwrap();
+    let mut least = u64::MAX;
+    for n in 40..80 {
+        append(n).await;
+        least = least.min(size());
+    }
+    assert!(least < BOUND, "it was {grown} bytes and is not emptied: {least} bytes");
+    // Nothing was lost by it.
+    assert_eq!(store.status().head, Seq(79 * 400));
+    assert_eq!(store.conservation().await.unwrap()[0].pending, 79 * 400);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn what_is_no_store_and_what_is_newer_is_refused() {
     let fixture = Fixture::new();

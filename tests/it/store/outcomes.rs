@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use medway::message::id::{DestinationId, Seq, VersionId};
 use medway::message::outcome::Answer;
-use medway::message::plan::Lane;
+use medway::message::plan::{Joins, Lane};
 use medway::message::time::Timestamp;
 use medway::store::{
     Attempt, Change, Conservation, Exception, ExceptionQuery, ExceptionState, Pause, Store,
@@ -37,7 +37,7 @@ async fn a_destination_stands_where_it_stood_before_a_restart() {
     append(&store, lab, 10).await;
     let id = lab.0;
     let mut merge = exception(id, Seq(6), ExceptionState::Retry);
-    merge.joins = Some(Lane::of("4712"));
+    merge.joins = Joins::one(Lane::of("4712"));
     store
         .record(vec![
             Change::Settle(settled(id, Seq(1))),
@@ -134,7 +134,12 @@ async fn exception_rows_are_found_by_every_condition() {
         };
         let mut row = exception(if seq % 3 == 0 { emr.0 } else { lab.0 }, Seq(seq), state);
         row.lane = Lane(10 + u64::try_from(seq % 5).unwrap());
-        row.joins = (seq % 7 == 0).then_some(Lane(12));
+        row.joins = match seq % 7 {
+            0 => Joins::one(Lane(12)),
+            // Rows are found by their first two lanes; the others come back with them.
+            1 => [15, 16, 17].into_iter().map(Lane).collect(),
+            _ => Joins::NONE,
+        };
         rows.push(row);
     }
     store.record(rows.iter().cloned().map(Change::Except).collect()).await.unwrap();
@@ -161,7 +166,11 @@ async fn check_query(store: &Arc<dyn Store>, rows: &[Exception], query: Exceptio
         .iter()
         .filter(|row| query.destination.is_none_or(|id| row.destination == id))
         .filter(|row| query.state.is_none_or(|state| row.state == state))
-        .filter(|row| query.lane.is_none_or(|lane| row.lane == lane || row.joins == Some(lane)))
+        .filter(|row| {
+            query
+                .lane
+                .is_none_or(|lane| row.lane == lane || row.joins.lanes().first() == Some(&lane))
+        })
         .filter(|row| {
             query.due.is_none_or(|due| row.state == ExceptionState::Retry && row.due <= due)
         })

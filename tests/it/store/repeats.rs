@@ -42,10 +42,12 @@ async fn a_changed_repeat_is_treated_as_the_rule_says() {
     let (lab, version) = fixture.destination(&store, "lab").await;
     assert_eq!(append(&store, 1, 1, Hold).await, Appended::New(Seq(1)));
     assert_eq!(append(&store, 2, 2, Refuse).await, Appended::Conflict(Seq(1)));
-    let held = message(3).to(lab, version).once(9, 2, Hold).build();
+    let joins = || [Lane::of("4712"), Lane::of("4713"), Lane::of("4714")].into_iter().collect();
+    let merge = Disposition::Deliver { lane: Lane::of("4711"), joins: joins() };
+    let held = message(3).planned(lab, version, merge).once(9, 2, Hold).build();
     assert_eq!(store.append(vec![held]).await.unwrap(), [Appended::Held(Seq(2))]);
     let stored = store.messages(&[Seq(2)]).await.unwrap();
-    let expected = Disposition::Hold { lane: Lane::of("4711") };
+    let expected = Disposition::Hold { lane: Lane::of("4711"), joins: joins() };
     assert_eq!(stored[0].plan.entry(lab).unwrap().disposition, expected);
     assert_eq!(append(&store, 4, 3, Accept).await, Appended::New(Seq(3)));
     // Each content that was stored is known from then on.

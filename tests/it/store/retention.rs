@@ -36,6 +36,39 @@ async fn prune_all(store: &Arc<dyn Store>, retention: &Retention) -> u64 {
     }
 }
 
+#[tokio::test]
+async fn plans_that_no_message_has_any_more_go_too() {
+    let fixture = Fixture::new();
+    let store = fixture.open().await;
+    let (lab, _) = fixture.destination(&store, "lab").await;
+    // Forty plans that were used once, one that is in use for long, and one that is young.
+    for n in 1..=40 {
+        let version = VersionId(100 + u32::try_from(n).unwrap());
+        store.append(vec![message(n).filtered(lab, version).build()]).await.unwrap();
+    }
+    let many = (41..=2100).map(|n| message(n).filtered(lab, VersionId(7)).build());
+    store.append(many.collect()).await.unwrap();
+    store.append(vec![message(100_000).filtered(lab, VersionId(8)).build()]).await.unwrap();
+    prune_all(&store, &retention(3590, 3590)).await;
+    assert_eq!(there(&store).await, [2101]);
+    // One that went is a new one when it comes again.
+    let again = message(100_001).filtered(lab, VersionId(101)).build();
+    store.append(vec![again]).await.unwrap();
+    let kept = store.messages(&[Seq(2102)]).await.unwrap();
+    assert_eq!(kept[0].plan.entries[0].version, VersionId(101));
+    store.close().await;
+    let conn = rusqlite::Connection::open(fixture.options().path).unwrap();
+    let plans: i64 = conn.query_row("SELECT count(*) FROM plan", [], |row| row.get(0)).unwrap();
+    let entries = "SELECT count(*) FROM plan_entry";
+    let entries: i64 = conn.query_row(entries, [], |row| row.get(0)).unwrap();
+    assert_eq!((plans, entries), (3, 3));
+    drop(conn);
+    let store = fixture.open().await;
+    let kept = store.messages(&[Seq(2101), Seq(2102)]).await.unwrap();
+    let versions: Vec<VersionId> = kept.iter().map(|kept| kept.plan.entries[0].version).collect();
+    assert_eq!(versions, [VersionId(8), VersionId(101)]);
+}
+
 async fn there(store: &Arc<dyn Store>) -> Vec<i64> {
     let query = MessageQuery { limit: 1000, ..MessageQuery::default() };
     let mut places: Vec<i64> =

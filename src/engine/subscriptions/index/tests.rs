@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::fhir::subscription::topic::{Allowed, Conditions};
 use crate::fhir::subscription::{Content, Status};
-use crate::message::plan::{Disposition, Lane};
+use crate::message::plan::{Disposition, Joins, Lane};
 use crate::message::resource::{Interaction, ResourceKey};
 use crate::message::time::Timestamp;
 
@@ -64,7 +64,7 @@ fn heard(index: &Index, before: Option<&[IndexValue]>, after: Option<&[IndexValu
     let entries = index.matching(&change, &|| before.unwrap_or_default().to_vec());
     for entry in &entries {
         let lane = Lane::of("Patient/7");
-        assert_eq!(entry.disposition, Disposition::Deliver { lane, joins: None });
+        assert_eq!(entry.disposition, Disposition::Deliver { lane, joins: Joins::NONE });
     }
     entries.iter().map(|entry| entry.destination.0).collect()
 }

@@ -437,7 +437,7 @@ impl Committer {
             dictionary.key_names.take(number);
         }
         for number in plans.split_off(plans_before) {
-            dictionary.plans.take(number);
+            dictionary.take_plan(number);
         }
         for number in batch.slots.split_off(before.slots) {
             dictionary.slots.take(number);
