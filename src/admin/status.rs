@@ -67,7 +67,11 @@ pub(crate) async fn channels(
             "stopped": engine.stopped(name),
         }));
     }
-    Json(json!({"channels": list, "next": next, "refused": scope::refused(&engine, &actor)}))
+    let removed = engine.removed_destinations().into_iter();
+    let removed = removed.filter(|id| scope::sees_destination(&engine, &actor, *id));
+    let removed: Vec<Value> = removed.map(|id| destination_value(&engine, id)).collect();
+    let refused = scope::refused(&engine, &actor);
+    Json(json!({"channels": list, "next": next, "removed": removed, "refused": refused}))
 }
 
 /// One destination as it stands.
@@ -171,6 +175,13 @@ pub(crate) async fn reload(
     })?;
     if let Some(report) = report.as_object_mut() {
         report.insert("refused".to_owned(), scope::refused(&engine, &actor));
+        if let Some(stranded) = report.get_mut("stranded").and_then(Value::as_array_mut) {
+            stranded.retain(|one| {
+                let name = one.get("destination").and_then(Value::as_str);
+                let id = name.and_then(|name| engine.destination_id(name));
+                id.is_some_and(|id| scope::sees_destination(&engine, &actor, id))
+            });
+        }
     }
     Ok(Json(report))
 }

@@ -129,6 +129,15 @@ pub(crate) async fn reload(arguments: ReloadArguments, terminal: &Terminal) -> R
                 terminal.line(&format!("{field}: {}", names.join(", ")));
             }
         }
+        for stranded in list(&report, "stranded") {
+            let count = |name: &str| stranded.get(name).and_then(Value::as_u64).unwrap_or(0);
+            terminal.line(&format!(
+                "stranded: {}: {} wait and {} are dead letters, and no channel has it any more; skip or cancel them, or configure it again",
+                text(stranded, "destination"),
+                count("waiting"),
+                count("dead"),
+            ));
+        }
         for refused in list(&report, "refused") {
             terminal.line(&format!(
                 "refused: {}\n{}",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -233,7 +233,10 @@ impl Running {
     async fn until_stopped(self) -> Result<(), Failure> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
+        // A task of its own: a reload may take a while, and must not keep the watchdog or SIGTERM waiting.
+        let hang_up = signal(SignalKind::hangup())?;
+        let reloads = reload_at(hang_up, Arc::clone(&self.engine));
+        self.engine.tracker().spawn(reloads);
         let mut certificates = tokio::time::interval(CERTIFICATES_EVERY);
         let mut disk = tokio::time::interval(DISK_EVERY);
         let mut watchdog = tokio::time::interval(watchdog_pace());
@@ -241,7 +244,6 @@ impl Running {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => self.reload().await,
                 _ = certificates.tick() => self.engine.renew_certificates(),
                 _ = watchdog.tick() => {
                     if let Err(error) = sd_notify::notify(&[NotifyState::Watchdog]) {
@@ -249,9 +251,9 @@ impl Running {
                     }
                 }
                 _ = disk.tick() => {
-                    if self.engine.disk_failed() {
-                        error!("the disk failed under the store; ending, to recover at the next start");
-                        return Err(Failure::fault("the disk failed under the store; check it, then start again"));
+                    if let Some(reason) = self.engine.store_broken() {
+                        error!(reason, "ending, to recover at the next start");
+                        return Err(Failure::fault(&reason));
                     }
                 }
             }
@@ -259,13 +261,6 @@ impl Running {
         info!("stopping: listeners close, what is being sent ends, the rest waits on disk");
         drop(sd_notify::notify(&[NotifyState::Stopping]));
         self.stop().await
-    }
-
-    async fn reload(&self) {
-        match self.engine.reload().await {
-            Ok(report) => info!(%report, "reloaded"),
-            Err(reason) => error!(reason, "not reloaded: everything goes on as before"),
-        }
     }
 
     /// Stops within the drain time.
@@ -281,6 +276,28 @@ impl Running {
             Err(_) => Err(Failure::fault(
                 "did not drain in time; what was in flight is sent again at the next start",
             )),
+        }
+    }
+}
+
+/// Reloads at each SIGHUP until the engine stops; those that come while one is done are one more.
+async fn reload_at(mut hang_up: Signal, engine: Arc<Engine>) {
+    let stop = engine.stopping_token();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            signalled = hang_up.recv() => {
+                if signalled.is_none() {
+                    return;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            report = engine.reload() => match report {
+                Ok(report) => info!(%report, "reloaded"),
+                Err(reason) => error!(reason, "not reloaded: everything goes on as before"),
+            }
         }
     }
 }

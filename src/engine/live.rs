@@ -9,12 +9,14 @@ use tokio_util::sync::CancellationToken;
 use crate::config::from::SourceOptions;
 use crate::source::status::SourceStatus;
 
-/// A source that runs.
+/// A source that runs, or is tried again and again until it does.
 pub struct LiveSource {
     /// `mllp`, `http` or `file`.
     pub kind: &'static str,
     /// Where it listens, when it does.
     pub address: Option<SocketAddr>,
+    /// Why it does not listen, although it should; nothing while it does.
+    pub down: Option<String>,
     /// What it sees.
     pub status: Arc<SourceStatus>,
     /// Ends it.
@@ -33,6 +35,7 @@ impl LiveSource {
         json!({
             "kind": self.kind,
             "listens": self.address.or(view.address).map(|address| address.to_string()),
+            "down": self.down,
             "connections": view.connections,
             "last_message_at": view.last_message.map(|at| at.to_string()),
             "received": view.received,

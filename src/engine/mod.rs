@@ -18,6 +18,8 @@ pub mod readings;
 pub mod registry;
 pub mod rehearse;
 pub mod reload;
+mod removed;
+mod reorder;
 pub mod replay;
 pub mod resume;
 pub mod retention;
@@ -235,6 +237,7 @@ impl Engine {
         self.tracker.spawn(disk.run(self.stop_sources.clone()));
         self.resume_jobs();
         self.tracker.spawn(history::keep_noting(Arc::downgrade(self), self.stopping_token()));
+        self.tracker.spawn(removed::keep_sweeping(Arc::downgrade(self), self.stopping_token()));
         Ok(())
     }
 
@@ -347,6 +350,10 @@ impl Engine {
         if let Some(reason) = self.store.status().failing {
             reasons.push(format!("the store fails: {reason}"));
         }
+        if !self.stopping.load(Ordering::Relaxed) {
+            // While it stops, listeners close as they should.
+            reasons.extend(self.deaf_sources());
+        }
         reasons
     }
 
@@ -407,10 +414,12 @@ impl Engine {
         self.parts.client(profile)
     }
 
-    /// Whether the disk failed under the store: nothing more can be promised then but a restart.
+    /// Why the store may not go on, when the disk failed under it or its writer crashed: nothing more can be
+    /// promised then but a restart.
     #[must_use]
-    pub fn disk_failed(&self) -> bool {
-        self.store.status().fatal
+    pub fn store_broken(&self) -> Option<String> {
+        let status = self.store.status();
+        status.fatal.then(|| status.failing.unwrap_or_default())
     }
 
     /// Takes certificates from disk that are newer than those in use.

@@ -4,23 +4,22 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::channel_file::ChannelConfig;
 use crate::config::load::Loaded;
-use crate::delivery::CommandError;
 use crate::delivery::meters::DestinationName as RunnerName;
 use crate::destination::Destination;
 use crate::engine::author::Author;
 use crate::engine::build::BoundSource;
 use crate::engine::live::LiveSource;
 use crate::engine::registry::LiveChannel;
-use crate::engine::subscriptions::PREFIX;
 use crate::engine::{Engine, EngineError};
-use crate::message::id::{DestinationId, VersionId};
-use crate::store::VersionRecord;
+use crate::message::id::VersionId;
+use crate::store::{StoreError, VersionRecord};
 use crate::yaml::finding::Finding;
 use crate::yaml::report::{Colour, text};
 
@@ -48,7 +47,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::reload_by`], and when the trail cannot be written.
-    pub async fn reload(&self) -> Result<Value, String> {
+    pub async fn reload(self: &Arc<Self>) -> Result<Value, String> {
         let author = Author::engine("SIGHUP");
         let noted = self.note_application(&author).await;
         noted.map_err(|error| format!("the audit trail cannot be written: {error}"))?;
@@ -56,14 +55,25 @@ impl Engine {
     }
 
     /// Reads the files again, and puts those of the author's groups in force. A file with errors, or one whose
-    /// parts cannot be built, leaves its old version running and is reported.
+    /// parts cannot be built, leaves its old version running and is reported. A task of its own: whoever asked
+    /// may go, and it ends what it began.
     ///
     /// # Errors
     /// When the files as a whole cannot be read; nothing changes then.
-    pub async fn reload_by(&self, author: &Author) -> Result<Value, String> {
+    pub async fn reload_by(self: &Arc<Self>, author: &Author) -> Result<Value, String> {
+        let (engine, author) = (Arc::clone(self), author.clone());
+        let reloading = self.tracker.spawn(async move { engine.reload_now(&author).await });
+        reloading.await.unwrap_or_else(|_| Err("the reload crashed; see the log".to_owned()))
+    }
+
+    async fn reload_now(self: &Arc<Self>, author: &Author) -> Result<Value, String> {
         let _one_at_a_time = self.reload_lock.lock().await;
         self.parts.renew_certificates();
-        let loaded = (self.loader)()?;
+        // Reading and compiling many files takes a while.
+        let reader = Arc::clone(self);
+        let loaded = tokio::task::spawn_blocking(move || (reader.loader)());
+        let loaded =
+            loaded.await.map_err(|_| "reading the files crashed; see the log".to_owned())??;
         if loaded.refused.is_empty() && !loaded.starts() {
             // It is no channel's fault: engine.yaml, or the directory itself. Nothing is withdrawn then.
             return Err(text(&loaded.findings, Colour::Plain));
@@ -99,9 +109,7 @@ impl Engine {
             .filter(|name| !nameless && !wanted.contains(&**name) && !kept.contains(&**name))
             .filter(|name| author.owns(self.group_of(name).as_deref()))
             .collect();
-        for name in &removed {
-            self.withdraw(name).await;
-        }
+        join_all(removed.iter().map(|name| self.withdraw(name))).await;
         for refusal in &refused {
             error!(%refusal, "a channel file is refused; its old version goes on");
         }
@@ -112,6 +120,7 @@ impl Engine {
             "removed": removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "unchanged": unchanged.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "refused": refused,
+            "stranded": self.stranded(),
         }))
     }
 
@@ -167,21 +176,21 @@ impl Engine {
         self.parts.source(&name, &channel.source).await.map_err(|error| error.to_string())
     }
 
-    /// Numbers a channel's version and destinations, and starts or changes their runners. A version that somebody
-    /// puts in force is on record before it is.
+    /// Numbers a channel's version and destinations, and starts or changes their runners. All that can go
+    /// wrong is done first: then nothing has changed. A version that somebody puts in force is on record before
+    /// it is.
     async fn put_in_force(
         &self,
         channel: &ChannelConfig,
         author: Option<&Author>,
     ) -> Result<VersionId, String> {
         let name = &*channel.name;
-        self.base_of(channel);
         let mut transports: Vec<Arc<dyn Destination>> = Vec::new();
         for config in &channel.destinations {
             let stop = self.stop_deliveries.child_token();
             transports.push(self.parts.destination(name, config, &self.tracker, &stop)?);
         }
-        let told = |error: crate::store::StoreError| error.to_string();
+        let told = |error: StoreError| error.to_string();
         let version = self
             .store
             .version(VersionRecord {
@@ -192,44 +201,47 @@ impl Engine {
             })
             .await
             .map_err(told)?;
+        // The same files have the same version, and that stands since they were first in force.
+        let since = self.store.version_record(version).await.map_err(told)?.applied_at;
+        let (mut destinations, mut prepared) = (Vec::new(), Vec::new());
+        for (config, transport) in channel.destinations.iter().zip(&transports) {
+            let id = self.store.destination(name, &config.name).await.map_err(told)?;
+            destinations.push(id);
+            if self.deliveries.status(id).is_err() {
+                let full =
+                    RunnerName { channel: name.to_owned(), destination: config.name.clone() };
+                let (transport, options) = (Arc::clone(transport), config.effective_delivery());
+                let ready = self.deliveries.prepare(id, full, transport, options).await;
+                prepared.push(ready.map_err(|error| error.to_string())?);
+            }
+        }
+        let fences = self.new_fences(channel, &destinations).await.map_err(told)?;
         if let Some(author) = author {
             self.note_version(author, name, version).await.map_err(told)?;
         }
-        self.versions.put_in_force(version, Arc::clone(&channel.channel));
-        // The same files have the same version, and that stands since they were first in force.
-        let since = self.store.version_record(version).await.map_err(told)?.applied_at;
+        // From here on nothing can fail.
+        self.base_of(channel);
         self.subscriptions.set_since(name, since);
-        let mut destinations = Vec::new();
-        for (config, transport) in channel.destinations.iter().zip(transports) {
-            let id = self.store.destination(name, &config.name).await.map_err(told)?;
+        self.versions.put_in_force(version, Arc::clone(&channel.channel));
+        for ((config, transport), id) in
+            channel.destinations.iter().zip(transports).zip(destinations.iter().copied())
+        {
             self.versions.name(id, &config.name);
-            self.names
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(id, format!("{name}/{}", config.name));
-            self.transports
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(id, Arc::clone(&transport));
-            let full = RunnerName { channel: name.to_owned(), destination: config.name.clone() };
-            let replaced =
-                self.deliveries.replace(id, Arc::clone(&transport), config.effective_delivery());
-            match replaced {
-                Ok(()) => {}
-                Err(CommandError::NotRunning(_)) => {
-                    self.deliveries
-                        .start(id, full, transport, config.effective_delivery())
-                        .await
-                        .map_err(|error| error.to_string())?;
-                }
-                Err(error) => return Err(error.to_string()),
-            }
-            destinations.push(id);
+            let full = format!("{name}/{}", config.name);
+            self.names.write().unwrap_or_else(PoisonError::into_inner).insert(id, full);
+            let kept = Arc::clone(&transport);
+            self.transports.write().unwrap_or_else(PoisonError::into_inner).insert(id, kept);
+            // One that does not run yet is launched below, with the same.
+            drop(self.deliveries.replace(id, transport, config.effective_delivery()));
+        }
+        self.put_fences(&fences, &prepared);
+        for prepared in prepared {
+            self.deliveries.launch(prepared);
         }
         let live = LiveChannel { channel: Arc::clone(&channel.channel), version, destinations };
         self.kept.put(&channel.name, channel.retention);
         self.registry.put(&live);
-        self.stop_missing(name, &live.destinations).await;
+        self.retire_missing(name, &live.destinations);
         self.applied
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -238,20 +250,6 @@ impl Engine {
         let destinations = live.destinations.len();
         info!(channel = name, version = version.0, destinations, "in force");
         Ok(version)
-    }
-
-    /// Stops runners of destinations the channel no longer has; what waits there stays in the log.
-    async fn stop_missing(&self, channel: &str, wanted: &[DestinationId]) {
-        for (id, name, _) in self.deliveries.statuses() {
-            // Runners of subscriptions come and go with the Subscriptions, not with the channel's file.
-            let is_subscriber = name.destination.starts_with(PREFIX);
-            if name.channel == channel && !wanted.contains(&id) && !is_subscriber {
-                if let Err(error) = self.deliveries.stop(id).await {
-                    tracing::warn!(%error, "a removed destination could not be stopped");
-                }
-                self.transports.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            }
-        }
     }
 
     pub(super) fn run_source(&self, channel: &ChannelConfig, source: Option<BoundSource>) {
@@ -273,7 +271,10 @@ impl Engine {
         match self.parts.source(&name, &old.options).await {
             Ok(Some(source)) => self.keep_listening(&name, source, old.options),
             Ok(None) => {}
-            Err(error) => error!(channel, %error, "the source could not be opened again"),
+            Err(error) => {
+                error!(channel, %error, "the source could not be opened again; it is tried until it is");
+                self.keep_opening(&name, old.options, old.kind, error.to_string());
+            }
         }
     }
 
@@ -281,10 +282,10 @@ impl Engine {
         drop(self.close_source(channel).await);
         self.registry.remove(channel);
         self.kept.remove(channel);
-        self.stop_missing(channel, &[]).await;
+        self.retire_missing(channel, &[]);
         self.applied.write().unwrap_or_else(PoisonError::into_inner).remove(channel);
         *self.loaded_at.write().unwrap_or_else(PoisonError::into_inner) = self.clock.now();
-        info!(channel, "withdrawn; what waits for its destinations stays in the log");
+        info!(channel, "withdrawn; what waits for its destinations stays, and is shown with them");
     }
 }
 

@@ -118,7 +118,9 @@ impl Engine {
 
 /// The state in one word: what a person looks for first.
 fn word(status: &RunnerStatus) -> &'static str {
-    if status.paused.is_some() {
+    if status.removed {
+        "removed"
+    } else if status.paused.is_some() {
         "paused"
     } else if status.stalled.is_some() {
         "stalled"

@@ -239,6 +239,8 @@ pub(crate) struct Status {
 pub(crate) struct SourceShape {
     kind: String,
     listens: Option<String>,
+    /// Why it does not listen, although it should.
+    down: Option<String>,
     connections: u64,
     last_message_at: Option<String>,
     received: u64,
@@ -261,7 +263,8 @@ pub(crate) struct PausedShape {
 pub(crate) struct Destination {
     /// `channel/destination`.
     destination: String,
-    /// `flowing`, `retrying`, `blocked`, `stalled`, `paused` or `stopped`.
+    /// `flowing`, `retrying`, `blocked`, `stalled`, `paused`, `removed` (no channel has it any more) or
+    /// `stopped`.
     state: String,
     /// Since the start.
     delivered: Option<u64>,
@@ -308,6 +311,8 @@ pub(crate) struct Channels {
     channels: Vec<ChannelLine>,
     /// `after` of the next page.
     next: Option<String>,
+    /// Destinations that no channel has any more, with what waits there.
+    removed: Vec<Destination>,
     refused: Vec<RefusedFile>,
 }
 
@@ -562,4 +567,19 @@ pub(crate) struct Reloaded {
     removed: Vec<String>,
     unchanged: Vec<String>,
     refused: Vec<RefusedFile>,
+    /// What waits at destinations that no channel has any more.
+    stranded: Vec<Stranded>,
+}
+
+/// What waits at a destination that no channel has any more.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "its schema is all that is used of it")]
+pub(crate) struct Stranded {
+    /// `channel/destination`.
+    destination: String,
+    /// Neither delivered nor set aside.
+    waiting: u64,
+    /// Those of them that wait for a person.
+    held: u64,
+    dead: u64,
 }

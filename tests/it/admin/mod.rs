@@ -7,6 +7,7 @@ mod jobs;
 mod live;
 mod oidc;
 mod openapi;
+mod reloads;
 mod resend;
 mod system;
 mod trial;

@@ -1068,6 +1068,8 @@ export interface components {
             /** @description `after` of the next page. */
             next?: string | null;
             refused: components["schemas"]["RefusedFile"][];
+            /** @description Destinations that no channel has any more, with what waits there. */
+            removed: components["schemas"]["Destination"][];
         };
         /** @description A component. */
         Component: {
@@ -1171,7 +1173,10 @@ export interface components {
             /** Format: int64 */
             retry?: number | null;
             stalled?: string | null;
-            /** @description `flowing`, `retrying`, `blocked`, `stalled`, `paused` or `stopped`. */
+            /**
+             * @description `flowing`, `retrying`, `blocked`, `stalled`, `paused`, `removed` (no channel has it any more) or
+             *     `stopped`.
+             */
             state: string;
         };
         /** @description A destination with its endpoints and blocked lanes; the rest as of `Destination`. */
@@ -1738,6 +1743,8 @@ export interface components {
             changed: string[];
             refused: components["schemas"]["RefusedFile"][];
             removed: string[];
+            /** @description What waits at destinations that no channel has any more. */
+            stranded: components["schemas"]["Stranded"][];
             unchanged: string[];
         };
         /**
@@ -1902,6 +1909,8 @@ export interface components {
         SourceShape: {
             /** Format: int64 */
             connections: number;
+            /** @description Why it does not listen, although it should. */
+            down?: string | null;
             kind: string;
             last_message_at?: string | null;
             last_refusal?: string | null;
@@ -1969,6 +1978,23 @@ export interface components {
              * @description The write-ahead log's size, in bytes; nothing to who is limited to groups.
              */
             wal_bytes?: number | null;
+        };
+        /** @description What waits at a destination that no channel has any more. */
+        Stranded: {
+            /** Format: int64 */
+            dead: number;
+            /** @description `channel/destination`. */
+            destination: string;
+            /**
+             * Format: int64
+             * @description Those of them that wait for a person.
+             */
+            held: number;
+            /**
+             * Format: int64
+             * @description Neither delivered nor set aside.
+             */
+            waiting: number;
         };
         /** @description A subcomponent. */
         Subcomponent: {

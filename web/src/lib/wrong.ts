@@ -25,6 +25,8 @@ export interface Wrong {
 export interface Seen {
   notReady: string[];
   channels: Channel[];
+  /** Destinations that no channel has any more, with what waits there. */
+  removed?: Destination[] | undefined;
   refused: Refused[];
   subscriptions: Subscription[];
   system: System | undefined;
@@ -33,7 +35,7 @@ export interface Seen {
 }
 
 /** What keeps the most from flowing stands first. */
-const ORDER = ['notReady', 'stalled', 'blocked', 'stopped', 'expired', 'paused', 'refused', 'error', 'dead', 'expiring', 'retrying'];
+const ORDER = ['notReady', 'stalled', 'blocked', 'removed', 'stopped', 'expired', 'paused', 'refused', 'error', 'dead', 'expiring', 'retrying'];
 
 const ago = (seconds: number | null | undefined, now: number) => (seconds ? new Date(now - seconds * 1000).toISOString() : undefined);
 const sum = (...counts: (number | null | undefined)[]) => counts.reduce<number>((total, count) => total + (count ?? 0), 0);
@@ -136,6 +138,7 @@ export function wrongs(seen: Seen, now: number): Wrong[] {
   const list: Wrong[] = [
     ...seen.notReady.map((why): Wrong => ({ id: `engine ${why}`, name: t('app.name'), state: 'notReady', causes: [words(why)], first: 'now.first.notReady', act: system })),
     ...seen.channels.flatMap((one) => [...channel(one), ...one.destinations.flatMap((each) => destination(each, seen, now) ?? [])]),
+    ...(seen.removed ?? []).flatMap((each) => destination(each, seen, now) ?? []),
     ...seen.refused.map(
       (one): Wrong => ({ id: `file ${one.file}`, name: one.file, state: 'refused', since: seen.system?.config.loaded_at, causes: [findings(one.findings)], first: 'now.first.refused', act: system }),
     ),
