@@ -57,7 +57,9 @@ impl Reaction {
 /// Codes that are words; besides them a policy may name HTTP statuses (`404`) and classes (`4xx`).
 ///
 /// `no_answer` also covers `timeout`. `other` is every answer that is not named and not a success.
-/// `failed`, `rejected` and `uncertain` are the fallbacks by class of outcome.
+/// `failed`, `rejected` and `uncertain` are the fallbacks by class of outcome. `transient-error` and
+/// `fatal-error` answer a FHIR message, `unread` is an answer to a batch or message that cannot be read, and
+/// `unfit` is what cannot be sent at all as the destination wants it.
 pub const CODES: &[&str] = &[
     "AA",
     "AE",
@@ -74,6 +76,10 @@ pub const CODES: &[&str] = &[
     "closed",
     "unreachable",
     "tls",
+    "transient-error",
+    "fatal-error",
+    "unread",
+    "unfit",
     "other",
     "failed",
     "rejected",
@@ -86,7 +92,7 @@ pub const PRESETS: &[&str] = &["standard", "mirth", "intersystems", "strict_orde
 /// Why a line of a policy makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is no answer code; write one of AA AE AR CA CE CR, no_answer, wrong_id, garbage, refused, reset, other, failed, rejected, uncertain, an HTTP status (404) or a class (4xx)"
+    "`{0}` is no answer code; write one of AA AE AR CA CE CR, no_answer, wrong_id, garbage, refused, reset, transient-error, fatal-error, unread, unfit, other, failed, rejected, uncertain, an HTTP status (404) or a class (4xx)"
 )]
 pub struct UnknownCode(pub String);
 

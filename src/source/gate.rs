@@ -33,6 +33,28 @@ pub(crate) struct GateRules {
     pub(crate) user_timeout: Duration,
 }
 
+/// A half-open HTTP connection is found out after this.
+const HTTP_KEEPALIVE: Duration = Duration::from_mins(1);
+
+impl GateRules {
+    /// The rules of an HTTP listener; `answer` is the longest wait for an answer.
+    pub(crate) const fn http(
+        allow: Vec<Network>,
+        connections_max: u32,
+        connections_per_peer_max: u32,
+        answer: Duration,
+    ) -> Self {
+        Self {
+            allow,
+            connections_max,
+            connections_per_peer_max,
+            peer_full: PeerFull::RefuseNew,
+            keepalive: HTTP_KEEPALIVE,
+            user_timeout: answer,
+        }
+    }
+}
+
 /// Stands before one listener.
 pub(crate) struct Gate {
     channel: Arc<str>,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm as Jwt, DecodingKey, Validation};
 use medway::clock::Clock;
+use medway::delivery::policy::{AckPolicy, Reaction};
 use medway::destination::Destination;
 use medway::destination::fhir::FhirDestination;
 use medway::destination::fhir::options::{
@@ -153,6 +154,43 @@ async fn what_the_server_says_is_kept_and_decides() {
     assert_eq!((outcome.name(), &*outcome.answer().code), ("rejected", "422"));
     assert_eq!(&*outcome.answer().text, "required: status is missing (Observation.status)");
     assert_eq!(requests[0].header("authorization"), Some("Bearer t0ken"));
+}
+
+/// `on_ack` of a channel has the last word on each status, and on the codes of FHIR messages.
+#[tokio::test]
+async fn the_channel_says_what_each_answer_means() {
+    let mut policy = AckPolicy::standard();
+    for (code, reaction) in [
+        ("404", Reaction::Accept),
+        ("409", Reaction::HoldLane),
+        ("4xx", Reaction::Pause),
+        ("fatal-error", Reaction::HoldLane),
+        ("unread", Reaction::DeadLetter),
+    ] {
+        policy.set(code, reaction).unwrap();
+    }
+    let answer = |code: &str| {
+        json!({"resourceType": "Bundle", "type": "message", "entry": [{"resource":
+            {"resourceType": "MessageHeader", "response": {"code": code}}}]})
+        .to_string()
+    };
+    let patient = json!({"resourceType": "Patient", "id": "1", "active": true});
+    let message = json!({"resourceType": "Bundle", "type": "message", "entry": []});
+    for (body, status, said, expected) in [
+        (&patient, "404 Not Found", String::new(), Reaction::Accept),
+        (&patient, "409 Conflict", String::new(), Reaction::HoldLane),
+        (&patient, "412 Precondition Failed", String::new(), Reaction::Pause),
+        (&patient, "500 Internal Server Error", String::new(), Reaction::Retry),
+        (&message, "200 OK", answer("fatal-error"), Reaction::HoldLane),
+        (&message, "200 OK", answer("transient-error"), Reaction::Retry),
+        (&message, "200 OK", "no Bundle".to_owned(), Reaction::DeadLetter),
+    ] {
+        let receiver = Receiver::bind().await;
+        let destination = FhirDestination::new(options(&receiver), None, clock()).unwrap();
+        let answers = [http(status, &said)];
+        let (outcome, _) = tokio::join!(send(&destination, body), serve(&receiver, &answers));
+        assert_eq!(policy.reaction(&outcome), expected, "{status} {said}");
+    }
 }
 
 #[tokio::test]

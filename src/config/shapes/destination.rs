@@ -1,5 +1,8 @@
 //! `to.NAME:`: one destination: when, transport, what is sent, and how its delivery is made.
 
+use crate::config::shapes::http::{
+    CONNECT_WITHIN, IDLE_MAX, IN_FLIGHT, REPLY_WITHIN, RETRY_AFTER_MAX,
+};
 use crate::config::shapes::to_fhir::FHIR;
 use crate::config::shapes::{COUNT, destination_mllp, language};
 use crate::yaml::shape::{Field, MapShape, Shape};
@@ -269,6 +272,10 @@ static ON_ACK_MAP: MapShape = MapShape {
             answer("closed", "The connection was closed."),
             answer("unreachable", "No way to the host."),
             answer("tls", "The TLS handshake failed."),
+            answer("transient-error", "The answer of a FHIR message that may pass later."),
+            answer("fatal-error", "The answer of a FHIR message that will never be taken."),
+            answer("unread", "An answer to a FHIR batch or message that cannot be read."),
+            answer("unfit", "It cannot be sent at all as this destination wants it."),
             answer("other", "Every answer that is not named and not a success."),
             answer("failed", "Surely not taken, may be later."),
             answer("rejected", "Will never be taken."),
@@ -329,32 +336,17 @@ static WEBHOOK: MapShape = MapShape::new(
             "[emr.hospital.example, 10.20.0.0/16:443]",
             "Hosts and networks it may reach. Default: only the host of `url`.",
         ),
-        Field::optional(
-            "connect_within",
-            Shape::Duration,
-            "10s",
-            "Name lookup, connection and TLS handshake together. Default 10s.",
-        ),
-        Field::optional("reply_within", Shape::Duration, "30s", "The whole answer. Default 30s."),
+        CONNECT_WITHIN,
+        REPLY_WITHIN,
         Field::optional(
             "max_answer",
             Shape::Size,
             "64KiB",
             "Most bytes read of an answer. Default 64KiB.",
         ),
-        Field::optional("in_flight", COUNT, "16", "Requests at the same time. Default 16."),
-        Field::optional(
-            "idle_max",
-            Shape::Duration,
-            "30s",
-            "An idle connection is closed after so long. Default 30s.",
-        ),
-        Field::optional(
-            "retry_after_max",
-            Shape::Duration,
-            "24h",
-            "A longer Retry-After is cut to this. Default 24h.",
-        ),
+        IN_FLIGHT,
+        IDLE_MAX,
+        RETRY_AFTER_MAX,
     ],
 );
 

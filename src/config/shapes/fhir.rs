@@ -1,7 +1,7 @@
 //! `from.fhir`: a FHIR R4 endpoint.
 
 use crate::config::shapes::COUNT;
-use crate::config::shapes::source::HTTP_TIMEOUTS;
+use crate::config::shapes::http::{MAX_CONNECTIONS, MAX_CONNECTIONS_PER_PEER, TIMEOUTS};
 use crate::yaml::shape::{Field, MapShape, Shape};
 
 /// `from.fhir`.
@@ -109,25 +109,15 @@ pub static FHIR: MapShape = MapShape::new(
             "7d",
             "How far back a repeated $process-message gets the first answer again. Default 7d.",
         ),
-        Field::optional("max_connections", COUNT, "512", "Connections open at once. Default 512."),
-        Field::optional(
-            "max_connections_per_peer",
-            COUNT,
-            "64",
-            "Connections open at once from one address. Default 64.",
-        ),
+        MAX_CONNECTIONS,
+        MAX_CONNECTIONS_PER_PEER,
         Field::optional(
             "retry_after",
             Shape::Duration,
             "5s",
             "What 503 and 429 ask the client to wait. Default 5s.",
         ),
-        Field::optional(
-            "timeouts",
-            Shape::Map(&HTTP_TIMEOUTS),
-            "{body: 1m}",
-            "How long each step may take.",
-        ),
+        TIMEOUTS,
     ],
 );
 

@@ -7,6 +7,7 @@ pub mod destination;
 pub mod destination_mllp;
 pub mod engine;
 pub mod fhir;
+mod http;
 pub mod language;
 pub mod source;
 mod subscriptions;

@@ -1,6 +1,7 @@
 //! `from:`: where a channel's messages come from.
 
 use crate::config::shapes::fhir::FHIR;
+use crate::config::shapes::http::{MAX_CONNECTIONS, MAX_CONNECTIONS_PER_PEER, TIMEOUTS};
 use crate::config::shapes::{CONTENT, COUNT};
 use crate::yaml::shape::{Field, MapShape, Shape};
 
@@ -211,18 +212,8 @@ static MLLP: MapShape = MapShape {
                 "2MiB",
                 "Largest message; a larger one is refused (AR/CR). Default 10MiB.",
             ),
-            Field::optional(
-                "max_connections",
-                COUNT,
-                "512",
-                "Connections open at once. Default 512.",
-            ),
-            Field::optional(
-                "max_connections_per_peer",
-                COUNT,
-                "64",
-                "Connections open at once from one address. Default 64.",
-            ),
+            MAX_CONNECTIONS,
+            MAX_CONNECTIONS_PER_PEER,
             Field::optional(
                 "peer_full",
                 Shape::Choice(&[
@@ -402,13 +393,8 @@ static HTTP: MapShape = MapShape::new(
             "10000",
             "Messages in one HL7 batch; a larger one gets 422. Default 10000.",
         ),
-        Field::optional("max_connections", COUNT, "512", "Connections open at once. Default 512."),
-        Field::optional(
-            "max_connections_per_peer",
-            COUNT,
-            "64",
-            "Connections open at once from one address. Default 64.",
-        ),
+        MAX_CONNECTIONS,
+        MAX_CONNECTIONS_PER_PEER,
         Field::optional(
             "retry_after",
             Shape::Duration,
@@ -421,12 +407,7 @@ static HTTP: MapShape = MapShape::new(
             "24h",
             "How far back an Idempotency-Key is remembered when the channel has no rule of its own. Default 24h.",
         ),
-        Field::optional(
-            "timeouts",
-            Shape::Map(&HTTP_TIMEOUTS),
-            "{body: 1m}",
-            "How long each step may take.",
-        ),
+        TIMEOUTS,
     ],
 );
 

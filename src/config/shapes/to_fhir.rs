@@ -1,7 +1,9 @@
 //! `to.NAME.fhir:`: a FHIR server.
 
-use crate::config::shapes::COUNT;
 use crate::config::shapes::destination::BASIC;
+use crate::config::shapes::http::{
+    CONNECT_WITHIN, IDLE_MAX, IN_FLIGHT, REPLY_WITHIN, RETRY_AFTER_MAX,
+};
 use crate::yaml::shape::{Field, MapShape, Shape};
 
 pub(super) static FHIR: MapShape = MapShape::new(
@@ -84,32 +86,17 @@ pub(super) static FHIR: MapShape = MapShape::new(
             "[fhir.hospital.example, 10.20.0.0/16:443]",
             "Hosts and networks it may reach. Default: only the hosts of `base` and `token_url`.",
         ),
-        Field::optional(
-            "connect_within",
-            Shape::Duration,
-            "10s",
-            "Name lookup, connection and TLS handshake together. Default 10s.",
-        ),
-        Field::optional("reply_within", Shape::Duration, "30s", "The whole answer. Default 30s."),
+        CONNECT_WITHIN,
+        REPLY_WITHIN,
         Field::optional(
             "max_answer",
             Shape::Size,
             "1MiB",
             "Most bytes read of an answer. Default 1MiB.",
         ),
-        Field::optional("in_flight", COUNT, "16", "Requests at the same time. Default 16."),
-        Field::optional(
-            "idle_max",
-            Shape::Duration,
-            "30s",
-            "An idle connection is closed after so long. Default 30s.",
-        ),
-        Field::optional(
-            "retry_after_max",
-            Shape::Duration,
-            "24h",
-            "A longer Retry-After is cut to this. Default 24h.",
-        ),
+        IN_FLIGHT,
+        IDLE_MAX,
+        RETRY_AFTER_MAX,
     ],
 );
 

@@ -30,7 +30,6 @@ mod write;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::service::service_fn;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,7 +48,6 @@ use crate::source::fhir::request::Clerk;
 use crate::source::gate::{Gate, GateRules};
 use crate::source::intake::Intake;
 use crate::source::listener::{SourceError, bind};
-use crate::source::mllp::options::PeerFull;
 use crate::source::status::SourceStatus;
 use crate::source::talk::{Talk, TalkRules};
 use crate::store::resources::ResourceStore;
@@ -57,7 +55,6 @@ use crate::tls::{ClientTls, ServerTls, client_names};
 
 /// Largest request header, in bytes: searches may be long.
 const HEADER_BYTES_MAX: usize = 32 << 10;
-const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// What an endpoint stands on.
 #[derive(Clone)]
@@ -107,14 +104,12 @@ impl FhirSource {
         let (listener, address) = bind(self.options.listen).await?;
         let status = Arc::new(SourceStatus::default());
         status.listens(address);
-        let rules = GateRules {
-            allow: self.options.allow.clone(),
-            connections_max: self.options.connections_max,
-            connections_per_peer_max: self.options.connections_per_peer_max,
-            peer_full: PeerFull::RefuseNew,
-            keepalive: KEEPALIVE,
-            user_timeout: self.options.timeouts.answer,
-        };
+        let rules = GateRules::http(
+            self.options.allow.clone(),
+            self.options.connections_max,
+            self.options.connections_per_peer_max,
+            self.options.timeouts.answer,
+        );
         let channel = Arc::clone(&self.channel);
         let gate = Gate::new(channel, rules, self.parts.clock.clone(), Arc::clone(&status));
         Ok(BoundFhirSource { listener, address, gate, status, source: self })

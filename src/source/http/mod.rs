@@ -7,7 +7,6 @@ mod request;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
@@ -20,14 +19,12 @@ use crate::source::http::options::HttpSourceOptions;
 use crate::source::http::request::Desk;
 use crate::source::intake::Intake;
 use crate::source::listener::{SourceError, bind};
-use crate::source::mllp::options::PeerFull;
 use crate::source::status::SourceStatus;
 use crate::source::talk::{Talk, TalkRules};
 use crate::tls::ServerTls;
 
 /// Largest request header, in bytes.
 const HEADER_BYTES_MAX: usize = 16 << 10;
-const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// An HTTP source that does not listen yet.
 pub struct HttpSource {
@@ -66,14 +63,12 @@ impl HttpSource {
         let (listener, address) = bind(self.options.listen).await?;
         let status = Arc::new(SourceStatus::default());
         status.listens(address);
-        let rules = GateRules {
-            allow: self.options.allow.clone(),
-            connections_max: self.options.connections_max,
-            connections_per_peer_max: self.options.connections_per_peer_max,
-            peer_full: PeerFull::RefuseNew,
-            keepalive: KEEPALIVE,
-            user_timeout: self.options.timeouts.answer,
-        };
+        let rules = GateRules::http(
+            self.options.allow.clone(),
+            self.options.connections_max,
+            self.options.connections_per_peer_max,
+            self.options.timeouts.answer,
+        );
         let channel = Arc::clone(&self.channel);
         let gate = Gate::new(channel, rules, self.clock.clone(), Arc::clone(&status));
         Ok(BoundHttpSource { listener, address, gate, status, source: self })
