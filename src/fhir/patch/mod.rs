@@ -7,24 +7,56 @@ pub mod parameters;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::fhir::outcome::Issue;
 use crate::fhir::path::is_same;
 
+/// Memory of a value without its text, in bytes, about.
+const VALUE_BYTES: usize = 32;
+
 /// What a patch may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Operations.
     pub operations_max: usize,
-    /// Values and bytes of text that all operations together may add.
+    /// Memory that all operations together may add, in bytes: text, and what each value takes beside it.
     pub added_max: usize,
+    /// Values that all operations together may look at or move.
+    pub work_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { operations_max: 1000, added_max: 32 << 20 }
+        Self { operations_max: 1000, added_max: 32 << 20, work_max: 5_000_000 }
+    }
+}
+
+/// What the operations of a patch may still cost.
+struct Purse {
+    added: usize,
+    work: Cell<usize>,
+}
+
+impl Purse {
+    /// Takes what looking at or moving so many values costs.
+    fn work(&self, values: usize) -> Result<(), PatchFault> {
+        let left = self.work.get().checked_sub(values).ok_or(PatchFault::TooMuchWork)?;
+        self.work.set(left);
+        Ok(())
+    }
+
+    /// Takes what looking at a value and all below it costs.
+    fn look(&self, value: &Value) -> Result<(), PatchFault> {
+        self.work(1)?;
+        match value {
+            Value::Array(items) => items.iter().try_for_each(|item| self.look(item)),
+            Value::Object(members) => members.values().try_for_each(|member| self.look(member)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -77,6 +109,9 @@ pub enum PatchFault {
     /// The result would be too large.
     #[error("the patch adds more than the limit")]
     TooLarge,
+    /// The operations cost too much on this resource.
+    #[error("the patch needs more work than the limit")]
+    TooMuchWork,
     /// The result is another resource.
     #[error("a patch may not change `resourceType` or `id`")]
     Identity,
@@ -88,7 +123,9 @@ impl PatchError {
     pub fn issue(&self) -> Issue {
         let (code, detail) = match self.fault {
             PatchFault::TestFailed => ("conflict", "patch-test-failed"),
-            PatchFault::TooMany | PatchFault::TooLarge => ("too-costly", "patch-too-large"),
+            PatchFault::TooMany | PatchFault::TooLarge | PatchFault::TooMuchWork => {
+                ("too-costly", "patch-too-large")
+            }
             PatchFault::Path | PatchFault::From => ("processing", "patch-no-target"),
             PatchFault::Identity => ("business-rule", "patch-identity"),
             _ => ("structure", "patch-invalid"),
@@ -102,15 +139,28 @@ impl PatchError {
 /// # Errors
 /// The first operation that cannot be done.
 pub fn apply(resource: &Value, patch: &Value, limits: Limits) -> Result<Value, PatchError> {
+    let fault = PatchError { operation: None, fault: PatchFault::NotAList };
+    all(resource, patch.as_array().ok_or(fault)?, limits, one)
+}
+
+/// Does one operation.
+type One = fn(&mut Value, &Value, &mut Purse) -> Result<(), PatchFault>;
+
+/// Does all operations of a patch of either kind.
+fn all(
+    resource: &Value,
+    operations: &[Value],
+    limits: Limits,
+    one: One,
+) -> Result<Value, PatchError> {
     let whole = |fault| PatchError { operation: None, fault };
-    let operations = patch.as_array().ok_or_else(|| whole(PatchFault::NotAList))?;
     if operations.len() > limits.operations_max {
         return Err(whole(PatchFault::TooMany));
     }
     let mut patched = resource.clone();
-    let mut left = limits.added_max;
+    let mut purse = Purse { added: limits.added_max, work: Cell::new(limits.work_max) };
     for (at, operation) in operations.iter().enumerate() {
-        one(&mut patched, operation, &mut left)
+        one(&mut patched, operation, &mut purse)
             .map_err(|fault| PatchError { operation: Some(at), fault })?;
     }
     identity(resource, &patched).map_err(whole)?;
@@ -123,7 +173,7 @@ fn identity(before: &Value, after: &Value) -> Result<(), PatchFault> {
     if is_same { Ok(()) } else { Err(PatchFault::Identity) }
 }
 
-fn one(resource: &mut Value, operation: &Value, left: &mut usize) -> Result<(), PatchFault> {
+fn one(resource: &mut Value, operation: &Value, purse: &mut Purse) -> Result<(), PatchFault> {
     let operation = operation.as_object().ok_or(PatchFault::UnknownOperation)?;
     let name = operation.get("op").and_then(Value::as_str).ok_or(PatchFault::UnknownOperation)?;
     let path = pointer(operation, "path")?;
@@ -131,25 +181,27 @@ fn one(resource: &mut Value, operation: &Value, left: &mut usize) -> Result<(), 
     match name {
         "add" => {
             let value = value()?;
-            spend(value, left)?;
-            add(resource, path, value.clone())
+            spend(value, &mut purse.added)?;
+            add(resource, path, value.clone(), purse)
         }
         "replace" => {
             let value = value()?;
-            spend(value, left)?;
+            spend(value, &mut purse.added)?;
             *resource.pointer_mut(path).ok_or(PatchFault::Path)? = value.clone();
             Ok(())
         }
-        "remove" => remove(resource, path).map(|_| ()).ok_or(PatchFault::Path),
+        "remove" => remove(resource, path, purse)?.map(|_| ()).ok_or(PatchFault::Path),
         "test" => {
             let found = resource.pointer(path).ok_or(PatchFault::Path)?;
-            if is_same(found, value()?) { Ok(()) } else { Err(PatchFault::TestFailed) }
+            let value = value()?;
+            purse.look(value)?;
+            if is_same(found, value) { Ok(()) } else { Err(PatchFault::TestFailed) }
         }
         "copy" => {
             let found = resource.pointer(pointer(operation, "from")?).ok_or(PatchFault::From)?;
-            spend(found, left)?;
+            spend(found, &mut purse.added)?;
             let found = found.clone();
-            add(resource, path, found)
+            add(resource, path, found, purse)
         }
         "move" => {
             let from = pointer(operation, "from")?;
@@ -159,8 +211,8 @@ fn one(resource: &mut Value, operation: &Value, left: &mut usize) -> Result<(), 
             if path == from {
                 return resource.pointer(from).map(|_| ()).ok_or(PatchFault::From);
             }
-            let found = remove(resource, from).ok_or(PatchFault::From)?;
-            add(resource, path, found)
+            let found = remove(resource, from, purse)?.ok_or(PatchFault::From)?;
+            add(resource, path, found, purse)
         }
         _ => Err(PatchFault::UnknownOperation),
     }
@@ -186,7 +238,7 @@ fn index(name: &str) -> Option<usize> {
     name.parse().ok().filter(|_| is_plain)
 }
 
-fn add(resource: &mut Value, path: &str, value: Value) -> Result<(), PatchFault> {
+fn add(resource: &mut Value, path: &str, value: Value, purse: &Purse) -> Result<(), PatchFault> {
     let Some((parent, name)) = last(path) else {
         *resource = value;
         return Ok(());
@@ -199,6 +251,7 @@ fn add(resource: &mut Value, path: &str, value: Value) -> Result<(), PatchFault>
         Some(Value::Array(items)) => {
             let at = if name == "-" { Some(items.len()) } else { index(&name) };
             let at = at.filter(|at| *at <= items.len()).ok_or(PatchFault::Path)?;
+            purse.work(items.len() - at)?;
             items.insert(at, value);
             Ok(())
         }
@@ -206,18 +259,25 @@ fn add(resource: &mut Value, path: &str, value: Value) -> Result<(), PatchFault>
     }
 }
 
-fn remove(resource: &mut Value, path: &str) -> Option<Value> {
+/// What stood there; what stands behind it moves up.
+fn remove(resource: &mut Value, path: &str, purse: &Purse) -> Result<Option<Value>, PatchFault> {
     let Some((parent, name)) = last(path) else {
-        return Some(resource.take());
+        return Ok(Some(resource.take()));
     };
-    match resource.pointer_mut(parent)? {
-        Value::Object(members) => members.shift_remove(&name),
-        Value::Array(items) => {
-            let at = index(&name).filter(|at| *at < items.len())?;
-            Some(items.remove(at))
+    Ok(match resource.pointer_mut(parent) {
+        Some(Value::Object(members)) => {
+            purse.work(members.len())?;
+            members.shift_remove(&name)
         }
+        Some(Value::Array(items)) => match index(&name).filter(|at| *at < items.len()) {
+            Some(at) => {
+                purse.work(items.len() - at)?;
+                Some(items.remove(at))
+            }
+            None => None,
+        },
         _ => None,
-    }
+    })
 }
 
 fn spend(value: &Value, left: &mut usize) -> Result<(), PatchFault> {
@@ -230,7 +290,7 @@ fn spend(value: &Value, left: &mut usize) -> Result<(), PatchFault> {
         }
         _ => 0,
     };
-    *left = left.checked_sub(cost + 1).ok_or(PatchFault::TooLarge)?;
+    *left = left.checked_sub(cost + VALUE_BYTES).ok_or(PatchFault::TooLarge)?;
     Ok(())
 }
 
@@ -239,6 +299,6 @@ fn each<'v>(
     names: usize,
     left: &mut usize,
 ) -> Result<(), PatchFault> {
-    *left = left.checked_sub(names + 1).ok_or(PatchFault::TooLarge)?;
+    *left = left.checked_sub(names + VALUE_BYTES).ok_or(PatchFault::TooLarge)?;
     values.try_for_each(|value| spend(value, left))
 }

@@ -3,30 +3,19 @@
 
 use serde_json::{Map, Value};
 
-use super::{Limits, PatchError, PatchFault, add, identity, remove, spend};
+use super::{Limits, PatchError, PatchFault, Purse, add, all, remove, spend};
 use crate::fhir::definitions::{self, Kind, TypeId, choice_member};
 use crate::fhir::json::resource_type;
-use crate::fhir::path::Path;
+use crate::fhir::path::{EvalError, Path};
 
 /// The resource with all operations done, in their order.
 ///
 /// # Errors
 /// The first operation that cannot be done.
 pub fn apply(resource: &Value, patch: &Value, limits: Limits) -> Result<Value, PatchError> {
-    let whole = |fault| PatchError { operation: None, fault };
     let operations = patch.get("parameter").and_then(Value::as_array);
-    let operations = operations.ok_or_else(|| whole(PatchFault::NotParameters))?;
-    if operations.len() > limits.operations_max {
-        return Err(whole(PatchFault::TooMany));
-    }
-    let mut patched = resource.clone();
-    let mut left = limits.added_max;
-    for (at, operation) in operations.iter().enumerate() {
-        one(&mut patched, operation, &mut left)
-            .map_err(|fault| PatchError { operation: Some(at), fault })?;
-    }
-    identity(resource, &patched).map_err(whole)?;
-    Ok(patched)
+    let fault = PatchError { operation: None, fault: PatchFault::NotParameters };
+    all(resource, operations.ok_or(fault)?, limits, one)
 }
 
 /// The parts of one operation.
@@ -79,59 +68,64 @@ fn built(part: &Value) -> Option<(Option<&str>, Value)> {
     Some((None, Value::Object(members)))
 }
 
-fn one(resource: &mut Value, operation: &Value, left: &mut usize) -> Result<(), PatchFault> {
+fn one(resource: &mut Value, operation: &Value, purse: &mut Purse) -> Result<(), PatchFault> {
     let parts = Parts::of(operation)?;
     let kind = parts.text("type")?;
     let path = parts.text("path")?;
     match kind {
         "add" => {
             let (value_kind, value) = parts.value()?;
-            spend(&value, left)?;
-            let target = single(resource, path)?.ok_or(PatchFault::Path)?;
-            put(resource, &target, parts.text("name")?, value_kind, value)
+            spend(&value, &mut purse.added)?;
+            let target = single(resource, path, purse)?.ok_or(PatchFault::Path)?;
+            put(resource, &target, (parts.text("name")?, value_kind), value, purse)
         }
         "replace" => {
             let (value_kind, value) = parts.value()?;
-            spend(&value, left)?;
-            let target = single(resource, path)?.ok_or(PatchFault::Path)?;
-            replace(resource, &target, value_kind, value)
+            spend(&value, &mut purse.added)?;
+            let target = single(resource, path, purse)?.ok_or(PatchFault::Path)?;
+            replace(resource, &target, value_kind, value, purse)
         }
         // What is not there is deleted already.
-        "delete" => single(resource, path)?.map_or(Ok(()), |target| delete(resource, &target)),
+        "delete" => {
+            single(resource, path, purse)?.map_or(Ok(()), |target| delete(resource, &target, purse))
+        }
         "insert" => {
             let (_, value) = parts.value()?;
-            spend(&value, left)?;
-            let list = list(resource, path)?;
-            add(resource, &format!("{list}/{}", parts.index("index")?), value)
+            spend(&value, &mut purse.added)?;
+            let list = list(resource, path, purse)?;
+            add(resource, &format!("{list}/{}", parts.index("index")?), value, purse)
         }
         "move" => {
-            let list = list(resource, path)?;
+            let list = list(resource, path, purse)?;
             let from = format!("{list}/{}", parts.index("source")?);
-            let found = remove(resource, &from).ok_or(PatchFault::From)?;
-            add(resource, &format!("{list}/{}", parts.index("destination")?), found)
+            let found = remove(resource, &from, purse)?.ok_or(PatchFault::From)?;
+            add(resource, &format!("{list}/{}", parts.index("destination")?), found, purse)
         }
         _ => Err(PatchFault::UnknownOperation),
     }
 }
 
 /// The JSON pointer of the one element that the path finds; `None` where it finds nothing.
-fn single(resource: &Value, path: &str) -> Result<Option<String>, PatchFault> {
+fn single(resource: &Value, path: &str, purse: &Purse) -> Result<Option<String>, PatchFault> {
     let path = Path::parse(path).map_err(|_| PatchFault::NoPath)?;
-    let found = path.try_eval(resource).map_err(|_| PatchFault::Path)?;
+    let found = path.find_within(resource, &purse.work).map_err(|error| match error {
+        EvalError::TooMuchWork => PatchFault::TooMuchWork,
+        _ => PatchFault::Path,
+    })?;
     match found.as_slice() {
         [] => Ok(None),
         [node] => {
             let wanted = node.borrowed().ok_or(PatchFault::Path)?;
-            pointer_to(resource, wanted).map(Some).ok_or(PatchFault::Path)
+            pointer_to(resource, wanted, purse)?.map(Some).ok_or(PatchFault::Path)
         }
         _ => Err(PatchFault::Several),
     }
 }
 
 /// The JSON pointer of the list that a path names: `Patient.name` with any number of names.
-fn list(resource: &Value, path: &str) -> Result<String, PatchFault> {
+fn list(resource: &Value, path: &str, purse: &Purse) -> Result<String, PatchFault> {
     let (parent, name) = path.rsplit_once('.').ok_or(PatchFault::NoPath)?;
-    let parent = single(resource, parent)?.ok_or(PatchFault::Path)?;
+    let parent = single(resource, parent, purse)?.ok_or(PatchFault::Path)?;
     let list = format!("{parent}/{name}");
     match resource.pointer(&list) {
         Some(Value::Array(_)) => Ok(list),
@@ -140,21 +134,30 @@ fn list(resource: &Value, path: &str) -> Result<String, PatchFault> {
 }
 
 /// Where in the resource this very value stands.
-fn pointer_to(value: &Value, wanted: &Value) -> Option<String> {
+fn pointer_to(value: &Value, wanted: &Value, purse: &Purse) -> Result<Option<String>, PatchFault> {
+    purse.work(1)?;
     if std::ptr::eq(value, wanted) {
-        return Some(String::new());
+        return Ok(Some(String::new()));
     }
     match value {
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(at, item)| pointer_to(item, wanted).map(|below| format!("/{at}{below}"))),
-        Value::Object(members) => members.iter().find_map(|(name, value)| {
-            let below = pointer_to(value, wanted)?;
-            Some(format!("/{}{below}", name.replace('~', "~0").replace('/', "~1")))
-        }),
-        _ => None,
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                if let Some(below) = pointer_to(item, wanted, purse)? {
+                    return Ok(Some(format!("/{at}{below}")));
+                }
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                if let Some(below) = pointer_to(value, wanted, purse)? {
+                    let name = name.replace('~', "~0").replace('/', "~1");
+                    return Ok(Some(format!("/{name}{below}")));
+                }
+            }
+        }
+        _ => {}
     }
+    Ok(None)
 }
 
 /// The type of what stands at a pointer.
@@ -180,15 +183,15 @@ fn type_at(resource: &Value, pointer: &str) -> Option<TypeId> {
 fn put(
     resource: &mut Value,
     target: &str,
-    name: &str,
-    value_kind: Option<&str>,
+    (name, value_kind): (&str, Option<&str>),
     value: Value,
+    purse: &Purse,
 ) -> Result<(), PatchFault> {
     let kind = type_at(resource, target).map(|kind| definitions::r4().get(kind));
     let element = kind.and_then(|kind| kind.element(name)).ok_or(PatchFault::Path)?;
     if element.is_choice {
         let member = choice_member(name, value_kind.ok_or(PatchFault::Missing("value"))?);
-        return add(resource, &format!("{target}/{member}"), value);
+        return add(resource, &format!("{target}/{member}"), value, purse);
     }
     let place = format!("{target}/{name}");
     match resource.pointer_mut(&place) {
@@ -196,8 +199,8 @@ fn put(
             items.push(value);
             Ok(())
         }
-        _ if element.is_list => add(resource, &place, Value::Array(vec![value])),
-        _ => add(resource, &place, value),
+        _ if element.is_list => add(resource, &place, Value::Array(vec![value]), purse),
+        _ => add(resource, &place, value, purse),
     }
 }
 
@@ -207,6 +210,7 @@ fn replace(
     target: &str,
     value_kind: Option<&str>,
     value: Value,
+    purse: &Purse,
 ) -> Result<(), PatchFault> {
     if let Some((parent, member)) = target.rsplit_once('/')
         && let Some(value_kind) = value_kind
@@ -214,17 +218,17 @@ fn replace(
         && let Some(found) = definitions::r4().get(owner).member(member)
         && found.element.is_choice
     {
-        delete(resource, target)?;
+        delete(resource, target, purse)?;
         let member = choice_member(found.element.name, value_kind);
-        return add(resource, &format!("{parent}/{member}"), value);
+        return add(resource, &format!("{parent}/{member}"), value, purse);
     }
     *resource.pointer_mut(target).ok_or(PatchFault::Path)? = value;
     Ok(())
 }
 
 /// Removes a value, its `_` sibling, and the list it was the last of: FHIR has no empty lists.
-fn delete(resource: &mut Value, target: &str) -> Result<(), PatchFault> {
-    remove(resource, target).ok_or(PatchFault::Path)?;
+fn delete(resource: &mut Value, target: &str, purse: &Purse) -> Result<(), PatchFault> {
+    remove(resource, target, purse)?.ok_or(PatchFault::Path)?;
     let Some((parent, member)) = target.rsplit_once('/') else { return Ok(()) };
     match resource.pointer(parent) {
         Some(Value::Array(items)) => {
@@ -232,15 +236,15 @@ fn delete(resource: &mut Value, target: &str) -> Result<(), PatchFault> {
             if let Some((owner, list)) = parent.rsplit_once('/') {
                 let sibling = format!("{owner}/_{list}");
                 // Shorter or missing lists of siblings have nothing at this place.
-                let _gone = remove(resource, &format!("{sibling}/{member}"));
+                let _gone = remove(resource, &format!("{sibling}/{member}"), purse)?;
                 if is_empty {
-                    let _gone = remove(resource, &sibling);
-                    remove(resource, parent).ok_or(PatchFault::Path)?;
+                    let _gone = remove(resource, &sibling, purse)?;
+                    remove(resource, parent, purse)?.ok_or(PatchFault::Path)?;
                 }
             }
         }
         _ => {
-            let _gone = remove(resource, &format!("{parent}/_{member}"));
+            let _gone = remove(resource, &format!("{parent}/_{member}"), purse)?;
         }
     }
     Ok(())

@@ -318,3 +318,85 @@ proptest::proptest! {
         proptest::prop_assert_eq!(ours, theirs);
     }
 }
+
+/// Values and bytes of text, as what a patch adds is counted.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(members) => {
+            1 + members.iter().map(|(name, value)| name.len() + weight(value)).sum::<usize>()
+        }
+        Value::String(text) => 1 + text.len(),
+        Value::Number(number) => 1 + number.as_str().len(),
+        _ => 1,
+    }
+}
+
+#[test]
+fn doubling_ends_at_the_limit_and_so_do_costly_operations() {
+    let small = Limits { operations_max: 1000, added_max: 60_000, work_max: 50_000 };
+    let before = json!({"resourceType": "Basic", "id": "b", "extension": [{"url": "u"}]});
+    let double = json!({"op": "copy", "from": "/extension", "path": "/extension/-"});
+    let patch = Value::Array(vec![double; 100]);
+    assert_eq!(apply(&before, &patch, small).unwrap_err().fault, PatchFault::TooLarge);
+    assert_eq!(
+        apply(&before, &Value::Array(vec![json!({}); 1001]), small).unwrap_err().fault,
+        PatchFault::TooMany
+    );
+
+    let list: Vec<Value> = (0..1000).map(|n| json!({"url": n.to_string()})).collect();
+    let wide = json!({"resourceType": "Basic", "id": "b", "extension": list});
+    let costly = |operation: Value| {
+        let patch = Value::Array(vec![operation; 500]);
+        assert_eq!(apply(&wide, &patch, small).unwrap_err().fault, PatchFault::TooMuchWork);
+    };
+    costly(json!({"op": "move", "from": "/extension/0", "path": "/extension/-"}));
+    costly(json!({"op": "test", "path": "/extension", "value": list}));
+    costly(json!({"op": "add", "path": "/extension/0", "value": 1}));
+    for path in ["Basic.descendants().where(url = '999').url", "Basic.extension[998].url"] {
+        let parts = json!([{"name": "type", "valueCode": "replace"},
+            {"name": "path", "valueString": path}, {"name": "value", "valueUri": "999"}]);
+        let operation = json!({"name": "operation", "part": parts});
+        let patch = json!({"resourceType": "Parameters", "parameter": vec![operation; 500]});
+        let fault = super::parameters::apply(&wide, &patch, small).unwrap_err().fault;
+        assert_eq!(fault, PatchFault::TooMuchWork, "{path}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever the operations: no panic, and no more than was there and may be added.
+    #[test]
+    fn no_patch_grows_beyond_its_limit(operations in prop::collection::vec((
+        prop::sample::select(&["add", "remove", "replace", "move", "copy", "test", "delete", "insert", "x"][..]),
+        prop::sample::select(&["", "/", "/name", "/name/0", "/name/-", "/name/99999999999999999999", "/~", "/a~2b", "/id"][..]),
+        prop::sample::select(&["", "/name", "/name/0/given", "/", "/name/-1", "/resourceType"][..]),
+        prop::sample::select(&[
+            "Patient.name", "Patient", "Patient.name[0]", "Patient.name.given.first()", "name.where($this.given = 'A')",
+            "descendants()", "Patient.name.select(given | given)", "1 + 1", "((", "Patient.repeat(children())", "%resource",
+        ][..]),
+        -1_i64..4,
+    ), 0..12)) {
+        let before = json!({"resourceType": "Patient", "id": "p", "name": [{"given": ["A", "B"]}, {"text": "C"}]});
+        let limits = Limits { operations_max: 10, added_max: 1_000, work_max: 5_000 };
+        let most = weight(&before) + limits.added_max + 64;
+        let list: Vec<Value> = operations
+            .iter()
+            .map(|(op, path, from, _, number)| json!({"op": op, "path": path, "from": from, "value": {"n": [number]}}))
+            .collect();
+        if let Ok(after) = apply(&before, &Value::Array(list), limits) {
+            proptest::prop_assert!(weight(&after) <= most);
+        }
+        let list: Vec<Value> = operations
+            .iter()
+            .map(|(kind, _, _, path, number)| json!({"name": "operation", "part": [
+                {"name": "type", "valueCode": kind}, {"name": "path", "valueString": path},
+                {"name": "name", "valueString": "name"}, {"name": "value", "valueHumanName": {"text": "D"}},
+                {"name": "index", "valueInteger": number}, {"name": "source", "valueInteger": number},
+                {"name": "destination", "valueInteger": 0}]}))
+            .collect();
+        let patch = json!({"resourceType": "Parameters", "parameter": list});
+        if let Ok(after) = super::parameters::apply(&before, &patch, limits) {
+            proptest::prop_assert!(weight(&after) <= most);
+        }
+    }
+}

@@ -131,6 +131,20 @@ impl Path {
         eval::eval(&self.root, Node::root(resource), around)
     }
 
+    /// What the path finds in a resource. Takes what it costs from `work`, so that many paths together have one
+    /// limit.
+    ///
+    /// # Errors
+    /// When the path does not fit the resource, or when `work` is not enough.
+    pub fn find_within<'a>(
+        &self,
+        resource: &'a Value,
+        work: &Cell<usize>,
+    ) -> Result<Vec<Node<'a>>, EvalError> {
+        let around = Surroundings { resource, root: resource };
+        eval::eval_within(&self.root, Node::root(resource), around, work)
+    }
+
     /// What the path finds from an element inside a resource.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! From words to an expression tree, by precedence (FHIRPath §6, "Operator Precedence").
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Value, json};
 
 use super::function::Function;
@@ -353,7 +353,8 @@ impl Parser<'_> {
             (function, arguments.as_slice())
         {
             // `(?s)`: a dot means any character, as FHIRPath has it.
-            let regex = Regex::new(&format!("(?s){pattern}"));
+            // Paths come from senders too, in patches: what a pattern grows to is bounded.
+            let regex = RegexBuilder::new(&format!("(?s){pattern}")).size_limit(1 << 20).build();
             let regex = regex.map_err(|_| self.error(PathFault::Regex))?;
             self.at = end;
             return Ok(Step::Matches(regex));
