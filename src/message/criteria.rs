@@ -50,6 +50,7 @@ fn meets(test: &Test, value: &Indexed, chains: &Chains<'_>) -> bool {
         }
         (Test::Starts(start), Indexed::Text { folded, .. }) => folded.starts_with(&**start),
         (Test::Contains(part), Indexed::Text { folded, .. }) => folded.contains(&**part),
+        (Test::Contains(part), Indexed::Display(folded)) => folded.contains(&**part),
         (Test::Exact(text), Indexed::Text { exact, .. }) => text == exact,
         (
             Test::Quantity { prefix, low, high, system, code },
@@ -60,6 +61,10 @@ fn meets(test: &Test, value: &Indexed, chains: &Chains<'_>) -> bool {
                 && fits(code.as_deref(), is)
         }
         (Test::Uri(uri), Indexed::Uri(is)) => uri == is,
+        (Test::Tuple(tests), Indexed::Tuple(values)) => {
+            let mut pairs = tests.iter().zip(values);
+            tests.len() == values.len() && pairs.all(|(test, value)| meets(test, value, chains))
+        }
         (Test::Chain { kind, criterion }, Indexed::Reference { kind: of, id }) => {
             (kind == of || of.is_empty()) && chains(kind, id, criterion)
         }
@@ -119,14 +124,17 @@ pub enum SortKey {
 #[must_use]
 pub fn sort_key(values: &[IndexValue], param: &str, descending: bool) -> Option<SortKey> {
     let own = values.iter().filter(|value| &*value.param == param);
-    let keys = own.map(|value| match &value.value {
-        Indexed::Token { code, .. } => SortKey::Text(code.clone()),
-        Indexed::Reference { id, .. } => SortKey::Text(id.clone()),
-        Indexed::ReferenceIdentifier { value, .. } => SortKey::Text(value.clone()),
-        Indexed::Date { from, to } => SortKey::Number(if descending { to.0 } else { from.0 }),
-        Indexed::Text { folded, .. } => SortKey::Text(folded.clone()),
-        Indexed::Quantity { value, .. } => SortKey::Number(ordered(*value)),
-        Indexed::Uri(uri) => SortKey::Text(uri.clone()),
+    let keys = own.filter_map(|value| match &value.value {
+        Indexed::Token { code, .. } => Some(SortKey::Text(code.clone())),
+        Indexed::Reference { id, .. } => Some(SortKey::Text(id.clone())),
+        Indexed::ReferenceIdentifier { value, .. } => Some(SortKey::Text(value.clone())),
+        Indexed::Date { from, to } => Some(SortKey::Number(if descending { to.0 } else { from.0 })),
+        Indexed::Text { folded, .. } | Indexed::Display(folded) => {
+            Some(SortKey::Text(folded.clone()))
+        }
+        Indexed::Quantity { value, .. } => Some(SortKey::Number(ordered(*value))),
+        Indexed::Uri(uri) => Some(SortKey::Text(uri.clone())),
+        Indexed::Tuple(_) => None,
     });
     if descending { keys.max() } else { keys.min() }
 }

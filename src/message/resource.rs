@@ -208,6 +208,10 @@ pub enum Indexed {
     },
     /// A URI, as written.
     Uri(Box<str>),
+    /// Values that stand together in one element, as a composite asks for them.
+    Tuple(Box<[Indexed]>),
+    /// What a code is called, lower case, without accents: `:text` looks into it.
+    Display(Box<str>),
 }
 
 /// A search, understood: every criterion must hold.
@@ -301,7 +305,34 @@ pub enum Test {
         /// What must hold there.
         criterion: Box<Criterion>,
     },
+    /// Each holds of the value at its place in a tuple.
+    Tuple(Vec<Test>),
+    /// `_has`, of one level: a resource of `kind` refers to this one by `param`, and `criterion` holds of it.
+    Has {
+        /// The type that refers.
+        kind: Box<str>,
+        /// The search parameter that is the reference.
+        param: Box<str>,
+        /// What must hold there.
+        criterion: Box<Criterion>,
+    },
 }
+
+impl Test {
+    /// Of a test that asks another resource: the type of that resource, and what must hold there.
+    #[must_use]
+    pub const fn elsewhere(&self) -> Option<(&str, &Criterion)> {
+        match self {
+            Self::Chain { kind, criterion } | Self::Has { kind, criterion, .. } => {
+                Some((kind, criterion))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The parameter of a search over all types that names those that are wanted.
+pub const TYPE: &str = "_type";
 
 /// Prefixes of dates, numbers and quantities (FHIR R4 search.html#prefix).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -40,7 +40,7 @@ pub fn conditional(kind: &str, query: &str, reading: &Reading) -> Result<Vec<Cri
 /// A search that is refused.
 #[must_use]
 pub fn wrong(error: &SearchError) -> Fault {
-    Fault::new(400, "not-supported", "parameter", error.to_string())
+    Fault::new(400, error.issue, "parameter", error.to_string())
 }
 
 /// A resource after a patch: a list is a JSON Patch (RFC 6902), a Parameters resource a FHIRPath Patch (FHIR

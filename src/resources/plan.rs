@@ -88,11 +88,15 @@ impl WriteRules {
     }
 
     fn served_test(&self, test: Test) -> Result<Test, Fault> {
-        let Test::Chain { kind, criterion } = test else { return Ok(test) };
-        self.check_kind(&kind)?;
-        let further = self.served(vec![*criterion])?.pop();
-        let criterion = further.ok_or_else(|| not_found("the chain leads nowhere"))?;
-        Ok(Test::Chain { kind, criterion: Box::new(criterion) })
+        let Some((kind, further)) = test.elsewhere() else { return Ok(test) };
+        self.check_kind(kind)?;
+        let further = self.served(vec![further.clone()])?.pop();
+        let further = Box::new(further.ok_or_else(|| not_found("the chain leads nowhere"))?);
+        Ok(match test {
+            Test::Has { kind, param, .. } => Test::Has { kind, param, criterion: further },
+            Test::Chain { kind, .. } => Test::Chain { kind, criterion: further },
+            test => test,
+        })
     }
 
     /// Refuses what a patch let grow beyond what would be taken as a whole.

@@ -218,6 +218,12 @@ done("modifiers and prefixes");
 assert.equal(await count("Observation", { "subject:Patient.family": "answers" }), 4);
 assert.equal(await count("Observation", { "patient.identifier": "urn:kit|Answers", code: "8310-5" }), 1);
 assert.equal(await count("Patient", { "organization.name": "ward" }), 1);
+assert.equal(await count("Patient", { "_has:Observation:patient:code": "8310-5", identifier: "urn:kit|Answers" }), 1);
+assert.equal(await count("Patient", { "_has:Observation:patient:code": "none" }), 0);
+assert.equal(await count("Observation", { ...mine, "code-value-quantity": "http://loinc.org|8867-4$gt4" }), 2);
+assert.equal(await count("Observation", { "code:text": "V1" }), 1);
+const everywhere = await client.search({ searchParams: { _type: "Patient,Organization", _id: `${person.id},${organization.id}` } });
+assert.deepEqual(everywhere.entry.map((entry) => entry.resource.resourceType).sort(), ["Organization", "Patient"]);
 done("chains");
 const around = await client.search({ resourceType: "Patient", searchParams: { _id: person.id,
   _revinclude: "Observation:subject", _include: "Patient:organization" } });

@@ -166,6 +166,8 @@ assert "name" not in patients.search(_id=person.id).elements("birthDate").first(
 assert "text" not in patients.search(_id=person.id, _summary="data").first()
 assert "birthDate" not in patients.search(_id=person.id, _summary="text").first()
 assert "text" not in patients.search(_id=person.id, _summary="true").first()
+assert patients.has("Observation", "patient", code="c1").search(_id=person.id).count() == 1
+assert patients.has("Observation", "patient", code="c1", status="amended").count() == 1
 done("chaining, revinclude, elements, summary, sort")
 entries = [
     {"request": {"method": "GET", "url": f"Patient/{person.id}"}},
@@ -221,7 +223,7 @@ assert asked(f"Patient/{person.id}", params={"_format": "json"}, Accept="text/ht
 refused("not-supported", f"Patient/{person.id}", params={"_format": "xml"})
 refused("not-supported", "Patient", "post", {}, Content_Type="text/plain")
 refused("not-supported", "metadata", "delete")
-refused("not-supported", "Patient", params={"birthdate": "yesterday"})
+refused("value", "Patient", params={"birthdate": "yesterday"})
 refused("not-supported", "Patient", params={"made-up": "1"}, Prefer="handling=strict")
 wrong = refused("code-invalid", "Patient", "post", {"resourceType": "Patient", "gender": "zzz"})
 assert wrong["issue"][0]["expression"] == ["Patient.gender"]

@@ -60,7 +60,7 @@ use crate::message::id::{DestinationId, MessageId, VersionId};
 use crate::message::kind::ContentType;
 use crate::message::outcome::Outbound;
 use crate::message::plan::PlanEntry;
-use crate::message::resource::{Criterion, IndexValue, Test};
+use crate::message::resource::{Criterion, IndexValue};
 use crate::message::time::Timestamp;
 use crate::source::fhir::access::Principal;
 use crate::source::fhir::access::options::AccessOptions;
@@ -387,7 +387,7 @@ impl Subscriptions {
 
 /// Chains ask other resources, which a match in memory cannot.
 fn has_chain(criterion: &Criterion) -> bool {
-    criterion.any.iter().any(|test| matches!(test, Test::Chain { .. }))
+    criterion.any.iter().any(|test| test.elsewhere().is_some())
 }
 
 /// A call as what a destination sends.

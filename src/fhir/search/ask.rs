@@ -5,7 +5,7 @@ use crate::message::resource::{Criterion, Prefix, Test};
 use crate::message::time::Timestamp;
 
 use super::Reading;
-use super::index::{is_type, of_type, of_type_value, target};
+use super::index::{is_type, of_type, of_type_value, target, told_by};
 use super::parameters::{self, Parameter, ParameterType};
 use super::span::span;
 
@@ -20,8 +20,37 @@ pub(super) enum Asked {
     Unknown(&'static str),
 }
 
+/// What is wrong with a parameter.
+pub(super) struct Wrong {
+    /// A code of `issue-type`: what it says is wrong, or is right and not offered here.
+    pub(super) issue: &'static str,
+    /// In words.
+    pub(super) reason: String,
+}
+
+impl Wrong {
+    /// What it says cannot be meant.
+    pub(super) fn value(reason: impl Into<String>) -> Self {
+        Self { issue: "value", reason: reason.into() }
+    }
+
+    /// FHIR has it; it is not offered here.
+    pub(super) fn unsupported(reason: &str) -> Self {
+        Self { issue: "not-supported", reason: reason.into() }
+    }
+}
+
+impl From<String> for Wrong {
+    fn from(reason: String) -> Self {
+        Self::value(reason)
+    }
+}
+
 /// The criterion of `name=value` for resources of `kind`. `Err` says what is wrong with it.
-pub(super) fn ask(kind: &str, name: &str, value: &str, reading: &Reading) -> Result<Asked, String> {
+pub(super) fn ask(kind: &str, name: &str, value: &str, reading: &Reading) -> Result<Asked, Wrong> {
+    if let Some(rest) = name.strip_prefix("_has:") {
+        return has(kind, rest, value, reading);
+    }
     if let Some((link, rest)) = name.split_once('.') {
         return chain(kind, link, rest, value, reading);
     }
@@ -36,26 +65,25 @@ pub(super) fn ask(kind: &str, name: &str, value: &str, reading: &Reading) -> Res
         let missing = match value {
             "true" => true,
             "false" => false,
-            _ => return Err("`:missing` is either true or false".to_owned()),
+            _ => return Err(Wrong::value("`:missing` is either true or false")),
         };
         return Ok(criterion(code, vec![Test::Missing(missing)], false));
     }
     let values = split(value, ',');
     if values.len() > VALUES_MAX {
-        return Err(format!("at most {VALUES_MAX} values may stand here"));
+        return Err(Wrong::value(format!("at most {VALUES_MAX} values may stand here")));
     }
     let values = values.iter().filter(|value| !value.is_empty());
-    let tests: Result<Vec<Test>, String> =
+    let tests: Result<Vec<Test>, Wrong> =
         values.map(|value| test(parameter, modifier, value, reading)).collect();
     let tests = tests?;
     if tests.is_empty() {
-        return Err("a value is missing".to_owned());
+        return Err(Wrong::value("a value is missing"));
     }
-    let negate = modifier == Some("not");
-    Ok(if modifier == Some("of-type") {
-        criterion(&of_type(code), tests, false)
-    } else {
-        criterion(code, tests, negate)
+    Ok(match modifier {
+        Some("of-type") => criterion(&of_type(code), tests, false),
+        Some("text") => criterion(&told_by(code), tests, false),
+        modifier => criterion(code, tests, modifier == Some("not")),
     })
 }
 
@@ -70,9 +98,9 @@ fn chain(
     rest: &str,
     value: &str,
     reading: &Reading,
-) -> Result<Asked, String> {
+) -> Result<Asked, Wrong> {
     if rest.contains('.') {
-        return Err("a chain has one level here".to_owned());
+        return Err(Wrong::unsupported("a chain has one level here"));
     }
     let (code, of) = match link.split_once(':') {
         Some((code, of)) => (code, Some(of)),
@@ -82,11 +110,11 @@ fn chain(
         return Ok(Asked::Unknown("there is no such search parameter here"));
     };
     if parameter.kind != ParameterType::Reference {
-        return Err("a chain begins with a reference".to_owned());
+        return Err(Wrong::value("a chain begins with a reference"));
     }
     let targets: Vec<&str> = match of {
         Some(of) if parameter.targets.contains(&of) => vec![of],
-        Some(_) => return Err("it does not refer to this type".to_owned()),
+        Some(_) => return Err(Wrong::value("it does not refer to this type")),
         None => parameter.targets.clone(),
     };
     let mut tests = Vec::new();
@@ -102,30 +130,67 @@ fn chain(
     Ok(criterion(code, tests, false))
 }
 
+/// `_has:Observation:patient:code=…`: resources that others refer to (FHIR R4 search.html#has); one level.
+fn has(kind: &str, rest: &str, value: &str, reading: &Reading) -> Result<Asked, Wrong> {
+    let mut parts = rest.splitn(3, ':');
+    let (Some(source), Some(link), Some(name)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(Wrong::value("it has the form _has:Type:reference:parameter"));
+    };
+    if name.starts_with("_has:") || name.contains('.') {
+        return Err(Wrong::unsupported("`_has` has one level here"));
+    }
+    let Some(parameter) = parameters::find(source, link) else {
+        return Ok(Asked::Unknown("that type has no such search parameter"));
+    };
+    if !parameter.targets.contains(&kind) {
+        return Err(Wrong::value("`_has` names a reference to the type that is searched for"));
+    }
+    Ok(match ask(source, name, value, reading)? {
+        Asked::Criterion(further) => {
+            let (kind, param, further) = (source.into(), link.into(), Box::new(further));
+            criterion("_id", vec![Test::Has { kind, param, criterion: further }], false)
+        }
+        unknown => unknown,
+    })
+}
+
 fn test(
     parameter: &Parameter,
     modifier: Option<&str>,
     value: &str,
     reading: &Reading,
-) -> Result<Test, String> {
-    let unsupported = || Err("this modifier is not supported here".to_owned());
-    match (parameter.kind, modifier) {
-        (ParameterType::Token, None | Some("not")) => token(value),
-        (ParameterType::Token, Some("of-type")) => typed_identifier(value),
-        (ParameterType::String, None) => Ok(Test::Starts(fold(&unescaped(value)).into())),
-        (ParameterType::String, Some("contains")) => {
-            Ok(Test::Contains(fold(&unescaped(value)).into()))
+) -> Result<Test, Wrong> {
+    let unsupported = || Wrong::unsupported("this modifier is not supported here");
+    Ok(match (parameter.kind, modifier) {
+        (ParameterType::Token, None | Some("not")) => token(value)?,
+        (ParameterType::Token, Some("of-type")) => typed_identifier(value)?,
+        (ParameterType::String, None) => Test::Starts(fold(&unescaped(value)).into()),
+        (ParameterType::Token, Some("text")) | (ParameterType::String, Some("contains")) => {
+            Test::Contains(fold(&unescaped(value)).into())
         }
-        (ParameterType::String, Some("exact")) => Ok(Test::Exact(unescaped(value).into())),
-        (ParameterType::Date, None) => date(value, reading),
-        (ParameterType::Quantity | ParameterType::Number, None) => quantity(value),
-        (ParameterType::Uri, None) => Ok(Test::Uri(unescaped(value).into())),
-        (ParameterType::Reference, Some("identifier")) => identifier(value),
+        (ParameterType::String, Some("exact")) => Test::Exact(unescaped(value).into()),
+        (ParameterType::Date, None) => date(value, reading)?,
+        (ParameterType::Quantity | ParameterType::Number, None) => quantity(value)?,
+        (ParameterType::Uri, None) => Test::Uri(unescaped(value).into()),
+        (ParameterType::Reference, Some("identifier")) => identifier(value)?,
         (ParameterType::Reference, modifier) => {
-            reference(parameter, modifier, value, reading).map_or_else(unsupported, Ok)
+            reference(parameter, modifier, value, reading).ok_or_else(unsupported)?
         }
-        _ => unsupported(),
+        (ParameterType::Composite, None) => composite(parameter, value, reading)?,
+        _ => return Err(unsupported()),
+    })
+}
+
+/// `code$value`: a value for each part, of one element (FHIR R4 search.html#composite).
+fn composite(parameter: &Parameter, value: &str, reading: &Reading) -> Result<Test, Wrong> {
+    let values = split(value, '$');
+    let parts = &parameter.components;
+    if values.len() != parts.len() {
+        return Err(Wrong::value(format!("it has {} values, divided by $", parts.len())));
     }
+    let tests = parts.iter().zip(values);
+    let tests = tests.map(|(part, value)| test(&part.parameter, None, value, reading));
+    Ok(Test::Tuple(tests.collect::<Result<_, _>>()?))
 }
 
 fn token(value: &str) -> Result<Test, String> {

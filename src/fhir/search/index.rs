@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Reading;
 use super::expression::Found;
-use super::parameters::{Parameter, ParameterType, common, own};
+use super::parameters::{Component, Parameter, ParameterType, common, own};
 use super::span::span;
 use crate::message::fold::fold;
 use crate::message::resource::{IndexValue, Indexed};
@@ -16,6 +16,8 @@ use crate::message::time::Timestamp;
 const TEXT_BYTES_MAX: usize = 512;
 /// Values of one resource that it is found by; further ones are left out.
 const VALUES_MAX: usize = 2000;
+/// Values of one part of a composite in one element that are put together with those of its others.
+const PART_VALUES_MAX: usize = 20;
 /// What `ContactPoint.system` may say: such a value is no identifier with a system.
 const CONTACTS: [&str; 7] = ["phone", "fax", "email", "pager", "url", "sms", "other"];
 
@@ -26,6 +28,9 @@ pub fn index(resource: &Value, reading: &Reading) -> Vec<IndexValue> {
     let mut out = Out { values: Vec::new(), seen: HashSet::new(), reading };
     for parameter in common().iter().chain(own(kind)) {
         match parameter.expression.find(resource) {
+            Found::Values(elements) if parameter.kind == ParameterType::Composite => {
+                elements.into_iter().for_each(|element| out.compose(parameter, element, resource));
+            }
             Found::Values(values) => {
                 values.into_iter().for_each(|value| out.add(parameter, value));
             }
@@ -76,7 +81,36 @@ impl Out<'_> {
                     self.push(parameter.code, Indexed::Uri(uri.into()));
                 }
             }
+            // Composites are put together of elements, not of values.
+            ParameterType::Composite => {}
         }
+    }
+
+    /// Every choice of one value for each part, from one element (FHIR R4 search.html#composite).
+    fn compose(&mut self, parameter: &Parameter, element: &Value, resource: &Value) {
+        let mut tuples: Vec<Vec<Indexed>> = vec![Vec::new()];
+        for component in &parameter.components {
+            let values = self.part(component, element, resource);
+            let longer = |tuple: &Vec<Indexed>| {
+                let tuple = tuple.clone();
+                values.clone().into_iter().map(move |value| [&*tuple, &[value]].concat())
+            };
+            tuples = tuples.iter().flat_map(longer).take(VALUES_MAX).collect();
+        }
+        for tuple in tuples {
+            self.push(parameter.code, Indexed::Tuple(tuple.into()));
+        }
+    }
+
+    fn part(&self, component: &Component, element: &Value, resource: &Value) -> Vec<Indexed> {
+        let from = if component.of_resource { resource } else { element };
+        let Found::Values(found) = component.parameter.expression.find(from) else {
+            return Vec::new();
+        };
+        let mut out = Out { values: Vec::new(), seen: HashSet::new(), reading: self.reading };
+        found.into_iter().for_each(|value| out.add(&component.parameter, value));
+        let own = |one: IndexValue| (*one.param == *component.parameter.code).then_some(one.value);
+        out.values.into_iter().filter_map(own).take(PART_VALUES_MAX).collect()
     }
 
     fn token(&mut self, param: &str, system: &str, code: &str) {
@@ -89,6 +123,16 @@ impl Out<'_> {
             Value::String(code) => self.token(param, "", code),
             Value::Number(number) => self.token(param, "", &number.to_string()),
             Value::Object(members) => {
+                // What a CodeableConcept, a Coding or an Identifier is called.
+                let told = ["text", "display"].into_iter().find_map(|name| text(members, name));
+                let of_type = || text(members.get("type")?.as_object()?, "text");
+                if let Some(told) = told.or_else(of_type) {
+                    let told = told.get(..told.floor_char_boundary(TEXT_BYTES_MAX));
+                    self.push(
+                        &told_by(param),
+                        Indexed::Display(fold(told.unwrap_or_default()).into()),
+                    );
+                }
                 if let Some(codings) = members.get("coding").and_then(Value::as_array) {
                     codings.iter().for_each(|coding| self.add_token(param, coding));
                 } else if let Some(code) = text(members, "code") {
@@ -234,6 +278,11 @@ impl Out<'_> {
             self.push(param, Indexed::Quantity { value, system, code });
         }
     }
+}
+
+/// The parameter that `:text` asks.
+pub(super) fn told_by(param: &str) -> String {
+    format!("{param}:text")
 }
 
 /// The parameter that `:of-type` asks.

@@ -1,9 +1,8 @@
 //! Searching as FHIR R4 says (search.html): which parameters a type has, by which values a resource is
 //! found, and what a search asks for. Pure; `message::criteria` says whether values meet a criterion.
 //!
-//! Not supported, and said so: composite parameters, `_text`, `_content`, `_query`, `_filter`, `_has`,
-//! phonetic names, positions, the modifiers `:text`, `:in`, `:below`, `:above` and their kin, and chains or
-//! includes of more than one level.
+//! Not supported, and said so: `_text`, `_content`, `_query`, `_filter`, phonetic names, positions, the
+//! modifiers `:in`, `:below`, `:above` and their kin, and chains, `_has` or includes of more than one level.
 
 mod ask;
 mod expression;

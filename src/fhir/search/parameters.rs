@@ -22,6 +22,8 @@ pub enum ParameterType {
     Number,
     /// URIs.
     Uri,
+    /// Several of these of one element.
+    Composite,
 }
 
 impl ParameterType {
@@ -36,6 +38,7 @@ impl ParameterType {
             Self::Quantity => "quantity",
             Self::Number => "number",
             Self::Uri => "uri",
+            Self::Composite => "composite",
         }
     }
 
@@ -48,6 +51,7 @@ impl ParameterType {
             Self::Quantity,
             Self::Number,
             Self::Uri,
+            Self::Composite,
         ]
         .into_iter()
         .find(|one| one.name() == name)
@@ -66,6 +70,17 @@ pub struct Parameter {
     /// The resource types it may refer to; empty when it is no reference.
     pub targets: Vec<&'static str>,
     pub(super) expression: Expression,
+    /// The parts of a composite.
+    pub(super) components: Vec<Component>,
+}
+
+/// A part of a composite: a parameter whose values are looked for in one element.
+#[derive(Debug)]
+pub(super) struct Component {
+    /// What it is; its expression begins at the element.
+    pub(super) parameter: Parameter,
+    /// Its expression begins at the resource instead (`%resource`).
+    pub(super) of_resource: bool,
 }
 
 /// Parameters that hold for resources of all types.
@@ -76,21 +91,54 @@ static TABLE: LazyLock<HashMap<&'static str, Vec<Parameter>>> = LazyLock::new(re
 fn read() -> HashMap<&'static str, Vec<Parameter>> {
     let mut table: HashMap<&'static str, Vec<Parameter>> = HashMap::new();
     let lines = include_str!("parameters.tsv").lines().filter(|line| !line.starts_with('#'));
-    for line in lines {
-        let mut columns = line.split('\t');
+    let lines: Vec<Vec<&str>> = lines.map(|line| line.split('\t').collect()).collect();
+    let known: HashMap<&str, &[&'static str]> =
+        lines.iter().filter_map(|columns| Some((*columns.first()?, columns.as_slice()))).collect();
+    for columns in &lines {
+        let mut columns = columns.iter().copied();
         let mut next = || columns.next().unwrap_or_default();
         let (definition, code, kind) = (next(), next(), next());
-        let (bases, targets, expression) = (next(), next(), next());
+        let (bases, targets, expression, parts) = (next(), next(), next(), next());
         // Sounding alike is another comparison than starting alike.
         let Some(kind) = ParameterType::of(kind).filter(|_| code != "phonetic") else { continue };
         for base in bases.split(' ') {
             let Some(expression) = Expression::compile(expression, base) else { continue };
             let targets = targets.split(' ').filter(|target| !target.is_empty()).collect();
-            let parameter = Parameter { code, definition, kind, targets, expression };
+            let components = match kind {
+                ParameterType::Composite => components(parts, &known),
+                _ => Some(Vec::new()),
+            };
+            let Some(components) = components else { continue };
+            let parameter = Parameter { code, definition, kind, targets, expression, components };
             table.entry(base).or_default().push(parameter);
         }
     }
     table
+}
+
+/// The parts of a composite, `definition=expression;…`; `None` when one of them is not known here.
+fn components(
+    text: &'static str,
+    known: &HashMap<&str, &[&'static str]>,
+) -> Option<Vec<Component>> {
+    let component = |part: &'static str| {
+        let (definition, expression) = part.split_once('=')?;
+        let [_, code, kind, _, targets, ..] = known.get(definition)? else { return None };
+        let (expression, of_resource) = match expression.strip_prefix("%resource.") {
+            Some(expression) => (expression, true),
+            None => (expression, false),
+        };
+        let parameter = Parameter {
+            code,
+            definition,
+            kind: ParameterType::of(kind)?,
+            targets: targets.split(' ').filter(|target| !target.is_empty()).collect(),
+            expression: Expression::compile(expression, "Element")?,
+            components: Vec::new(),
+        };
+        Some(Component { parameter, of_resource })
+    };
+    text.split(';').map(component).collect()
 }
 
 /// The parameters of a type's own; empty for a type that is not known.

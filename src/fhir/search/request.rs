@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::Reading;
-use super::ask::{Asked, ask};
+use super::ask::{Asked, Wrong, ask};
 use super::parameters::{self, ParameterType};
 use crate::message::resource::{Criterion, ResourceQuery};
 
@@ -49,12 +49,14 @@ pub struct SearchError {
     pub parameter: String,
     /// What is wrong, in words.
     pub reason: String,
+    /// A code of `issue-type`: `value` when it cannot be meant, `not-supported` when it is not offered.
+    pub issue: &'static str,
 }
 
 impl SearchError {
-    fn new(parameter: &str, reason: impl Into<String>) -> Self {
+    fn new(parameter: &str, issue: &'static str, reason: impl Into<String>) -> Self {
         let parameter = parameter.get(..parameter.floor_char_boundary(100)).unwrap_or_default();
-        Self { parameter: parameter.to_owned(), reason: reason.into() }
+        Self { parameter: parameter.to_owned(), reason: reason.into(), issue }
     }
 }
 
@@ -146,13 +148,15 @@ pub fn parse<'p>(
         bytes = bytes.saturating_add(name.len()).saturating_add(value.len());
         if count > limits.parameters_max {
             let most = limits.parameters_max;
-            return Err(SearchError::new(name, format!("a search has at most {most} parameters")));
+            let text = format!("a search has at most {most} parameters");
+            return Err(SearchError::new(name, "too-long", text));
         }
         if bytes > limits.bytes_max {
             let most = limits.bytes_max;
-            return Err(SearchError::new(name, format!("a search has at most {most} bytes")));
+            let text = format!("a search has at most {most} bytes");
+            return Err(SearchError::new(name, "too-long", text));
         }
-        let fail = |reason: String| SearchError::new(name, reason);
+        let fail = |wrong: Wrong| SearchError::new(name, wrong.issue, wrong.reason);
         let understood = match result_parameter(&mut request, name, value, limits) {
             Some(understood) => understood.map_err(fail)?,
             None => match ask(kind, name, value, reading).map_err(fail)? {
@@ -166,9 +170,11 @@ pub fn parse<'p>(
         match (understood, handling) {
             (Ok(()), _) if name == PAGE => {}
             (Ok(()), _) => request.understood.push((name.to_owned(), value.to_owned())),
-            (Err(reason), Handling::Strict) => return Err(SearchError::new(name, reason)),
+            (Err(reason), Handling::Strict) => {
+                return Err(SearchError::new(name, "not-supported", reason));
+            }
             (Err(reason), Handling::Lenient) => {
-                request.ignored.push(SearchError::new(name, reason));
+                request.ignored.push(SearchError::new(name, "not-supported", reason));
             }
         }
     }
@@ -196,7 +202,9 @@ pub fn criteria(
     let request = parse(kind, pairs, reading, limits, Handling::Strict)?;
     let of_results = |(name, _): &&(String, String)| is_result_parameter(name);
     match request.understood.iter().find(of_results) {
-        Some((name, _)) => Err(SearchError::new(name, "only criteria may stand here")),
+        Some((name, _)) => {
+            Err(SearchError::new(name, "not-supported", "only criteria may stand here"))
+        }
         None => Ok(request.query.criteria),
     }
 }
@@ -220,7 +228,7 @@ pub fn is_result_parameter(name: &str) -> bool {
     .contains(&name)
 }
 
-type Understood = Result<Result<(), &'static str>, String>;
+type Understood = Result<Result<(), &'static str>, Wrong>;
 
 /// Reads a parameter about the result; `None` when it is none.
 fn result_parameter(
@@ -229,7 +237,7 @@ fn result_parameter(
     value: &str,
     limits: &Limits,
 ) -> Option<Understood> {
-    let no = |reason: &str| Err(reason.to_owned());
+    let no = |reason: &str| Err(Wrong::value(reason));
     let words = || value.split(',').filter(|word| !word.is_empty()).map(Into::into);
     Some(match name {
         "_count" => match value.parse::<u32>() {
@@ -276,7 +284,9 @@ fn result_parameter(
         }
         "_format" => set(&mut request.format, Some(Some(value.into())), ""),
         PAGE => set(&mut request.query.page, Some(Some(value.into())), ""),
-        name if is_result_parameter(name) => no("this modifier is not supported here"),
+        name if is_result_parameter(name) => {
+            Err(Wrong::unsupported("this modifier is not supported here"))
+        }
         _ => return None,
     })
 }
@@ -292,7 +302,7 @@ fn set<T>(place: &mut T, value: Option<T>, known: &str) -> Understood {
             *place = value;
             Ok(Ok(()))
         }
-        None => Err(format!("it is one of: {known}")),
+        None => Err(Wrong::value(format!("it is one of: {known}"))),
     }
 }
 
@@ -302,11 +312,13 @@ fn sort(query: &mut ResourceQuery, value: &str) -> Understood {
             Some(code) => (code, true),
             None => (word, false),
         };
-        if parameters::find(&query.kind, code).is_none() {
+        let found = parameters::find(&query.kind, code);
+        if found.is_none_or(|found| found.kind == ParameterType::Composite) {
             return Ok(Err("it sorts by what is no search parameter here"));
         }
         if query.sort.len() >= SORT_KEYS_MAX {
-            return Err(format!("it sorts by more than {SORT_KEYS_MAX} parameters"));
+            let text = format!("it sorts by more than {SORT_KEYS_MAX} parameters");
+            return Err(Wrong { issue: "too-costly", reason: text });
         }
         query.sort.push((code.into(), descending));
     }

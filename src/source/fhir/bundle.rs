@@ -180,7 +180,12 @@ impl Desk {
         let relative = url.strip_prefix(&*ask.caller.base).unwrap_or(&url);
         let (path, query) = relative.split_once('?').unwrap_or((relative, ""));
         let route = route(path);
-        if matches!(route, Route::System | Route::Smart | Route::Unknown) {
+        let nothing = match route {
+            Route::System => !verb.reads(),
+            Route::Smart | Route::Unknown => true,
+            _ => false,
+        };
+        if nothing {
             return Err(bad("request", "nothing of an entry is at this url").at(place()));
         }
         let sent = match entry.get("resource") {

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fhir::definitions;
 use crate::fhir::json::compact;
-use crate::fhir::search::parameters::ParameterType;
+use crate::fhir::search::parameters::{ParameterType, common};
 use crate::resources::fault::{Fault, bad};
 use crate::resources::lens;
 use crate::source::fhir::answer::Answer;
@@ -40,8 +40,10 @@ impl Desk {
         };
         let resources: Vec<Value> =
             types.into_iter().map(|kind| self.resource_entry(kind, &offered)).collect();
-        let interactions: Vec<Value> =
-            ["transaction", "batch", "history-system"].into_iter().map(code).collect();
+        let interactions: Vec<Value> = ["transaction", "batch", "search-system", "history-system"]
+            .into_iter()
+            .map(code)
+            .collect();
         let mut statement = json!({
             "resourceType": "CapabilityStatement",
             "status": "active",
@@ -61,6 +63,7 @@ impl Desk {
                 "security": security,
                 "resource": resources,
                 "interaction": interactions,
+                "searchParam": everywhere(),
                 "operation": [
                     operation("process-message", "http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message"),
                     operation("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate"),
@@ -134,6 +137,17 @@ impl Desk {
         }
         entry
     }
+}
+
+/// What searches over all types take, and every type's.
+fn everywhere() -> Vec<Value> {
+    let special = [("_type", "Resource-type", "token"), ("_has", "Resource-has", "composite")];
+    let common = common().iter().map(|one| (one.code, one.definition, one.kind.name()));
+    let parameter = |(name, definition, kind)| {
+        let definition = format!("http://hl7.org/fhir/SearchParameter/{definition}");
+        json!({"name": name, "definition": definition, "type": kind})
+    };
+    common.chain(special).map(parameter).collect()
 }
 
 fn code(name: &str) -> Value {

@@ -152,9 +152,9 @@ impl Desk {
                 Box::pin(self.operation(ask, kind, id, name)).await
             }
             (_, Route::Unknown) => Err(not_found("nothing is at this path")),
-            (Verb::Get, Route::System) => {
-                let text = "searches over all types are not offered";
-                Err(Fault::new(400, "not-supported", "system-search", text))
+            // What of all types may be searched is looked at where the types are known.
+            (Verb::Get, Route::System) | (Verb::Post, Route::SystemSearch) => {
+                Box::pin(self.search(&ask, "")).await
             }
             _ => {
                 Err(Fault::new(405, "not-supported", "method", "this method is not for this path"))
@@ -310,7 +310,9 @@ fn deed(ask: &Ask) -> Deed {
         Verb::Delete => "delete",
     };
     match &ask.route {
+        Route::System if ask.verb.reads() => named("search", "", ""),
         Route::System => named("bundle", "", ""),
+        Route::SystemSearch => named("search", "", ""),
         Route::Metadata | Route::Smart => named("capabilities", "", ""),
         Route::SystemHistory => named("history", "", ""),
         Route::Type(kind) if ask.verb.reads() => named("search", kind, ""),

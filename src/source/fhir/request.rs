@@ -152,7 +152,7 @@ impl Clerk {
             }
             let bytes = self.body(body, &mut share).await.map_err(somebody)?;
             let name = text(&head.headers, &CONTENT_TYPE);
-            if matches!(ask.route, Route::Search(_)) {
+            if matches!(ask.route, Route::Search(_) | Route::SystemSearch) {
                 // FHIR R4 http.html#search: parameters of the URL and of the form count alike.
                 add_form(&mut ask, &bytes, name).map_err(somebody)?;
             } else {

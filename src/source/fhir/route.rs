@@ -17,6 +17,8 @@ pub(super) enum Route {
     SystemHistory,
     /// `/Patient`.
     Type(Box<str>),
+    /// `/_search`.
+    SystemSearch,
     /// `/Patient/_search`.
     Search(Box<str>),
     /// `/Patient/_history`.
@@ -48,7 +50,8 @@ impl Route {
             Self::SystemHistory | Self::TypeHistory(_) | Self::History(..) => "GET",
             Self::Type(_) => "GET, POST, PUT, PATCH, DELETE",
             Self::Instance(..) => "GET, HEAD, PUT, PATCH, DELETE",
-            Self::System | Self::Search(_) | Self::Operation { .. } => "POST",
+            Self::System => "GET, POST",
+            Self::SystemSearch | Self::Search(_) | Self::Operation { .. } => "POST",
             Self::Unknown => "",
         }
     }
@@ -70,6 +73,7 @@ pub(super) fn route(path: &str) -> Route {
         ["metadata"] => Route::Metadata,
         [".well-known", "smart-configuration"] => Route::Smart,
         ["_history"] => Route::SystemHistory,
+        ["_search"] => Route::SystemSearch,
         [name] if name.starts_with('$') => operation(name)
             .map_or(Route::Unknown, |name| Route::Operation { kind: None, id: None, name }),
         [kind] if is_type(kind) => Route::Type((*kind).into()),
@@ -103,6 +107,7 @@ mod tests {
         check("/", Route::System);
         check("/metadata", Route::Metadata);
         check("/Patient/", Route::Type("Patient".into()));
+        check("/_search", Route::SystemSearch);
         check("/Patient/_search", Route::Search("Patient".into()));
         check("/Patient/1", Route::Instance("Patient".into(), "1".into()));
         check("/Patient/a%2Db", Route::Instance("Patient".into(), "a-b".into()));

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use crate::fhir::definitions;
 use crate::fhir::json::subset::{Subset, subset};
 use crate::fhir::outcome::{Issue, outcome};
 use crate::fhir::search::Reading;
 use crate::fhir::search::request::{self, Handling, Limits, SearchRequest, Summary};
-use crate::message::resource::{Criterion, Indexed, ResourceKey, ResourceVersion, Test};
+use crate::message::resource::{Criterion, Indexed, ResourceKey, ResourceVersion, TYPE, Test};
 use crate::resources::condition::of_store;
 use crate::resources::fault::Fault;
 use crate::resources::lens;
@@ -35,8 +36,11 @@ struct Page<'a> {
 }
 
 impl Desk {
+    /// Resources of a type, or of all that are served when it is empty (FHIR R4 http.html#search).
     pub(super) async fn search(&self, ask: &Ask, kind: &str) -> Result<Answer, Fault> {
-        self.rules.check_kind(kind)?;
+        if !kind.is_empty() {
+            self.rules.check_kind(kind)?;
+        }
         let Some(token) = ask.parameter(PAGE) else {
             return self.search_page(ask, kind, None).await;
         };
@@ -53,7 +57,10 @@ impl Desk {
         page: Option<Page<'_>>,
     ) -> Result<Answer, Fault> {
         let reading = ask.reading(ask.at);
-        let mut search = self.understand(ask, kind, &reading)?;
+        let mut search = match kind {
+            "" => self.understand_all(ask, &reading)?,
+            kind => self.understand(ask, kind, &reading)?,
+        };
         search.query.page = page.as_ref().map(|page| page.place.into());
         let counting = search.summary == Summary::Count;
         let found = self.parts.store.resource_search(&search.query).await.map_err(of_store)?;
@@ -92,6 +99,42 @@ impl Desk {
             }
         }
         Ok(Answer::of(200, bundle))
+    }
+
+    /// A search over all types: those named by `_type`, or all that are served and may be searched. One type
+    /// has all its parameters; of several only those count that every type has.
+    fn understand_all(&self, ask: &Ask, reading: &Reading) -> Result<SearchRequest, Fault> {
+        let (named, rest): (Vec<_>, Vec<_>) =
+            ask.query.iter().cloned().partition(|(name, value)| name == TYPE && !value.is_empty());
+        let may = |kind: &str| {
+            self.rules.check_kind(kind)?;
+            ask.caller.principal.may(kind, Permission::Search)
+        };
+        let mut kinds: Vec<&str> = named.iter().flat_map(|(_, list)| list.split(',')).collect();
+        for kind in &kinds {
+            may(kind)?;
+        }
+        let without = Ask { query: rest, ..ask.clone() };
+        let mut search = match kinds.as_slice() {
+            [kind] => self.understand(&without, kind, reading)?,
+            _ => self.understand(&without, "", reading)?,
+        };
+        search.understood.extend(named.iter().cloned());
+        let mut all = true;
+        if kinds.is_empty() {
+            let offered: Vec<&str> = definitions::r4().resource_names().collect();
+            kinds = offered.iter().copied().filter(|kind| may(kind).is_ok()).collect();
+            all = kinds.len() == offered.len();
+            if kinds.is_empty() {
+                ask.caller.principal.may("*", Permission::Search)?;
+            }
+        }
+        if search.query.kind.is_empty() && (!all || !named.is_empty()) {
+            let token = |kind: &&str| Test::Token { system: None, code: Some((*kind).into()) };
+            let any = kinds.iter().map(token).collect();
+            search.query.criteria.push(Criterion { param: TYPE.into(), any, negate: false });
+        }
+        Ok(search)
     }
 
     fn understand(&self, ask: &Ask, kind: &str, reading: &Reading) -> Result<SearchRequest, Fault> {
@@ -195,9 +238,9 @@ fn referred(
 /// The types that a criterion looks into by a chain.
 fn chained<'a>(criterion: &'a Criterion, kinds: &mut Vec<&'a str>) {
     for test in &criterion.any {
-        if let Test::Chain { kind, criterion } = test {
+        if let Some((kind, further)) = test.elsewhere() {
             kinds.push(kind);
-            chained(criterion, kinds);
+            chained(further, kinds);
         }
     }
 }
@@ -228,10 +271,11 @@ fn ignored(search: &SearchRequest) -> Vec<Issue> {
 }
 
 fn url(base: &str, kind: &str, query: &[(String, String)]) -> String {
+    let path = if kind.is_empty() { base.to_owned() } else { format!("{base}/{kind}") };
     if query.is_empty() {
-        return format!("{base}/{kind}");
+        return path;
     }
-    format!("{base}/{kind}?{}", query_text(query))
+    format!("{path}?{}", query_text(query))
 }
 
 fn entry(

@@ -19,12 +19,14 @@ async fn filled() -> Server {
             }))
             .await;
     }
-    for (id, subject, code) in [("o1", "a", "8480-6"), ("o2", "a", "8462-4"), ("o3", "b", "8480-6")]
-    {
+    let observations =
+        [("o1", "a", "8480-6", 120), ("o2", "a", "8462-4", 80), ("o3", "b", "8480-6", 110)];
+    for (id, subject, code, value) in observations {
         server
             .store(&json!({
                 "resourceType": "Observation", "id": id, "status": "final",
-                "code": {"coding": [{"system": "http://loinc.org", "code": code}]},
+                "code": {"coding": [{"system": "http://loinc.org", "code": code, "display": "Blood pressure"}]},
+                "valueQuantity": {"value": value},
                 "subject": {"reference": format!("Patient/{subject}")},
             }))
             .await;
@@ -56,6 +58,12 @@ async fn searches_find_what_they_ask_for() {
         ("Observation?patient=a", &["o1", "o2"]),
         ("Observation?code=http://loinc.org|8480-6", &["o1", "o3"]),
         ("Observation?subject:Patient.family=Muller&code=8480-6", &["o1", "o3"]),
+        ("Observation?code-value-quantity=8480-6$gt110", &["o1"]),
+        ("Observation?code:text=PRESS", &["o1", "o2", "o3"]),
+        ("Patient?_has:Observation:patient:code=8462-4", &["a"]),
+        ("Patient?_has:Observation:subject:status=final&family=muller", &["a", "b"]),
+        ("Patient?_has:Observation:subject:status=draft", &[]),
+        ("Observation?patient._has:Observation:patient:code=8462-4", &["o1", "o2"]),
         ("Observation?patient.identifier=urn:mrn|2", &["o3"]),
         ("Observation?patient:identifier=urn:nhs|9", &["o4"]),
         ("Observation?subject:identifier=urn:nhs|9", &["o4"]),
@@ -147,5 +155,52 @@ async fn what_is_not_understood_is_told_or_refused() {
     }
     let bundle: Value = server.get("Patient?_sort=shoe").await.body;
     assert_eq!(bundle["entry"].as_array().unwrap().last().unwrap()["search"]["mode"], "outcome");
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_types_are_searched_at_once() {
+    let server = filled().await;
+    let all = server.get("?_count=100").await;
+    assert_eq!((all.status, all.entries().len()), (200, 7), "{all:?}");
+    let two = server.get("?_type=Patient,Observation&_id=a,o1").await;
+    assert_eq!(two.entries(), ["Patient/a", "Observation/o1"]);
+    // One type has its own parameters; several have those of all types only.
+    let one = server.get("?_type=Patient&family=li").await;
+    assert_eq!(one.entries(), ["Patient/c"]);
+    let lenient = server.get("?_type=Patient,Observation&family=li&_id=a").await;
+    assert_eq!(lenient.body["entry"][1]["search"]["mode"], "outcome");
+    let unknown = server.get("?_type=Shoe").await;
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+
+    let mut seen = Vec::new();
+    let mut page = server.get("?_type=Observation,Device&_count=3&_total=accurate").await;
+    assert_eq!(page.body["total"], 4);
+    loop {
+        seen.extend(page.entries());
+        let links = page.body["link"].as_array().unwrap();
+        let Some(next) = links.iter().find(|link| link["relation"] == "next") else { break };
+        let next = next["url"].as_str().unwrap();
+        let (_, query) = next.split_once('?').unwrap();
+        page = server.get(&format!("?{query}")).await;
+    }
+    assert_eq!(seen, ["Observation/o1", "Observation/o2", "Observation/o3", "Observation/o4"]);
+
+    let statement = server.get("metadata").await.body;
+    let names = |list: &Value| -> Vec<String> {
+        let list = list.as_array().unwrap().iter();
+        list.map(|one| one["name"].as_str().or(one["code"].as_str()).unwrap().to_owned()).collect()
+    };
+    let rest = &statement["rest"][0];
+    assert!(names(&rest["interaction"]).contains(&"search-system".to_owned()));
+    let everywhere = names(&rest["searchParam"]);
+    assert!(
+        ["_type", "_has", "_lastUpdated"].iter().all(|name| everywhere.contains(&(*name).into()))
+    );
+    let observation = rest["resource"].as_array().unwrap();
+    let observation = observation.iter().find(|one| one["type"] == "Observation").unwrap();
+    let composite = observation["searchParam"].as_array().unwrap();
+    let composite = composite.iter().find(|one| one["name"] == "code-value-quantity").unwrap();
+    assert_eq!(composite["type"], "composite");
     server.end().await;
 }

@@ -4,13 +4,13 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use crate::message::criteria::ordered;
 use crate::message::fold::fold;
-use crate::message::resource::{Prefix, Test};
+use crate::message::resource::{Prefix, TYPE, Test};
 use crate::store::StoreError;
 use crate::store::sqlite::resources::entries::{
     Place, of_code, of_reference, of_reference_identifier, of_start, of_text, of_uri,
 };
 use crate::store::sqlite::resources::queries;
-use crate::store::sqlite::resources::search::{CHUNK, Resolved};
+use crate::store::sqlite::resources::search::{CHUNK, Resolved, Targets};
 use crate::store::sqlite::resources::slot_name;
 use crate::store::sqlite::shared::Shared;
 
@@ -114,7 +114,9 @@ impl Driving<'_> {
     /// many: they are read in order without sorting.
     pub(super) async fn choose(&self) -> Result<Driver> {
         let mut best: Option<(i64, Driver)> = None;
-        for resolved in self.criteria.iter().filter(|one| !one.criterion.negate) {
+        // A type has no place in the index: each value's slot tells it.
+        let telling = |one: &&Resolved| !one.criterion.negate && &*one.criterion.param != TYPE;
+        for resolved in self.criteria.iter().filter(telling) {
             let slots = self.slots(&resolved.criterion.param);
             let Some(driver) = driver(resolved, &slots) else { continue };
             let count = driver.count(self.pool).await?;
@@ -154,9 +156,12 @@ impl Driving<'_> {
 /// How the index is read for a criterion; `None` when it says nothing about where.
 fn driver(resolved: &Resolved, slots: &[u32]) -> Option<Driver> {
     let tests = &resolved.criterion.any;
-    if let Some(targets) = &resolved.targets {
-        let places = targets.iter().map(|target| of_reference(&target.id));
-        return Some(at(places, slots));
+    match &resolved.targets {
+        Some(Targets::Referred(targets)) => {
+            return Some(at(targets.iter().map(|target| of_reference(&target.id)), slots));
+        }
+        Some(Targets::Own(ids)) => return Some(at(ids.iter().map(|id| of_code(id)), slots)),
+        None => {}
     }
     let exact: Option<Vec<Place>> = tests.iter().map(exact).collect();
     if let Some(places) = exact {
@@ -181,6 +186,8 @@ fn exact(test: &Test) -> Option<Place> {
         Test::ReferenceIdentifier { value, .. } => Some(of_reference_identifier(value)),
         Test::Exact(text) => Some(of_text(&fold(text))),
         Test::Uri(uri) => Some(of_uri(uri)),
+        // A tuple stands where its first value does.
+        Test::Tuple(tests) => tests.first().and_then(exact),
         _ => None,
     }
 }
@@ -206,6 +213,7 @@ fn range(test: &Test) -> Option<(Place, Place)> {
             Prefix::Le => numbers(i64::MIN, ordered(*high)),
             Prefix::Ne => None,
         },
+        Test::Tuple(tests) => tests.first().and_then(range),
         _ => None,
     }
 }

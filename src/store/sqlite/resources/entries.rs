@@ -24,6 +24,8 @@ const DATE: u8 = 4;
 const TEXT: u8 = 5;
 const QUANTITY: u8 = 6;
 const URI: u8 = 7;
+const TUPLE: u8 = 8;
+const DISPLAY: u8 = 9;
 
 /// Where in a slot a value stands: a hash, the end of a span, a number, or the start of a text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +111,9 @@ pub(super) fn place(value: &Indexed) -> Place {
         Indexed::Text { folded, .. } => of_text(folded),
         Indexed::Quantity { value, .. } => Place::Number(ordered(*value)),
         Indexed::Uri(uri) => of_uri(uri),
+        // A tuple stands where its first value does.
+        Indexed::Tuple(values) => values.first().map_or(Place::Number(0), place),
+        Indexed::Display(folded) => of_text(folded),
     }
 }
 
@@ -133,6 +138,11 @@ pub(super) fn put(out: &mut Vec<u8>, slot: u32, value: &Indexed) {
             own.extend(value.to_bits().to_le_bytes());
         }
         Indexed::Uri(uri) => put_pair(&mut own, URI, "", uri),
+        Indexed::Tuple(values) => {
+            own.push(TUPLE);
+            values.iter().for_each(|value| put(&mut own, 0, value));
+        }
+        Indexed::Display(folded) => put_pair(&mut own, DISPLAY, "", folded),
     }
     put_number(out, size(own.len()));
     out.extend(own);
@@ -152,6 +162,14 @@ fn read(bytes: &[u8]) -> Option<Indexed> {
         let to = from.wrapping_add(cursor.signed()?);
         return Some(Indexed::Date { from: Timestamp(from), to: Timestamp(to) });
     }
+    if *tag == TUPLE {
+        let mut values = Vec::new();
+        while !cursor.is_empty() {
+            cursor.small()?;
+            values.push(read(cursor.bytes()?)?);
+        }
+        return Some(Indexed::Tuple(values.into()));
+    }
     let (first, second): (Box<str>, Box<str>) = (cursor.text()?.into(), cursor.text()?.into());
     Some(match *tag {
         TOKEN => Indexed::Token { system: first, code: second },
@@ -163,6 +181,7 @@ fn read(bytes: &[u8]) -> Option<Indexed> {
             Indexed::Quantity { value, system: first, code: second }
         }
         URI => Indexed::Uri(second),
+        DISPLAY => Indexed::Display(second),
         _ => return None,
     })
 }
@@ -193,11 +212,19 @@ pub(super) fn values(
     Some(values)
 }
 
-/// The entries of a version; none at damage.
+/// The type of a resource, as the values it is found by name it.
+pub(super) fn kind_of<'a>(found_by: &[u8], slots: &'a Words<str>) -> Option<&'a str> {
+    let (kind, _) = slots.get(Cursor(found_by).small()?)?.split_once('.')?;
+    Some(kind)
+}
+
+/// The entries of a version; none at damage. What codes are called has no entry: `:text` asks for any part of
+/// it, which no place in an order can tell.
 pub(super) fn entries(found_by: &[u8], rid: i64) -> BTreeSet<Entry> {
     let values = split(found_by).unwrap_or_default();
     let entry = |(slot, bytes): (u32, &[u8])| {
-        read(bytes).map(|value| Entry { slot, place: place(&value), rid })
+        let value = read(bytes).filter(|value| !matches!(value, Indexed::Display(_)))?;
+        Some(Entry { slot, place: place(&value), rid })
     };
     values.into_iter().filter_map(entry).collect()
 }
@@ -217,6 +244,8 @@ mod tests {
             Indexed::Text { folded: "muller".into(), exact: "Müller".into() },
             Indexed::Quantity { value: -1.5, system: "u".into(), code: "mg".into() },
             Indexed::Uri("http://a".into()),
+            Indexed::Tuple([Indexed::Uri("u".into()), Indexed::Display("".into())].into()),
+            Indexed::Display("headache".into()),
         ];
         let mut slots: Words<str> = Words::default();
         slots.put(3, "Patient.p".into());
@@ -229,6 +258,7 @@ mod tests {
         assert_eq!(read.into_iter().map(|value| value.value).collect::<Vec<_>>(), kept);
         assert_eq!(values(&out, &slots, |_| false), Some(Vec::new()));
         assert_eq!(values(&out[..out.len() - 1], &slots, |_| true), None);
-        assert_eq!(entries(&out, 9).len(), 7);
+        assert_eq!(entries(&out, 9).len(), 8, "all but the display");
+        assert_eq!(kind_of(&out, &slots), Some("Patient"));
     }
 }

@@ -9,12 +9,13 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use crate::message::criteria::{SortKey, all_hold, sort_key};
 use crate::message::resource::{
-    Criterion, IndexValue, Indexed, ResourceKey, ResourcePage, ResourceQuery, ResourceVersion, Test,
+    Criterion, IndexValue, Indexed, ResourceKey, ResourcePage, ResourceQuery, ResourceVersion,
+    TYPE, Test,
 };
 use crate::store::StoreError;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::resources::drive::{Driver, Driving};
-use crate::store::sqlite::resources::entries::values;
+use crate::store::sqlite::resources::entries::{kind_of, values};
 use crate::store::sqlite::resources::queries;
 use crate::store::sqlite::resources::read::{Page, kind_slot, list, page};
 use crate::store::sqlite::shared::Shared;
@@ -51,10 +52,18 @@ struct Search<'a> {
     criteria: Vec<Resolved>,
 }
 
-/// A criterion; with the resources its chains lead to.
+/// A criterion; with the resources that what it asks elsewhere leads to.
 pub(super) struct Resolved {
     pub(super) criterion: Criterion,
-    pub(super) targets: Option<HashSet<ResourceKey>>,
+    pub(super) targets: Option<Targets>,
+}
+
+/// Where a criterion leads that asks other resources.
+pub(super) enum Targets {
+    /// A chain: a match refers to one of these.
+    Referred(HashSet<ResourceKey>),
+    /// `_has`: a match has one of these ids.
+    Own(HashSet<Box<str>>),
 }
 
 impl Resolved {
@@ -63,11 +72,15 @@ impl Resolved {
             let criteria = std::slice::from_ref(&self.criterion);
             return all_hold(criteria, values, &crate::message::criteria::no_chains);
         };
-        let refers = values.iter().filter(|one| one.param == self.criterion.param).any(|value| {
-            let Indexed::Reference { kind, id } = &value.value else { return false };
-            targets.contains(&ResourceKey { kind: kind.clone(), id: id.clone() })
+        let own = values.iter().filter(|one| one.param == self.criterion.param);
+        let leads = own.map(|one| &one.value).any(|value| match (targets, value) {
+            (Targets::Referred(keys), Indexed::Reference { kind, id }) => {
+                keys.contains(&ResourceKey { kind: kind.clone(), id: id.clone() })
+            }
+            (Targets::Own(ids), Indexed::Token { code, .. }) => ids.contains(code),
+            _ => false,
         });
-        refers != self.criterion.negate
+        leads != self.criterion.negate
     }
 }
 
@@ -148,9 +161,7 @@ impl<'a> Search<'a> {
         };
         let mut criteria = Vec::with_capacity(query.criteria.len());
         for criterion in &query.criteria {
-            let chained = criterion.any.iter().any(|test| matches!(test, Test::Chain { .. }));
-            let targets =
-                if chained { Some(targets(pool, shared, criterion).await?) } else { None };
+            let targets = targets(pool, shared, &query.kind, criterion).await?;
             criteria.push(Resolved { criterion: criterion.clone(), targets });
         }
         Ok(Some(Self { query, kind, criteria }))
@@ -172,7 +183,14 @@ impl<'a> Search<'a> {
                 || self.query.sort.iter().any(|(sort, _)| &**sort == param)
         };
         let dictionary = shared.dictionary();
-        values(found_by, &dictionary.slots, wanted).ok_or_else(|| damaged("version", vid))
+        let damaged = || damaged("version", vid);
+        let mut values = values(found_by, &dictionary.slots, wanted).ok_or_else(damaged)?;
+        if wanted(TYPE) {
+            let kind = kind_of(found_by, &dictionary.slots).ok_or_else(damaged)?;
+            let value = Indexed::Token { system: "".into(), code: kind.into() };
+            values.push(IndexValue { param: TYPE.into(), value });
+        }
+        Ok(values)
     }
 
     fn hit(&self, rid: i64, vid: i64, values: &[IndexValue]) -> Hit {
@@ -277,45 +295,68 @@ async fn named(pool: &SqlitePool, rids: &[i64]) -> Result<Vec<SqliteRow>> {
     Ok(sqlx::query(queries::CANDIDATES_NAMED).bind(list(rids)).fetch_all(pool).await?)
 }
 
-/// The resources that the chains of a criterion lead to.
+/// The resources that a criterion leads to; `None` when it asks none but the match itself.
 async fn targets(
     pool: &SqlitePool,
     shared: &Shared,
+    kind: &str,
     criterion: &Criterion,
-) -> Result<HashSet<ResourceKey>> {
-    let mut targets = HashSet::new();
+) -> Result<Option<Targets>> {
+    let (mut referred, mut own) = (HashSet::new(), HashSet::new());
+    let mut has = false;
     for test in &criterion.any {
-        let Test::Chain { kind, criterion } = test else { continue };
+        let Some((of, criterion)) = test.elsewhere() else { continue };
         let mut query = ResourceQuery {
-            kind: kind.clone(),
-            criteria: vec![(**criterion).clone()],
+            kind: of.into(),
+            criteria: vec![criterion.clone()],
             limit: LIMIT_MAX,
             ..ResourceQuery::default()
         };
         loop {
-            let page = Box::pin(keys(pool, shared, &query)).await?;
-            targets.extend(page.0);
-            if targets.len() > CHAIN_MAX {
+            let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+            let found = Box::pin(found(pool, shared, &query, limit)).await?;
+            let rids: Vec<i64> = found.hits.iter().map(|hit| hit.rid).collect();
+            if let Test::Has { param, .. } = test {
+                has = true;
+                own.extend(referred_by(pool, shared, &rids, param, kind).await?);
+            } else {
+                referred.extend(keys(pool, of, &rids).await?);
+            }
+            if referred.len().max(own.len()) > CHAIN_MAX {
                 return Err(StoreError::TooBroad { limit: CHAIN_MAX });
             }
-            let Some(next) = page.1 else { break };
+            let Some(next) = found.next else { break };
             query.page = Some(next);
         }
     }
-    Ok(targets)
+    let chained = criterion.any.iter().any(|test| test.elsewhere().is_some());
+    Ok(chained.then(|| if has { Targets::Own(own) } else { Targets::Referred(referred) }))
 }
 
-/// A page of matches by name only.
-async fn keys(
+/// Matches by name only.
+async fn keys(pool: &SqlitePool, kind: &str, rids: &[i64]) -> Result<Vec<ResourceKey>> {
+    let ids: Vec<(String,)> = sqlx::query_as(queries::IDS).bind(list(rids)).fetch_all(pool).await?;
+    Ok(ids.iter().map(|(id,)| ResourceKey::new(kind, id)).collect())
+}
+
+/// The ids of the resources of a type that these refer to by a parameter.
+async fn referred_by(
     pool: &SqlitePool,
     shared: &Shared,
-    query: &ResourceQuery,
-) -> Result<(Vec<ResourceKey>, Option<Box<str>>)> {
-    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-    let found = found(pool, shared, query, limit).await?;
-    let rids: Vec<i64> = found.hits.iter().map(|hit| hit.rid).collect();
-    let ids: Vec<(String,)> =
-        sqlx::query_as(queries::IDS).bind(list(&rids)).fetch_all(pool).await?;
-    let keys = ids.iter().map(|(id,)| ResourceKey::new(&query.kind, id));
-    Ok((keys.collect(), found.next))
+    rids: &[i64],
+    param: &str,
+    kind: &str,
+) -> Result<Vec<Box<str>>> {
+    let mut ids = Vec::new();
+    for row in named(pool, rids).await? {
+        let vid: i64 = row.try_get(2)?;
+        let dictionary = shared.dictionary();
+        let found = values(row.try_get(3)?, &dictionary.slots, |of| of == param);
+        let found = found.ok_or_else(|| damaged("version", vid))?;
+        ids.extend(found.into_iter().filter_map(|one| match one.value {
+            Indexed::Reference { kind: of, id } if *of == *kind => Some(id),
+            _ => None,
+        }));
+    }
+    Ok(ids)
 }
