@@ -16,6 +16,7 @@ mod disk;
 mod engine;
 mod faults;
 mod fhir_clients;
+mod hostile;
 mod https;
 mod journal;
 mod malformed;
