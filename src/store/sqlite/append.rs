@@ -348,15 +348,21 @@ impl Committer {
         let (shapes, lanes) = split(plan);
         let known = self.shared.dictionary().plans.number(&shapes);
         let number = known.unwrap_or_else(|| self.shared.dictionary().plans.next());
-        let said = self.plan_uses.get(&number).filter(|_| known.is_some());
+        // Retention may have taken it earlier in this very transaction, when nobody used it.
+        let gone = self.pruner.gone_plans.iter().position(|gone| *gone == number);
+        if let Some(place) = gone {
+            self.pruner.gone_plans.swap_remove(place);
+        }
+        let stands = known.is_some() && gone.is_none();
+        let said = self.plan_uses.get(&number).filter(|_| stands);
         if said.is_none_or(|to| *to < seq.0) {
             // Said ahead, so that it is written seldom.
             let ahead = seq.0.saturating_add(PLAN_USE_AHEAD);
             self.plan_uses.insert(number, ahead);
-            let sql = if known.is_some() { queries::USE_PLAN } else { queries::INSERT_PLAN };
+            let sql = if stands { queries::USE_PLAN } else { queries::INSERT_PLAN };
             self.conn.prepare_cached(sql)?.execute(params![number, ahead])?;
         }
-        if known.is_some() {
+        if stands {
             return Ok((number, lanes));
         }
         let mut insert = self.conn.prepare_cached(queries::INSERT_PLAN_ENTRY)?;
@@ -369,9 +375,11 @@ impl Committer {
                 shape.what.number()
             ])?;
         }
-        self.shared.dictionary_mut().put_plan(number, shapes.into());
-        let [.., plans] = &mut batch.words;
-        plans.push(number);
+        if known.is_none() {
+            self.shared.dictionary_mut().put_plan(number, shapes.into());
+            let [.., plans] = &mut batch.words;
+            plans.push(number);
+        }
         Ok((number, lanes))
     }
 }

@@ -69,6 +69,43 @@ async fn plans_that_no_message_has_any_more_go_too() {
     assert_eq!(versions, [VersionId(8), VersionId(101)]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_is_used_while_it_goes_stays() {
+    let fixture = Fixture::new();
+    let store = fixture.open().await;
+    let (lab, _) = fixture.destination(&store, "lab").await;
+    for n in 1..=40 {
+        let version = VersionId(100 + u32::try_from(n).unwrap());
+        store.append(vec![message(n).filtered(lab, version).build()]).await.unwrap();
+    }
+    let many = (41..=2100).map(|n| message(n).filtered(lab, VersionId(7)).build());
+    store.append(many.collect()).await.unwrap();
+    // Eight at once, each with five of the old plans, while these go: often in one transaction.
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..8_u32 {
+        let store = Arc::clone(&store);
+        senders.spawn(async move {
+            for n in 0..50 {
+                let version = 101 + sender * 5 + n % 5;
+                let young = i64::from(100_000 + sender * 1000 + n);
+                let young = message(young).filtered(lab, VersionId(version)).build();
+                store.append(vec![young]).await.unwrap();
+            }
+        });
+    }
+    prune_all(&store, &retention(3590, 3590)).await;
+    senders.join_all().await;
+    store.close().await;
+    let store = fixture.open().await;
+    let places: Vec<Seq> = there(&store).await.into_iter().map(Seq).collect();
+    let mut used = BTreeMap::new();
+    for kept in store.messages(&places).await.unwrap() {
+        *used.entry(kept.plan.entries[0].version.0).or_insert(0) += 1;
+    }
+    used.remove(&7);
+    assert_eq!(used, (101..=140).map(|version| (version, 10)).collect());
+}
+
 async fn there(store: &Arc<dyn Store>) -> Vec<i64> {
     let query = MessageQuery { limit: 1000, ..MessageQuery::default() };
     let mut places: Vec<i64> =
