@@ -154,6 +154,8 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "message/view.rs",
             "message/view/names.rs",
             "resources/plan.rs",
+            "source/fhir/access/keys.rs",
+            "source/fhir/hear/verify.rs",
             "source/fhir/read.rs",
             "source/fhir/write.rs",
             "config/fhir.rs",

@@ -11,7 +11,7 @@ use crate::source::fhir::access::options::{
     AccessOptions, CertificateHolder, HashedSecret, JwtOptions, KeySource, Known, SecretHolder,
 };
 use crate::source::fhir::access::scope::{Scope, Scopes};
-use crate::source::fhir::options::FhirSourceOptions;
+use crate::source::fhir::options::{FhirSourceOptions, Hearing};
 use crate::source::http::options::HttpTimeouts;
 use crate::yaml::decode;
 use crate::yaml::finding::Finding;
@@ -59,6 +59,7 @@ pub(super) fn read(
         page_size: fields.integer("page_size", usual.page_size),
         page_size_max: fields.integer("max_page_size", usual.page_size_max),
         includes_max: fields.integer("max_includes", usual.includes_max),
+        hearing: hearing(fields, secrets, findings),
         repeat_within: fields.duration("repeat_within", usual.repeat_within),
         connections_max: fields.integer("max_connections", usual.connections_max),
         connections_per_peer_max: fields
@@ -71,6 +72,18 @@ pub(super) fn read(
             answer: waits.duration("answer", usual.timeouts.answer),
         },
     }
+}
+
+/// `notifications`.
+fn hearing(fields: Fields<'_>, secrets: &Secrets, findings: &mut Vec<Finding>) -> Option<Hearing> {
+    fields.node("notifications")?;
+    let fields = fields.below("notifications");
+    let known = fields.many("secret");
+    Some(Hearing {
+        from: fields.text("from").unwrap_or_default().trim_end_matches('/').into(),
+        secrets: known.into_iter().filter_map(|node| secrets.read(node, findings)).collect(),
+        token: fields.node("token").and_then(|node| secrets.read(node, findings)),
+    })
 }
 
 fn types(fields: Fields<'_>, findings: &mut Vec<Finding>) -> Vec<Box<str>> {

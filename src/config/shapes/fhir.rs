@@ -104,10 +104,16 @@ pub static FHIR: MapShape = MapShape::new(
             "Most included resources on a page. Default 1000.",
         ),
         Field::optional(
+            "notifications",
+            Shape::Map(&NOTIFICATIONS),
+            "{from: https://emr.hospital.example/fhir, secret: secret/emr-notifications}",
+            "Notifications of another server's FHIR subscriptions, posted to the base: each event is a message of the channel.",
+        ),
+        Field::optional(
             "repeat_within",
             Shape::Duration,
             "7d",
-            "How far back a repeated $process-message gets the first answer again. Default 7d.",
+            "How far back a repeated $process-message gets the first answer again, and a repeated event of a subscription counts once. Default 7d.",
         ),
         MAX_CONNECTIONS,
         MAX_CONNECTIONS_PER_PEER,
@@ -251,5 +257,30 @@ static CERTIFICATE: MapShape = MapShape::new(
             "Its common name, or one of its alternative names.",
         ),
         Field::optional("scopes", Shape::Text, SCOPES_EXAMPLE, SCOPES_DOC),
+    ],
+);
+
+static NOTIFICATIONS: MapShape = MapShape::new(
+    "notifications",
+    "Notifications of another server's FHIR subscriptions.",
+    &[
+        Field::required(
+            "from",
+            Shape::Url,
+            "https://emr.hospital.example/fhir",
+            "Base URL of the other server. Only its subscriptions are listened to; events that were missed are asked for there ($events).",
+        ),
+        Field::required(
+            "secret",
+            Shape::OneOrMany(&Shape::Secret),
+            "secret/emr-notifications",
+            "What signs notifications (Standard Webhooks: whsec_… or text), or a public key (whpk_…). Several while one is changed.",
+        ),
+        Field::optional(
+            "token",
+            Shape::Secret,
+            "secret/emr-token",
+            "Bearer token for $events. Default: none is sent.",
+        ),
     ],
 );

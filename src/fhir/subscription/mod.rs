@@ -15,6 +15,7 @@
 pub mod event;
 pub mod filter;
 pub mod header;
+pub mod heard;
 pub mod notification;
 pub mod read;
 pub mod render;

@@ -13,6 +13,7 @@ use crate::message::time::Timestamp;
 use crate::resources::fault::Fault;
 use crate::resources::plan::Body;
 use crate::source::fhir::access::Principal;
+use crate::source::fhir::hear::verify::Signed;
 use crate::source::fhir::negotiate::Prefer;
 use crate::source::fhir::route::Route;
 
@@ -69,6 +70,8 @@ pub(super) struct Conditions {
     pub(super) if_none_exist: Option<Box<str>>,
     /// `X-Hub-Secret`: what calls of the subscription that is made are signed with.
     pub(super) hub_secret: Option<Secret>,
+    /// `webhook-…`: who sent a notification.
+    pub(super) signed: Signed,
 }
 
 /// The body of a request.

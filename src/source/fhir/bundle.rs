@@ -33,6 +33,11 @@ impl Desk {
             let text = "a Bundle of type batch or transaction is posted here";
             return Err(bad("bundle", text).at("resourceType"));
         }
+        if let Some(hearing) = &self.options.hearing
+            && bundle.get("type").is_some_and(|kind| kind == "history")
+        {
+            return Box::pin(self.hear(&ask, hearing, bundle)).await;
+        }
         let none = Vec::new();
         let entries = bundle.get("entry").and_then(Value::as_array).unwrap_or(&none);
         if entries.len() > self.options.entries_max {
@@ -207,6 +212,7 @@ impl Desk {
                 }),
                 if_none_exist: text("ifNoneExist").map(Into::into),
                 hub_secret: None,
+                ..Conditions::default()
             },
             prefer: bundle_prefer(ask),
             sent,

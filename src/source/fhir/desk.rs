@@ -18,6 +18,7 @@ use crate::source::fhir::answer::Answer;
 use crate::source::fhir::ask::{Ask, Sent, Verb, is_about_form};
 use crate::source::fhir::audit::AuditEntry;
 use crate::source::fhir::extension::Call;
+use crate::source::fhir::hear::Hearsay;
 use crate::source::fhir::negotiate::{is_fhir_patch, is_patch, is_resource};
 use crate::source::fhir::options::FhirSourceOptions;
 use crate::source::fhir::page::PageSeal;
@@ -36,6 +37,8 @@ pub(super) struct Desk {
     pub(super) parts: FhirParts,
     pub(super) intake: Intake,
     pub(super) status: Arc<SourceStatus>,
+    /// What was heard of other servers' subscriptions.
+    pub(super) hearsay: Hearsay,
 }
 
 /// An interaction by its name, with what it is about, for the audit trail.

@@ -17,6 +17,7 @@ mod ask;
 mod bundle;
 mod capability;
 mod desk;
+mod hear;
 mod history;
 mod negotiate;
 mod page;
@@ -42,6 +43,7 @@ use crate::source::fhir::access::Access;
 use crate::source::fhir::audit::Audit;
 use crate::source::fhir::desk::Desk;
 use crate::source::fhir::extension::Extension;
+use crate::source::fhir::hear::Hearsay;
 use crate::source::fhir::options::FhirSourceOptions;
 use crate::source::fhir::page::PageSeal;
 use crate::source::fhir::request::Clerk;
@@ -144,6 +146,7 @@ impl BoundFhirSource {
                 rules: options.write_rules(),
                 options,
                 seal: PageSeal::new(),
+                hearsay: Hearsay::default(),
                 started: parts.clock.now(),
                 parts,
                 intake,

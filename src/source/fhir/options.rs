@@ -4,10 +4,22 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::fhir::json::read::Limits;
+use crate::message::secret::Secret;
 use crate::network::Network;
 use crate::resources::plan::{Validation, WriteRules};
 use crate::source::fhir::access::options::AccessOptions;
 use crate::source::http::options::HttpTimeouts;
+
+/// Notifications of another server's subscriptions, taken as messages of the channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hearing {
+    /// Base URL of the other server, without a slash at the end: `https://emr.hospital.example/fhir`.
+    pub from: Box<str>,
+    /// Secrets that sign notifications, or public keys (`whpk_…`); several while one is changed.
+    pub secrets: Vec<Secret>,
+    /// Bearer token for `$events`.
+    pub token: Option<Secret>,
+}
 
 /// A FHIR R4 endpoint: what is written is a message of the channel and a version of a resource.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +55,9 @@ pub struct FhirSourceOptions {
     pub page_size_max: u32,
     /// Most included resources on a page.
     pub includes_max: u32,
-    /// How far back a repeated `$process-message` is answered as the first time.
+    /// Whose notifications are taken; `None`: nobody's.
+    pub hearing: Option<Hearing>,
+    /// How far back a repeated `$process-message` or event of a subscription is answered as the first time.
     pub repeat_within: Duration,
     /// Connections open at once.
     pub connections_max: u32,
@@ -97,6 +111,7 @@ impl Default for FhirSourceOptions {
             page_size: 50,
             page_size_max: 1_000,
             includes_max: 1_000,
+            hearing: None,
             repeat_within: Duration::from_hours(24 * 7),
             connections_max: 512,
             connections_per_peer_max: 64,

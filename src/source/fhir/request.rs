@@ -26,6 +26,7 @@ use crate::source::fhir::access::{Access, Principal};
 use crate::source::fhir::answer::{Answer, Content, Manner, from_http_date, respond};
 use crate::source::fhir::ask::{Ask, Caller, Conditions, Query, Sent, Verb, query_of};
 use crate::source::fhir::desk::Desk;
+use crate::source::fhir::hear::verify::Signed;
 use crate::source::fhir::negotiate::{acceptable, is_form, prefer, unsupported};
 use crate::source::fhir::route::{Route, route};
 use crate::telemetry::metrics::{ACK_SECONDS, MESSAGES_REFUSED};
@@ -267,6 +268,17 @@ fn conditions(headers: &HeaderMap) -> Conditions {
         if_none_exist: text(headers, &HeaderName::from_static("if-none-exist"))
             .map(|query| query.trim_start_matches('?').into()),
         hub_secret: text(headers, &HeaderName::from_static("x-hub-secret")).map(Secret::new),
+        signed: signed(headers),
+    }
+}
+
+/// Standard Webhooks 1.0.0, headers.
+fn signed(headers: &HeaderMap) -> Signed {
+    let of = |name| text(headers, &HeaderName::from_static(name)).unwrap_or_default().to_owned();
+    Signed {
+        id: of("webhook-id"),
+        timestamp: of("webhook-timestamp"),
+        signatures: of("webhook-signature"),
     }
 }
 

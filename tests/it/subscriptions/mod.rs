@@ -2,6 +2,7 @@
 
 mod events;
 mod given_up;
+mod hear;
 mod many;
 mod owner;
 mod record;
@@ -220,6 +221,11 @@ impl Site {
 
     /// One whose endpoint asks who comes.
     pub(super) async fn guarded(subscriptions: &str, access: &str) -> Self {
+        Self::listening(0, subscriptions, access).await
+    }
+
+    /// The same at a port of its own.
+    pub(super) async fn listening(port: u16, subscriptions: &str, access: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = format!(
             "data: data\nchannels: channels\nsubscriptions: {{allow: [127.0.0.0/8], plain_http: true, {subscriptions}}}\n"
@@ -234,13 +240,17 @@ impl Site {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
             std::fs::set_permissions(&file, mode).unwrap();
         }
-        lets_in(folder.path(), access);
+        let file = folder.path().join("secrets/hook");
+        std::fs::write(&file, "made-up-secret-of-the-hearer-0001").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, mode).unwrap();
+        lets_in(folder.path(), port, access);
         Self::start(folder).await
     }
 
     /// Stops the engine and starts it again with other access.
     pub(super) async fn again_with(self, access: &str) -> Self {
-        lets_in(self.folder.as_ref().unwrap().path(), access);
+        lets_in(self.folder.as_ref().unwrap().path(), 0, access);
         self.again().await
     }
 
@@ -337,9 +347,9 @@ impl Site {
 }
 
 /// Writes the channel of a site.
-fn lets_in(folder: &Path, access: &str) {
+fn lets_in(folder: &Path, port: u16, access: &str) {
     let channel = format!(
-        "channel: gateway\norder_by: none\nfrom:\n  fhir: {{listen: \"127.0.0.1:0\", access: {access}}}\nto:\n  nowhere: {{when: $.resourceType is Basic, channel: {{topic: nothing}}}}\n"
+        "channel: gateway\norder_by: none\nfrom:\n  fhir: {{listen: \"127.0.0.1:{port}\", access: {access}}}\nto:\n  nowhere: {{when: $.resourceType is Basic, channel: {{topic: nothing}}}}\n"
     );
     std::fs::write(folder.join("channels/gateway.yaml"), channel).unwrap();
 }

@@ -9,6 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tracing::warn;
 
 use crate::clock::Clock;
+use crate::message::secret::Secret;
 use crate::message::time::Timestamp;
 use crate::source::fhir::access::options::KeySource;
 use crate::tls::{ClientTls, TlsProfile};
@@ -103,8 +104,11 @@ impl KeyCache {
                 tokio::fs::read(path).await.map_err(|error| error.to_string())?
             }
             KeySource::Url(url) => {
-                let fetched =
-                    tokio::time::timeout(FETCH_WITHIN, get(url, self.tls.as_deref())).await;
+                let fetched = tokio::time::timeout(
+                    FETCH_WITHIN,
+                    get(url, self.tls.as_deref(), None, KEYS_BYTES_MAX),
+                )
+                .await;
                 fetched.map_err(|_| "no answer in time".to_owned())??
             }
         };
@@ -116,7 +120,13 @@ impl KeyCache {
     }
 }
 
-async fn get(url: &str, profile: Option<&ClientTls>) -> Result<Vec<u8>, String> {
+/// The body at a URL, at most `bytes_max` of it; redirects are not followed.
+pub(in crate::source::fhir) async fn get(
+    url: &str,
+    profile: Option<&ClientTls>,
+    bearer: Option<&Secret>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, String> {
     let tls = if let Some(profile) = profile {
         (*profile.config()).clone()
     } else if url.starts_with("https:") {
@@ -132,15 +142,19 @@ async fn get(url: &str, profile: Option<&ClientTls>) -> Result<Vec<u8>, String> 
         .build()
         .map_err(|error| error.to_string())?;
     let failed = |error: reqwest::Error| error.without_url().to_string();
-    let mut answer = client.get(url).send().await.map_err(failed)?;
+    let mut request = client.get(url);
+    if let Some(bearer) = bearer {
+        request = request.bearer_auth(bearer.expose());
+    }
+    let mut answer = request.send().await.map_err(failed)?;
     if !answer.status().is_success() {
         return Err(format!("the answer has status {}", answer.status().as_u16()));
     }
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(failed)? {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > KEYS_BYTES_MAX {
-            return Err("the answer is larger than a key set".to_owned());
+        if bytes.len() > bytes_max {
+            return Err("the answer is larger than it may be".to_owned());
         }
     }
     Ok(bytes)

@@ -5,7 +5,7 @@ pub mod options;
 pub mod scope;
 
 mod jwt;
-mod keys;
+pub(super) mod keys;
 
 use std::sync::Arc;
 
