@@ -1,6 +1,6 @@
 //! One engine subscribes to another: what the one tells is messages of the other.
 
-use medway::store::{MessageQuery, Store};
+use medway::store::MessageQuery;
 use reqwest::Method;
 use serde_json::{Value, json};
 
