@@ -48,10 +48,14 @@ impl Engine {
     /// # Errors
     /// As [`Self::reload_by`], and when the trail cannot be written.
     pub async fn reload(self: &Arc<Self>) -> Result<Value, String> {
-        let author = Author::engine("SIGHUP");
-        let noted = self.note_application(&author).await;
-        noted.map_err(|error| format!("the audit trail cannot be written: {error}"))?;
-        self.reload_by(&author).await
+        let engine = Arc::clone(self);
+        self.to_its_end(async move {
+            let author = Author::engine("SIGHUP");
+            let noted = engine.note_application(&author).await;
+            noted.map_err(|error| format!("the audit trail cannot be written: {error}"))?;
+            engine.reload_now(&author).await
+        })
+        .await
     }
 
     /// Reads the files again, and puts those of the author's groups in force. A file with errors, or one whose
@@ -62,7 +66,14 @@ impl Engine {
     /// When the files as a whole cannot be read; nothing changes then.
     pub async fn reload_by(self: &Arc<Self>, author: &Author) -> Result<Value, String> {
         let (engine, author) = (Arc::clone(self), author.clone());
-        let reloading = self.tracker.spawn(async move { engine.reload_now(&author).await });
+        self.to_its_end(async move { engine.reload_now(&author).await }).await
+    }
+
+    async fn to_its_end(
+        &self,
+        reload: impl Future<Output = Result<Value, String>> + Send + 'static,
+    ) -> Result<Value, String> {
+        let reloading = self.tracker.spawn(reload);
         reloading.await.unwrap_or_else(|_| Err("the reload crashed; see the log".to_owned()))
     }
 

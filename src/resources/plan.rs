@@ -588,10 +588,9 @@ fn match_version(wanted: Option<u64>, current: Option<u64>) -> Result<(), Fault>
 /// 400 when the text is no id.
 pub fn check_id(id: &str) -> Result<(), Fault> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    if !id.is_empty() && id.len() <= ID_CHARS_MAX && id.chars().all(fits) {
-        return Ok(());
-    }
-    Err(bad("id", "an id has 1 to 64 of the characters A-Z, a-z, 0-9, - and ."))
+    let is_id = !id.is_empty() && id.len() <= ID_CHARS_MAX && id.chars().all(fits);
+    let none = || bad("id", "an id has 1 to 64 of the characters A-Z, a-z, 0-9, - and .");
+    is_id.then_some(()).ok_or_else(none)
 }
 
 /// An id that no resource has.

@@ -69,7 +69,10 @@ fn key_typos(key: &Key, siblings: &[&str], written: &str, typos: &mut Vec<Typo>)
     }
     let mut all = Vec::new();
     word_typos(key.span, &key.text, &mut all);
-    typos.extend(all.into_iter().filter(|typo| !siblings.contains(&typo.instead.as_str())));
+    // Other digits are another status, which some server may answer.
+    let status = |text: &str| text.len() == 3 && text.bytes().all(|digit| digit.is_ascii_digit());
+    let is_typo = |text: &str| !siblings.contains(&text) && !status(text);
+    typos.extend(all.into_iter().filter(|typo| is_typo(&typo.instead)));
 }
 
 /// What the language reads inside a text.

@@ -123,6 +123,9 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     pool: SqlitePool,
+    /// Reads versions. Whoever renders waits for one with its thread, and may have reads of its own under way
+    /// that nobody drives meanwhile: if these had the connections, it would wait for itself.
+    rules: SqlitePool,
 }
 
 impl std::fmt::Debug for SqliteStore {
@@ -198,6 +201,7 @@ impl SqliteStore {
             careful: false,
         };
         let pool = open::readers(&path, options.readers);
+        let rules = open::readers(&path, 1);
         let end = End { queue: Arc::clone(&queue), shared: Arc::clone(&shared) };
         start("store-commit", move || {
             // Dropped from the last to the first: the lock outlives the last write, the end is told
@@ -207,7 +211,7 @@ impl SqliteStore {
             committer.run();
         })?;
         start("store-helper", move || helper.run())?;
-        Ok(Self { shared, queue, pool })
+        Ok(Self { shared, queue, pool, rules })
     }
 
     fn push<T>(
@@ -319,7 +323,7 @@ impl Store for SqliteStore {
     }
 
     async fn version_record(&self, id: VersionId) -> Result<VersionRecord, StoreError> {
-        read::version(&self.pool, id).await
+        read::version(&self.rules, id).await
     }
 
     async fn versions(&self, channel: &str) -> Result<Vec<VersionSummary>, StoreError> {
@@ -392,6 +396,7 @@ impl Store for SqliteStore {
         drop(ended.wait_for(|ended| *ended).await);
         self.shared.readers.close();
         self.pool.close().await;
+        self.rules.close().await;
     }
 }
 
