@@ -74,7 +74,8 @@ pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> Result
     let (sinks, ports) =
         start_sinks(&loaded, arguments.free_ports, &tracker, &stop, terminal).await;
     let mut channels = arguments.channels.clone();
-    if arguments.free_ports {
+    // What does not start is told of by the engine itself.
+    if arguments.free_ports && loaded.starts() {
         let copied = arguments.data.join("channels");
         ports::copy(&channels, &copied, &ports)
             .map_err(|error| Failure::config(&format!("{}: {error}", copied.display())))?;
