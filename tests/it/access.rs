@@ -33,6 +33,16 @@ use medway::store::sqlite::{SqliteOptions, SqliteStore};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+/// A channel whose messages are found by their patient.
+const KEYED: &str = "channel: adt
+from:
+  http: {listen: 127.0.0.1:0}
+search_keys:
+  mrn: PID-3.1
+to:
+  lis:
+    mllp: {host: 127.0.0.1, port: 1}
+";
 const PASSWORD: &str = "three herons wade";
 
 /// An engine, its API, and a clock that stands still.

@@ -193,14 +193,7 @@ impl Subscriptions {
         for state in [ExceptionState::Retry, ExceptionState::Held, ExceptionState::Behind] {
             let mut after = None;
             loop {
-                let query = ExceptionQuery {
-                    destination: Some(destination),
-                    state: Some(state),
-                    after,
-                    limit: PAGE,
-                    ..ExceptionQuery::default()
-                };
-                let rows = store.exceptions(query).await?;
+                let rows = self.rows(destination, state, after).await?;
                 let Some(last) = rows.last() else { break };
                 after = Some((destination, last.seq));
                 let ended = rows.into_iter().filter(|old| old.seq <= end);
@@ -256,6 +249,23 @@ impl Subscriptions {
         self.bring_back(destination, ExceptionState::Held, &harmless).await
     }
 
+    /// A page of the rows of a state, by their places.
+    async fn rows(
+        &self,
+        destination: DestinationId,
+        state: ExceptionState,
+        after: Option<(DestinationId, Seq)>,
+    ) -> Result<Vec<Exception>, StoreError> {
+        let query = ExceptionQuery {
+            destination: Some(destination),
+            state: Some(state),
+            after,
+            limit: PAGE,
+            ..ExceptionQuery::default()
+        };
+        self.ground.store.exceptions(query).await
+    }
+
     /// Rows of a state are tried now, at their old places. The runner does not run.
     async fn bring_back(
         &self,
@@ -266,14 +276,7 @@ impl Subscriptions {
         let now = self.ground.clock.now();
         let mut after = None;
         loop {
-            let query = ExceptionQuery {
-                destination: Some(destination),
-                state: Some(state),
-                after,
-                limit: PAGE,
-                ..ExceptionQuery::default()
-            };
-            let rows = self.ground.store.exceptions(query).await?;
+            let rows = self.rows(destination, state, after).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some((destination, last.seq));
             let back = rows.into_iter().filter(|row| which(row)).map(|row| {

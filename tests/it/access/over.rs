@@ -8,16 +8,6 @@ use axum::http::header::{COOKIE, ORIGIN};
 
 use super::*;
 
-const CHANNEL: &str = "channel: adt
-from:
-  http: {listen: 127.0.0.1:0}
-search_keys:
-  mrn: PID-3.1
-to:
-  lis:
-    mllp: {host: 127.0.0.1, port: 1}
-";
-
 /// A route's path with the names of what is there.
 fn path_of(route: &medway::admin::route::Route, id: &str) -> String {
     let act = match route.path {
@@ -44,7 +34,7 @@ async fn token(house: &House, name: &str, days: u32) -> Caller {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_answers_to_what_was_good_once() {
-    let house = House::with(&[("adt", CHANNEL)]).await;
+    let house = House::with(&[("adt", KEYED)]).await;
     let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;
     let idle = house.person("idle", &Role::ALL).await;
     let expired = token(&house, "expired", 1).await;
@@ -90,7 +80,7 @@ async fn no_route_answers_to_what_was_good_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_changes_anything_for_a_page_of_others() {
-    let house = House::with(&[("adt", CHANNEL)]).await;
+    let house = House::with(&[("adt", KEYED)]).await;
     let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;
     let li = house.person("li", &Role::ALL).await;
     let other = house.person("other", &Role::ALL).await;

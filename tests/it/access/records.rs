@@ -2,19 +2,9 @@
 
 use super::*;
 
-const CHANNEL: &str = "channel: adt
-from:
-  http: {listen: 127.0.0.1:0}
-search_keys:
-  mrn: PID-3.1
-to:
-  lis:
-    mllp: {host: 127.0.0.1, port: 1}
-";
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_whose_answer_holds_content_is_on_record() {
-    let house = House::with(&[("adt", CHANNEL)]).await;
+    let house = House::with(&[("adt", KEYED)]).await;
     house.still("adt/lis").await;
     let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;
     house.dead(&id, "adt/lis", "no visit of Heron").await;
@@ -66,7 +56,7 @@ async fn every_route_whose_answer_holds_content_is_on_record() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_screen_that_refreshes_itself_is_on_record_for_what_is_new() {
-    let house = House::with(&[("adt", CHANNEL)]).await;
+    let house = House::with(&[("adt", KEYED)]).await;
     let li = house.person("li", &[Role::Operator]).await;
     let ward = house.person("ward", &[Role::Viewer]).await;
     house.still("adt/lis").await;
@@ -109,7 +99,7 @@ async fn a_screen_that_refreshes_itself_is_on_record_for_what_is_new() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_knows_a_number_finds_who_looked_for_it() {
-    let house = House::with(&[("adt", CHANNEL)]).await;
+    let house = House::with(&[("adt", KEYED)]).await;
     let li = house.person("li", &[Role::Operator]).await;
     let mut searches = vec![(li.clone(), "MRN77"), (li.clone(), "MRN78"), (li, "李小明")];
     let releaser = house.person("rel", &[Role::Releaser]).await;

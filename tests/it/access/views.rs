@@ -2,16 +2,6 @@
 
 use super::*;
 
-const CHANNEL: &str = "channel: adt
-from:
-  http: {listen: 127.0.0.1:0}
-search_keys:
-  mrn: PID-3.1
-to:
-  lis:
-    mllp: {host: 127.0.0.1, port: 1}
-";
-
 /// What a route answers at least at.
 fn least(action: &str) -> View {
     match action {
@@ -26,7 +16,7 @@ fn least(action: &str) -> View {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_keeps_to_the_view_level() {
-    let house = House::with(&[("adt", CHANNEL)]).await;
+    let house = House::with(&[("adt", KEYED)]).await;
     let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;
     house.dead(&id, "adt/lis", "no visit of Heron, MRN77").await;
     let group = json!({"destination": "adt/lis", "state": "dead", "cause": "rejected"});
@@ -78,7 +68,7 @@ async fn every_route_keeps_to_the_view_level() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_masked_key_is_neither_shown_nor_found_below_the_full_view() {
-    let channel = CHANNEL
+    let channel = KEYED
         .replace("  mrn: PID-3.1\n", "  mrn: PID-3.1\n  name: {path: PID-5.1, mask: true}\n");
     let house = House::with(&[("adt", &channel)]).await;
     let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;

@@ -36,18 +36,23 @@ async fn prune_all(store: &Arc<dyn Store>, retention: &Retention) -> u64 {
     }
 }
 
-#[tokio::test]
-async fn plans_that_no_message_has_any_more_go_too() {
-    let fixture = Fixture::new();
-    let store = fixture.open().await;
-    let (lab, _) = fixture.destination(&store, "lab").await;
-    // Forty plans that were used once, one that is in use for long, and one that is young.
+/// Forty plans that were used once (versions 101 to 140), and one that is in use for long.
+async fn old_plans(store: &Arc<dyn Store>, lab: DestinationId) {
     for n in 1..=40 {
         let version = VersionId(100 + u32::try_from(n).unwrap());
         store.append(vec![message(n).filtered(lab, version).build()]).await.unwrap();
     }
     let many = (41..=2100).map(|n| message(n).filtered(lab, VersionId(7)).build());
     store.append(many.collect()).await.unwrap();
+}
+
+#[tokio::test]
+async fn plans_that_no_message_has_any_more_go_too() {
+    let fixture = Fixture::new();
+    let store = fixture.open().await;
+    let (lab, _) = fixture.destination(&store, "lab").await;
+    old_plans(&store, lab).await;
+    // One that is young.
     store.append(vec![message(100_000).filtered(lab, VersionId(8)).build()]).await.unwrap();
     prune_all(&store, &retention(3590, 3590)).await;
     assert_eq!(there(&store).await, [2101]);
@@ -74,12 +79,7 @@ async fn a_plan_that_is_used_while_it_goes_stays() {
     let fixture = Fixture::new();
     let store = fixture.open().await;
     let (lab, _) = fixture.destination(&store, "lab").await;
-    for n in 1..=40 {
-        let version = VersionId(100 + u32::try_from(n).unwrap());
-        store.append(vec![message(n).filtered(lab, version).build()]).await.unwrap();
-    }
-    let many = (41..=2100).map(|n| message(n).filtered(lab, VersionId(7)).build());
-    store.append(many.collect()).await.unwrap();
+    old_plans(&store, lab).await;
     // Eight at once, each with five of the old plans, while these go: often in one transaction.
     let mut senders = tokio::task::JoinSet::new();
     for sender in 0..8_u32 {
