@@ -68,7 +68,8 @@ pub(super) fn told(entry: &mut AuditEntry, body: &Bytes) {
             let given = value.get(*name).filter(|given| !given.is_null())?;
             Some(format!("{name}={given}"))
         });
-        entry.reason = short(&given.collect::<Vec<_>>().join(" "));
+        let why = Some(entry.reason.clone()).filter(|why| !why.is_empty());
+        entry.reason = short(&given.chain(why).collect::<Vec<_>>().join(" "));
     }
 }
 
@@ -277,6 +278,26 @@ mod tests {
         let later = now.after(SPAN);
         assert_eq!(kept("192.0.2.1", later), Some(446));
         assert_eq!(kept("192.0.2.1", later), Some(0));
+    }
+
+    #[test]
+    fn rights_that_are_given_stand_beside_the_reason() {
+        let check = |body: &str, expected: &str| {
+            let mut entry = AuditEntry {
+                at: Timestamp(0),
+                actor: "admin".to_owned(),
+                address: String::new(),
+                action: "user.change".to_owned(),
+                outcome: "granted".to_owned(),
+                object: "li".to_owned(),
+                reason: String::new(),
+            };
+            told(&mut entry, &Bytes::from(body.to_owned()));
+            assert_eq!(entry.reason, expected);
+        };
+        check(r#"{"disabled": true, "reason": "left"}"#, "disabled=true left");
+        check(r#"{"password": "x", "reason": "forgotten"}"#, "forgotten");
+        check(r#"{"view": "full"}"#, "view=\"full\"");
     }
 
     #[test]
