@@ -4,6 +4,8 @@
 //! transaction. The message keeps the bytes as received; the version keeps the resource as it is read
 //! back, with its `id` and `meta`.
 
+use std::hash::{Hash, Hasher};
+
 use crate::message::id::Seq;
 use crate::message::payload::Payload;
 use crate::message::time::Timestamp;
@@ -150,7 +152,7 @@ impl ResourceVersion {
 }
 
 /// A value a resource can be found by.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct IndexValue {
     /// The search parameter's code, e.g. `identifier`.
     pub param: Box<str>,
@@ -212,6 +214,22 @@ pub enum Indexed {
     Tuple(Box<[Indexed]>),
     /// What a code is called, lower case, without accents: `:text` looks into it.
     Display(Box<str>),
+}
+
+impl Hash for Indexed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Self::Token { system: one, code: two }
+            | Self::Reference { kind: one, id: two }
+            | Self::ReferenceIdentifier { system: one, value: two }
+            | Self::Text { folded: one, exact: two } => (one, two).hash(state),
+            Self::Date { from, to } => (from.0, to.0).hash(state),
+            Self::Quantity { value, system, code } => (value.to_bits(), system, code).hash(state),
+            Self::Uri(text) | Self::Display(text) => text.hash(state),
+            Self::Tuple(parts) => parts.hash(state),
+        }
+    }
 }
 
 /// A search, understood: every criterion must hold.

@@ -1,6 +1,7 @@
 //! The values a resource is found by (FHIR R4 search.html#ptypes).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Map, Value};
 
@@ -25,7 +26,7 @@ const CONTACTS: [&str; 7] = ["phone", "fax", "email", "pager", "url", "sms", "ot
 #[must_use]
 pub fn index(resource: &Value, reading: &Reading) -> Vec<IndexValue> {
     let kind = resource.get("resourceType").and_then(Value::as_str).unwrap_or_default();
-    let mut out = Out { values: Vec::new(), seen: HashSet::new(), reading };
+    let mut out = Out { values: Vec::new(), seen: HashMap::new(), reading };
     for parameter in common().iter().chain(own(kind)) {
         match parameter.expression.find(resource) {
             Found::Values(elements) if parameter.kind == ParameterType::Composite => {
@@ -44,7 +45,8 @@ pub fn index(resource: &Value, reading: &Reading) -> Vec<IndexValue> {
 
 struct Out<'a> {
     values: Vec<IndexValue>,
-    seen: HashSet<String>,
+    /// Where the first value of each hash stands.
+    seen: HashMap<u64, usize>,
     reading: &'a Reading,
 }
 
@@ -56,8 +58,11 @@ impl Out<'_> {
     fn push(&mut self, param: &str, value: Indexed) {
         if self.values.len() < VALUES_MAX {
             let value = IndexValue { param: param.into(), value };
-            // Its text stands for it: a comparison with each of thousands would cost their square.
-            if self.seen.insert(format!("{value:?}")) {
+            // Its hash stands for it: a comparison with each of thousands would cost their square.
+            let mut hasher = DefaultHasher::new();
+            value.hash(&mut hasher);
+            let first = *self.seen.entry(hasher.finish()).or_insert(self.values.len());
+            if self.values.get(first) != Some(&value) {
                 self.values.push(value);
             }
         }
@@ -107,7 +112,7 @@ impl Out<'_> {
         let Found::Values(found) = component.parameter.expression.find(from) else {
             return Vec::new();
         };
-        let mut out = Out { values: Vec::new(), seen: HashSet::new(), reading: self.reading };
+        let mut out = Out { values: Vec::new(), seen: HashMap::new(), reading: self.reading };
         found.into_iter().for_each(|value| out.add(&component.parameter, value));
         let own = |one: IndexValue| (*one.param == *component.parameter.code).then_some(one.value);
         out.values.into_iter().filter_map(own).take(PART_VALUES_MAX).collect()

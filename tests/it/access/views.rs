@@ -68,8 +68,8 @@ async fn every_route_keeps_to_the_view_level() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_masked_key_is_neither_shown_nor_found_below_the_full_view() {
-    let channel = KEYED
-        .replace("  mrn: PID-3.1\n", "  mrn: PID-3.1\n  name: {path: PID-5.1, mask: true}\n");
+    let channel =
+        KEYED.replace("  mrn: PID-3.1\n", "  mrn: PID-3.1\n  name: {path: PID-5.1, mask: true}\n");
     let house = House::with(&[("adt", &channel)]).await;
     let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;
     house.receive("adt", &crate::admin::message("c-2", "MRN78", "I")).await;
