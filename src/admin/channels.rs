@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
@@ -14,6 +14,7 @@ use crate::admin::problem::Problem;
 use crate::admin::scope;
 use crate::engine::Engine;
 use crate::engine::detail::ChannelDetail;
+use crate::engine::document::Language;
 use crate::engine::switch::SwitchError;
 use crate::message::id::VersionId;
 
@@ -24,14 +25,29 @@ pub(crate) struct VersionText {
     yaml: String,
 }
 
+/// The query that chooses a document's language.
+pub(crate) const LANGUAGE: &[(&str, &str)] =
+    &[("lang", "the language of the document: `en` (when not said) or `zh`")];
+
+/// In which language its document is asked for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Wanted {
+    #[serde(default)]
+    lang: Language,
+}
+
 /// One channel in force.
 pub(crate) async fn one(
     State(engine): State<Arc<Engine>>,
     Extension(actor): Extension<Actor>,
     Path(channel): Path<String>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Json<ChannelDetail>, Problem> {
     let seen = scope::sees_channel(&engine, &actor, &channel);
-    let detail = if seen { engine.channel_detail(&channel).await? } else { None };
+    let detail = match seen {
+        true => engine.channel_detail(&channel, wanted.lang).await?,
+        false => None,
+    };
     let mut detail = detail.ok_or_else(|| Problem::missing("channel in force"))?;
     for version in &mut detail.versions {
         // Who put it in force stands in the audit trail.

@@ -13,6 +13,7 @@ use crate::config::channel_file::ChannelConfig;
 use crate::config::from::SourceOptions;
 use crate::config::to::TransportOptions;
 use crate::engine::Engine;
+use crate::engine::document::{Language, document};
 use crate::engine::rehearse::rehearse;
 use crate::engine::switch::Stopped;
 use crate::message::id::VersionId;
@@ -150,7 +151,7 @@ pub struct ChannelDetail {
     pub versions: Vec<VersionLine>,
     /// Its own tests.
     pub tests: Tests,
-    /// The interface as a document, in Markdown.
+    /// The interface as a document, in Markdown, in the language asked for.
     pub document: String,
 }
 
@@ -164,11 +165,16 @@ impl Engine {
         self.applied.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// A channel in force with all that is known of it; `None` when there is none of this name.
+    /// A channel in force with all that is known of it, its document in this language; `None` when there is
+    /// none of this name.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn channel_detail(&self, name: &str) -> Result<Option<ChannelDetail>, StoreError> {
+    pub async fn channel_detail(
+        &self,
+        name: &str,
+        language: Language,
+    ) -> Result<Option<ChannelDetail>, StoreError> {
         let Some(config) = self.applied_config(name) else { return Ok(None) };
         let Some(version) = self.registry.channels().get(name).map(|live| live.version) else {
             return Ok(None);
@@ -203,7 +209,10 @@ impl Engine {
             graph: graph(&config, root.as_ref()),
             versions: versions.collect(),
             tests: self.report(&config),
-            document: root.as_ref().map(|root| document(&config, root)).unwrap_or_default(),
+            document: root
+                .as_ref()
+                .map(|root| document(&config, root, language))
+                .unwrap_or_default(),
             yaml,
         }))
     }
@@ -339,55 +348,4 @@ fn graph(config: &ChannelConfig, root: Option<&Node>) -> Graph {
         });
     }
     Graph { nodes, edges }
-}
-
-/// The interface as a document: for the people on both ends of it.
-fn document(config: &ChannelConfig, root: &Node) -> String {
-    let mut page = format!("# {}\n\n", config.name);
-    let mut line = |text: String| {
-        page.push_str(&text);
-        page.push('\n');
-    };
-    for title in [&config.title.en, &config.title.zh].into_iter().flatten() {
-        line(format!("{title}\n"));
-    }
-    if let Some(description) = &config.description {
-        line(format!("{description}\n"));
-    }
-    if let Some(owner) = &config.owner {
-        line(format!("Contact: {owner}\n"));
-    }
-    line(format!("Version: `{}`\n", config.hash));
-    line(format!("## From\n\nReceives by {}.\n", source_kind(&config.source)));
-    for (section, title) in [("accept", "Accepts"), ("search_keys", "Search keys")] {
-        let entries = root.get(section).map(Node::entries).unwrap_or_default();
-        if entries.is_empty() {
-            continue;
-        }
-        line(format!("## {title}\n\n| key | value |\n| --- | --- |"));
-        for (key, node) in entries {
-            line(format!("| {} | `{}` |", key.text, cell(node)));
-        }
-        line(String::new());
-    }
-    line("## To\n".to_owned());
-    for destination in &config.destinations {
-        let node = root.get("to").and_then(|to| to.get(&destination.name));
-        line(format!("### {}\n", destination.name));
-        line(format!("Sends by {}.\n", transport_kind(&destination.transport)));
-        let entries = node.map(Node::entries).unwrap_or_default();
-        let told = ["when", "order", "change", "produce", "retry", "unmapped_code"];
-        for (key, node) in entries.iter().filter(|(key, _)| told.contains(&key.text.as_str())) {
-            line(format!("- {}: `{}`", key.text, cell(node)));
-        }
-        line(String::new());
-    }
-    page
-}
-
-/// A node as its file says it, on one line.
-fn cell(node: &Node) -> String {
-    let text = node.source.text.get(node.span.start..node.span.end).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join("; ").replace('`', "'").replace('|', "\\|")
 }

@@ -9,6 +9,7 @@ pub mod author;
 pub mod build;
 pub mod detail;
 mod disk;
+pub mod document;
 pub mod history;
 pub mod jobs;
 mod listen;

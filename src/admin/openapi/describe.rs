@@ -1,6 +1,6 @@
 //! What each route takes and answers.
 
-use crate::admin::channels::VersionText;
+use crate::admin::channels::{LANGUAGE, VersionText};
 use crate::admin::content::{Explanation, Hl7Tree, Neighbours, OtherTree};
 use crate::admin::deliveries::{Reason, Search as ExceptionSearch};
 use crate::admin::jobs::{Begun, Grouping, Groups, JobList, NewJob};
@@ -208,7 +208,9 @@ fn engine_of(route: &Route) -> Told {
             get::<s::Empty>("Counts as they change: events `state`").bytes(&["text/event-stream"])
         }
         ("GET", "/channels") => get::<s::Channels>("Every channel in force").query(QUERY),
-        ("GET", "/channels/{channel}") => get::<ChannelDetail>("One channel in force"),
+        ("GET", "/channels/{channel}") => {
+            get::<ChannelDetail>("One channel in force").query(LANGUAGE)
+        }
         ("GET", "/channels/{channel}/versions/{version}") => {
             get::<VersionText>("The file of a version")
         }

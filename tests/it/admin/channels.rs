@@ -41,7 +41,32 @@ async fn a_channel_is_shown_with_its_file_its_graph_its_tests_and_who_applied_it
     assert!(seen["tests"]["failures"][0].as_str().unwrap().contains("does not pass"));
     assert_eq!(seen["graph"]["edges"][1]["when"], "PV1-2 is I");
     assert_eq!(seen["graph"]["nodes"].as_array().unwrap().len(), 3);
-    assert!(seen["document"].as_str().unwrap().contains("| types | `[ADT^A01]` |"));
+    // The document is in the language asked for, with the standard's names of the fields.
+    let zh = house.get(&op, "/channels/tested?lang=zh").await;
+    for (detail, lines) in [
+        (
+            &seen,
+            [
+                "# tested · Tested",
+                "| message types (`types`) | `[ADT^A01]` |",
+                "| `PV1-2` | Patient Class | IS |",
+            ],
+        ),
+        (
+            &zh,
+            [
+                "# tested · 有测试",
+                "| 消息类型 (`types`) | `[ADT^A01]` |",
+                "| `PV1-2` | 患者类别 | IS |",
+            ],
+        ),
+    ] {
+        let text = detail["document"].as_str().unwrap();
+        for line in lines {
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+        }
+    }
+    assert_eq!(house.asks(&op, "/channels/tested?lang=xx").await, StatusCode::BAD_REQUEST);
     let versions = seen["versions"].as_array().unwrap();
     let of = |version: &Value| format!("{} {}", version["by"], version["reason"]).replace('"', "");
     assert_eq!((versions.len(), &*of(&versions[0])), (1, "engine start"));

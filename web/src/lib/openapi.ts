@@ -1018,7 +1018,7 @@ export interface components {
             channel: string;
             /** @description What it is for. */
             description?: string | null;
-            /** @description The interface as a document, in Markdown. */
+            /** @description The interface as a document, in Markdown, in the language asked for. */
             document: string;
             /** @description Its file. */
             file: string;
@@ -2341,7 +2341,10 @@ export interface operations {
     };
     get_channels_channel: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description the language of the document: `en` (when not said) or `zh` */
+                lang?: string;
+            };
             header?: never;
             path: {
                 channel: string;
