@@ -1,7 +1,7 @@
 // The engine's API. The page knows nothing that this file does not ask for.
 
 import { byItself, quietly } from './background';
-import { t } from './i18n.svelte';
+import { t, texts_ } from './i18n.svelte';
 import { refusal } from './words';
 import type { components } from './openapi';
 import type { Tree } from './tree';
@@ -169,7 +169,7 @@ export const api = {
   addJob: (act: Shapes['JobAct'], selection: Selection, reason: string, rate?: number) =>
     json<Shapes['Begun']>('POST', '/jobs', { act, selection, reason, ...(rate === undefined ? {} : { rate_per_second: rate }) }),
   abortJob: (id: string, reason: string) => call('POST', `/jobs/${part(id)}/abort`, { reason }),
-  channel: (name: string) => json<ChannelDetail>('GET', `/channels/${part(name)}`),
+  channel: (name: string) => json<ChannelDetail>('GET', `/channels/${part(name)}?lang=${texts_.language}`),
   channelVersion: (name: string, version: number) => json<Shapes['VersionText']>('GET', `/channels/${part(name)}/versions/${version}`),
   channelAct: (name: string, act: 'start' | 'stop', reason: string) => call('POST', `/channels/${part(name)}/${act}`, { reason }),
   system: () => json<System>('GET', '/system'),

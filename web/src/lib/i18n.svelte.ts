@@ -36,12 +36,33 @@ class Texts {
     document.documentElement.lang = this.tag;
   }
 
+  /** What stands between a name and what it names. */
+  get colon(): string {
+    return this.#language === 'zh' ? '：' : ': ';
+  }
+
   /** The text of a key, with `{name}` replaced. */
   t = (key: TextKey, values: Record<string, string | number> = {}): string =>
     texts[this.#language][key].replace(/\{(\w+)\}/g, (whole, name: string) => {
       const value = values[name];
       return value === undefined ? whole : typeof value === 'number' ? this.number(value) : value;
     });
+
+  /** A text before what it names: `Cause: ` or `原因：`. */
+  named = (key: TextKey): string => `${this.t(key)}${this.colon}`;
+
+  /** Several names as one text. */
+  list = (names: string[]): string => names.join(this.#language === 'zh' ? '、' : ', ');
+
+  /** A key of the hospital by a name that people know; the name itself when the channel's author chose another. */
+  key = (name: string): string => this.word('key', name);
+
+  /** Who did something, without the sign of what they are. */
+  actor = (by: string): string => {
+    const [, kind, name = ''] = /^(user|token):(.*)$/s.exec(by) ?? [];
+    if (kind === 'token') return this.t('actor.token', { name });
+    return kind === 'user' ? name : this.word('actor', by);
+  };
 
   /** The text of a word the engine uses; the word itself when it is new here. */
   word = (prefix: string, word: string): string => {

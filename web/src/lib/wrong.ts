@@ -35,7 +35,7 @@ export interface Seen {
 }
 
 /** What keeps the most from flowing stands first. */
-const ORDER = ['notReady', 'stalled', 'blocked', 'removed', 'stopped', 'expired', 'paused', 'refused', 'error', 'dead', 'expiring', 'retrying'];
+const ORDER = ['notReady', 'stalled', 'blocked', 'removed', 'stopped', 'expired', 'paused', 'refused', 'error', 'failing', 'dead', 'expiring', 'retrying'];
 
 const ago = (seconds: number | null | undefined, now: number) => (seconds ? new Date(now - seconds * 1000).toISOString() : undefined);
 const sum = (...counts: (number | null | undefined)[]) => counts.reduce<number>((total, count) => total + (count ?? 0), 0);
@@ -52,11 +52,11 @@ function destination(one: Destination, seen: Seen, now: number): Wrong | undefin
   const state = one.state === 'flowing' ? 'dead' : one.state;
   const waiting = sum(one.pending, one.held, one.behind, one.retry);
   const causes = [];
-  if (one.paused) causes.push(t('destination.pausedBy', { by: one.paused.by, reason: one.paused.reason }));
+  if (one.paused) causes.push(t('destination.pausedBy', { by: texts_.actor(one.paused.by), reason: one.paused.reason }));
   const why = one.stalled ?? one.last_error;
   if (why && state !== 'paused') causes.push(words(why));
   if (waiting > 0) causes.push(t('now.waiting', { count: waiting }));
-  if (dead > 0) causes.push(`${t('destination.dead')}: ${texts_.number(dead)}`);
+  if (dead > 0) causes.push(`${texts_.named('destination.dead')}${texts_.number(dead)}`);
   const here = `/destinations/${one.destination}`;
   const stuck = { text: 'now.act.stuck', href: `/stuck?${new URLSearchParams({ state: 'dead', destination: one.destination })}` } as const;
   return {
@@ -81,11 +81,17 @@ function channel(one: Channel): Wrong[] {
       href,
       state: 'stopped',
       since: one.stopped.at,
-      causes: [t('channel.stoppedBy', { by: one.stopped.by, reason: one.stopped.reason })],
+      causes: [t('channel.stoppedBy', { by: texts_.actor(one.stopped.by), reason: one.stopped.reason })],
       first: 'now.first.channelStopped',
       act: { text: 'now.act.channel', href },
     },
   ];
+}
+
+/** How a subscription stands: what is active and cannot be reached is not well. */
+export function subscriptionState(one: Subscription): string {
+  if (one.delivery?.paused) return 'paused';
+  return one.status === 'active' && one.failing_since != null ? 'failing' : one.status;
 }
 
 function subscription(one: Subscription): Wrong[] {
@@ -97,13 +103,13 @@ function subscription(one: Subscription): Wrong[] {
   if (one.error) causes.push(words(one.error));
   if (one.failures > 0) causes.push(t('now.failures', { count: one.failures, code: code(one.last_failure ?? '') }));
   if (one.delivery?.paused) causes.push(words(one.delivery.paused));
-  if (dead > 0) causes.push(`${t('destination.dead')}: ${texts_.number(dead)}`);
+  if (dead > 0) causes.push(`${texts_.named('destination.dead')}${texts_.number(dead)}`);
   return [
     {
       id: `subscription ${one.id}`,
       name: one.endpoint ?? one.id,
       href,
-      state: one.delivery?.paused ? 'paused' : 'error',
+      state: one.delivery?.paused ? 'paused' : one.failing_since != null && one.status === 'active' ? 'failing' : 'error',
       since: one.failing_since ?? one.since,
       causes,
       first: one.delivery?.paused ? 'now.first.paused' : 'now.first.subscription',

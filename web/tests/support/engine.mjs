@@ -162,7 +162,7 @@ export function result(fields = {}) {
   drawn += 1;
   const all = { id: `T${Date.now()}${drawn}`, event: 'R01', mrn: '900100', name: 'Testperson^Ada', accession: `ACC${drawn}`, value: '4.2', note: 'made up', ...fields };
   return [
-    `MSH|^~\\&|LAB|MAIN|MW|MAIN|20261127080000+0000||ORU^${all.event}|${all.id}|P|2.5.1|||||||UNICODE UTF-8`,
+    `MSH|^~\\&|LAB|MAIN|MW|MAIN|20261127080000+0000||ORU^${all.event}|${all.id}|P|2.5.1||||||UNICODE UTF-8`,
     `PID|1||${all.mrn}^^^MAIN^MR||${all.name}||19800102|F`,
     'PV1|1|I|ICU^1^A',
     `OBR|1|ORD1|${all.accession}|K^Potassium|||20261127080000`,
