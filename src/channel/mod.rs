@@ -115,6 +115,13 @@ impl Channel {
         found.map_or("", |destination| destination.order.written())
     }
 
+    /// Whether a destination, by its place, keeps an order by key.
+    #[must_use]
+    pub fn orders_by_key(&self, place: usize) -> bool {
+        let found = self.destinations.get(place);
+        found.is_some_and(|destination| matches!(destination.order, Order::By { .. }))
+    }
+
     /// The search keys whose values people without the right to see them are shown masked.
     pub fn masked_keys(&self) -> impl Iterator<Item = &Arc<str>> {
         self.search_keys.iter().filter(|key| key.mask).map(|key| &key.name)

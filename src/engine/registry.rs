@@ -14,7 +14,7 @@ use crate::engine::readings::Readings;
 use crate::engine::subscriptions::Subscriptions;
 use crate::hl7::raw::ReadOptions;
 use crate::message::id::{DestinationId, MessageId, VersionId};
-use crate::message::plan::{Disposition, Plan, PlanEntry};
+use crate::message::plan::{Disposition, Lane, Plan, PlanEntry};
 use crate::message::verdict::{Problem, Route, Taken, Verdict};
 use crate::message::{Envelope, KeyValue};
 use crate::source::intake::{Admit, CONTROL_ID, EVENT, Received};
@@ -48,6 +48,13 @@ impl Channels {
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = &LiveChannel> {
         self.by_name.values()
+    }
+
+    fn orders_by_key(&self, destination: DestinationId) -> bool {
+        self.iter().any(|live| {
+            let place = live.destinations.iter().position(|own| *own == destination);
+            place.is_some_and(|place| live.channel.orders_by_key(place))
+        })
     }
 }
 
@@ -178,6 +185,16 @@ impl Judged {
     }
 }
 
+/// The first lane of a key that a message has anywhere.
+fn lane_of(plan: &Plan) -> Option<Lane> {
+    plan.entries.iter().find_map(|entry| match entry.disposition {
+        Disposition::Deliver { lane, .. } => {
+            Some(lane).filter(|lane| ![Lane::NONE, Lane::STRICT].contains(lane))
+        }
+        Disposition::Filtered | Disposition::Hold { .. } => None,
+    })
+}
+
 /// What is known of a message that no channel wants.
 fn taken_by_nobody(input: &Input) -> Taken {
     Taken {
@@ -265,5 +282,22 @@ impl Admit for Registry {
 
     fn keep(&self, received: &Received) -> Result<NewMessage, Problem> {
         self.judge(received, Wanted::ByName)
+    }
+
+    fn respond(&self, response: &Received, message: &NewMessage) -> Result<NewMessage, Problem> {
+        let mut new = self.judge(response, Wanted::ByName)?;
+        let channels = self.channels.load();
+        // A response names no patient: where an order by key finds none in it, it has the order of what it
+        // answers.
+        if let Some(lane) = lane_of(&message.plan) {
+            for entry in &mut new.plan.entries {
+                if let Disposition::Deliver { lane: own @ Lane::NONE, .. } = &mut entry.disposition
+                    && channels.orders_by_key(entry.destination)
+                {
+                    *own = lane;
+                }
+            }
+        }
+        Ok(new)
     }
 }

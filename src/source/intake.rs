@@ -111,6 +111,16 @@ pub trait Admit: Send + Sync {
         self.admit(received)
     }
 
+    /// The message to append for the response to `message`, which is delivered later: it goes to the
+    /// channels that listen to it, behind what those have to send of the same patient.
+    ///
+    /// # Errors
+    /// As for [`Admit::keep`].
+    fn respond(&self, response: &Received, message: &NewMessage) -> Result<NewMessage, Problem> {
+        let _ = message;
+        self.keep(response)
+    }
+
     /// The subscriptions of `channel` that a change of a resource is an event of, as entries of its
     /// message's plan.
     fn subscribed(&self, channel: &str, change: &ResourceChange<'_>) -> Vec<PlanEntry> {
@@ -332,8 +342,7 @@ impl Intake {
             }
         }
         if !taken.is_empty() {
-            let appended = self.shared.store.append(taken).await;
-            self.note(appended.as_ref().err());
+            let appended = self.append(taken).await;
             settle(&mut replies, appended);
         }
         count(batch, &replies);
@@ -383,6 +392,15 @@ impl Intake {
             .unwrap_or_else(|_| Err(problem(207, "the engine failed on this message", false)))
     }
 
+    pub(super) async fn append(
+        &self,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Appended>, StoreError> {
+        let appended = self.shared.store.append(messages).await;
+        self.note(appended.as_ref().err());
+        appended
+    }
+
     pub(super) fn note(&self, error: Option<&StoreError>) {
         let failed_before = self.shared.failing.swap(error.is_some(), Ordering::Relaxed);
         match error {
@@ -420,7 +438,7 @@ impl Intake {
 }
 
 /// Replaces the hoped-for replies of taken messages by what the store said.
-fn settle(replies: &mut [Reply], appended: Result<Vec<Appended>, StoreError>) {
+pub(super) fn settle(replies: &mut [Reply], appended: Result<Vec<Appended>, StoreError>) {
     let mut appended = appended.map(Vec::into_iter);
     for reply in replies.iter_mut().filter(|reply| matches!(reply, Reply::Accepted { .. })) {
         let said = match &mut appended {

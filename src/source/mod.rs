@@ -11,5 +11,6 @@ pub mod intake;
 pub mod listener;
 pub mod mllp;
 pub mod resource;
+mod response;
 pub mod status;
 mod talk;

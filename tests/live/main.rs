@@ -22,6 +22,7 @@ mod journal;
 mod malformed;
 mod manifest;
 mod memory;
+mod messages;
 mod peers;
 mod replies;
 mod restart;

@@ -17,7 +17,7 @@ use crate::source::fhir::answer::Answer;
 use crate::source::fhir::ask::Ask;
 use crate::source::fhir::desk::Desk;
 use crate::source::fhir::write::refused;
-use crate::source::intake::{CONTROL_ID, EVENT, Reply};
+use crate::source::intake::{CONTROL_ID, Received, Reply};
 
 /// What becomes of a message, in the words of each side: `MessageHeader.response.code` (response-code),
 /// MSA-1 (HL7 table 0008) in original and enhanced mode, and the HTTP status.
@@ -63,7 +63,12 @@ impl Desk {
             received.attributes.push((CONTROL_ID.into(), identity.as_str().into()));
             received.duplicate = Some(self.rule(&heading, identity, &body.value));
         }
-        let taken = timeout(self.options.timeouts.answer, self.intake.receive(received)).await;
+        let taken = async {
+            let Some(to) = later else { return self.intake.receive(received).await };
+            let respond = |id, at| self.response(ask, &heading, to, (id, at));
+            self.intake.receive_answered(received, respond).await
+        };
+        let taken = timeout(self.options.timeouts.answer, taken).await;
         let reply = taken.unwrap_or_else(|_| Reply::Unavailable {
             reason: "the store did not answer in time; send it again".to_owned(),
         });
@@ -71,12 +76,10 @@ impl Desk {
         match reply {
             Reply::Accepted { id, received_at, .. } => {
                 self.status.received(now);
-                let answer = self.reply(ask, &heading, (id, received_at), &OK, &[]);
-                if let Some(to) = later {
-                    self.answer_later(ask, to, id, answer).await?;
+                if later.is_some() {
                     return Ok(Answer::empty(202));
                 }
-                Ok(answer)
+                Ok(self.reply(ask, &heading, (id, received_at), &OK, &[]))
             }
             Reply::Refused(problem) => {
                 self.status.refused(now, &problem.text);
@@ -132,32 +135,22 @@ impl Desk {
         }
     }
 
-    /// The response as a message of its own: a channel that listens to `message^response` delivers it, with
-    /// its own rules of whom it may connect to.
-    async fn answer_later(
+    /// The response as a message of its own, stored with what it answers: a channel that listens to
+    /// `message^response` delivers it, with its own rules of whom it may connect to.
+    fn response(
         &self,
         ask: &Ask,
+        heading: &Heading<'_>,
         to: &str,
-        id: MessageId,
-        answer: Answer,
-    ) -> Result<(), Fault> {
-        let crate::source::fhir::answer::Content::Json(bundle) = answer.body else { return Ok(()) };
-        let mut received = self.received(&ask.caller, Payload::new(compact(&bundle)), "");
-        received.attributes.retain(|(name, _)| **name != *EVENT);
-        received.attributes.push((EVENT.into(), RESPONSE_EVENT.into()));
+        (id, at): (MessageId, Timestamp),
+    ) -> Received {
+        let bundle = self.reply_bundle(ask, heading, (id, at), &OK, &[]);
+        let payload = Payload::new(compact(&bundle));
+        let mut received = self.received(&ask.caller, payload, RESPONSE_EVENT);
+        received.at = at;
         received.attributes.push((CONTROL_ID.into(), id.derive("response").to_string().into()));
         received.attributes.push(("response-url".into(), to.into()));
-        received.duplicate = Some(DuplicateRule {
-            identity: xxh3_64(format!("{}\0response\0{id}", self.channel).as_bytes()),
-            content: 0,
-            within: self.options.repeat_within,
-            if_changed: IfChanged::Refuse,
-        });
-        match self.intake.receive_kept(received).await {
-            Reply::Accepted { .. } => Ok(()),
-            Reply::Refused(problem) => Err(refused(&problem)),
-            Reply::Unavailable { reason } => Err(unavailable(&reason)),
-        }
+        received
     }
 
     fn reply(
@@ -168,6 +161,17 @@ impl Desk {
         code: &Code,
         issues: &[Issue],
     ) -> Answer {
+        Answer::of(code.status, self.reply_bundle(ask, heading, (id, at), code, issues))
+    }
+
+    fn reply_bundle(
+        &self,
+        ask: &Ask,
+        heading: &Heading<'_>,
+        (id, at): (MessageId, Timestamp),
+        code: &Code,
+        issues: &[Issue],
+    ) -> Value {
         let (header, details) = (id.derive("header"), id.derive("outcome"));
         let source = heading.header.get("source").cloned().unwrap_or_else(|| json!({}));
         let mut destination = json!({});
@@ -209,19 +213,16 @@ impl Desk {
         if let Some(members) = told.as_object_mut() {
             members.shift_insert(1, "id".to_owned(), details.to_string().into());
         }
-        Answer::of(
-            code.status,
-            json!({
-                "resourceType": "Bundle",
-                "id": id.derive("response").to_string(),
-                "type": "message",
-                "timestamp": at.to_string(),
-                "entry": [
-                    {"fullUrl": format!("urn:uuid:{header}"), "resource": head},
-                    {"fullUrl": format!("urn:uuid:{details}"), "resource": told},
-                ],
-            }),
-        )
+        json!({
+            "resourceType": "Bundle",
+            "id": id.derive("response").to_string(),
+            "type": "message",
+            "timestamp": at.to_string(),
+            "entry": [
+                {"fullUrl": format!("urn:uuid:{header}"), "resource": head},
+                {"fullUrl": format!("urn:uuid:{details}"), "resource": told},
+            ],
+        })
     }
 }
 
