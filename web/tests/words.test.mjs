@@ -71,8 +71,43 @@ test('each sentence: why nothing flows, why the engine is not ready, what broke 
   known(said, sentences, (one) => one, 'sentences');
 });
 
+/** Sentences as they are matched, `{}` where a value stands. */
+const listed = JSON.parse(readFileSync(new URL('../src/i18n/findings.json', import.meta.url), 'utf8'));
+const SIGNS = /[.*+?^${}()|[\]\\]/g;
+const patterns = [...engine.sentences, ...listed].map(([said]) => new RegExp(`^${said.split('{}').map((part) => part.replace(SIGNS, '\\$&')).join('(.+)')}$`, 's'));
+const matched = (text) => patterns.some((pattern) => pattern.test(text.replaceAll('{}', 'X1').trim()));
+
+test('each sentence of a finding in a channel file, its hint, and of a refused message', () => {
+  // Texts that the sources hold: a literal with words in it. What is no sentence for people is named here.
+  const OTHER = [/^(is not|not in|is not empty|starts with|ends with)$/, /^; nearest row: /, /^map at \{\}$/, /^at \{\}\[/, /^a closing (quote|\/)$/, /^add a channel with `from: /, /^a destination publishes it with /, /^HAPI's Terser counts /, /^Basic realm=/, /^Bearer realm=/, /^the table says how the two worlds map$/, /^profiles are not checked here/, /^Nobody is asked/, /^whoever wrote it is not let in/];
+  const folders = ['channel', 'config', 'yaml', 'source'];
+  const files = folders.flatMap((folder) => readdirSync(new URL(`${folder}/`, SOURCE), { recursive: true }).map((name) => `${folder}/${name}`));
+  // The tables of codes, of keys and of functions, the tests inside channel files, the YAML parser's own words, logs.
+  const LEFT = /tests|yaml\/(codes|report|syntax)|config\/(shapes|reference|schema)|channel\/cases\/(expect|explain|report|run)|channel\/explain|expr\/function|source\/fhir\/(audit|capability|hear)|source\/gate|source\/listener/;
+  const more = ['hl7/path.rs', 'hl7/strict.rs', 'hl7/raw.rs', 'hl7/dictionary/check.rs', 'admin/resend.rs'];
+  const missing = [];
+  let count = 0;
+  for (const name of [...files.filter((name) => name.endsWith('.rs') && !LEFT.test(name)), ...more]) {
+    const text = readFileSync(new URL(name, SOURCE), 'utf8').split('#[cfg(test)]')[0]
+      .replace(/^\s*\/\/.*$/gm, '')
+      .replace(/#\[(?:expect|allow)\([^\]]*\)\]/g, '')
+      .replace(/(?:warn|info|error|debug)!\((?:[^"]|"(?:[^"\\]|\\.)*")*?\);/g, '')
+      .replaceAll(`'"'`, '');
+    for (const [, literal] of text.matchAll(/"((?:[^"\\]|\\.)*)"/gs)) {
+      const said = literal.replace(/\\\n\s*/g, '').replace(/\\n$/, '').replace(/\\(["\\])/g, '$1').replace(/\{(?!\{)[^{}]*\}(?!\})/g, '{}').replaceAll('{{', '{').replaceAll('}}', '}');
+      if (!/[a-z]+ [a-z]+|[a-z]+ \{\}/.test(said) || OTHER.some((one) => one.test(said.trim()))) continue;
+      count += 1;
+      if (!matched(said)) missing.push(`${name}: ${said}`);
+    }
+  }
+  assert.ok(count > 500, `${count} sentences were found`);
+  assert.deepEqual(missing, []);
+  // Words of the language itself, and what only joins two others.
+  assert.deepEqual(listed.filter(([, meant]) => !chinese.test(meant)).map(([said]) => said), ['{} with', 'is not empty', 'headers: `{}` {}']);
+});
+
 test('the places for values are the same in both languages', () => {
-  for (const [said, meant] of engine.sentences) assert.equal(meant.split('{}').length, said.split('{}').length, said);
+  for (const [said, meant] of [...engine.sentences, ...listed]) assert.equal(meant.split(/\{\d?\}/).length, said.split('{}').length, said);
 });
 
 test('every act on record and every permission has its words', () => {

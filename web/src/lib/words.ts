@@ -1,7 +1,8 @@
 // What the engine says, in the language of the page: causes, answer codes, refusals, and sentences of its own.
-// A test holds `engine.json` against the engine's source.
+// A test holds `engine.json` and `findings.json` against the engine's source.
 
 import engine from '../i18n/engine.json';
+import found from '../i18n/findings.json';
 import { texts_ } from './i18n.svelte';
 
 const chinese = () => texts_.language === 'zh';
@@ -27,21 +28,38 @@ export function caused(word: string, answer: string | null | undefined): string 
 
 const named = engine.findings as Record<string, string>;
 
-/** What was found, by its code: in Chinese what the code means, before the engine's own words. */
+/** What was found, by its code. */
 export function finding(word: string): string {
   const said = chinese() ? named[word] : undefined;
   return said ? `${word} ${said}` : cause(word);
 }
 
-/** Findings as one text, as a refused file has them: in Chinese with what their codes mean before it. */
+/** The parts of a report of findings (`yaml/report.rs`) that are in words, each line by line. */
+const REPORT: [RegExp, (parts: string[]) => string][] = [
+  [/^(error|warning)\[(E\d{4})\]: (.*)$/, ([, severity = '', found = '', text = '']) => `${texts_.word('severity', severity)}[${found}]：${words(text)}`],
+  [/^( *= )hint: (.*?)( {3}fix: medway check --fix)?$/, ([, before = '', hint = '', fix = '']) => `${before}提示：${words(hint)}${fix && '   可自动修复：medway check --fix'}`],
+  [/^( *= )fix: medway check --fix$/, ([, before = '']) => `${before}可自动修复：medway check --fix`],
+  [/^( *= )more: (medway explain E\d{4})$/, ([, before = '', command = '']) => `${before}详情：${command}`],
+  [/^( *\| +\^+ )(.+)$/, ([, before = '', label = '']) => `${before}${words(label)}`],
+  [/^(?:(\d+) errors?)?(?:, )?(?:(\d+) warnings?)?$/, ([, errors, warnings]) => [errors && `${errors} 个错误`, warnings && `${warnings} 个警告`].filter(Boolean).join('，')],
+];
+
+/** Findings as one text, as a refused file has them. */
 export function findings(text: string): string {
-  const codes = chinese() ? [...new Set(text.match(/\bE\d{4}\b/g) ?? [])].filter((one) => one in named) : [];
-  return [...codes.map((one) => `${one} ${named[one]}`), text].join('\n');
+  if (!chinese()) return text;
+  const told = (line: string) => {
+    for (const [pattern, say] of REPORT) {
+      const parts = pattern.exec(line);
+      if (parts && line) return say(parts);
+    }
+    return line;
+  };
+  return text.split('\n').map(told).join('\n');
 }
 
 const SPECIAL = /[.*+?^${}()|[\]\\]/g;
 /** Sentences with places for values; the longest first, so that the most particular one fits. */
-const sentences = engine.sentences
+const sentences = [...engine.sentences, ...found]
   .map(([said = '', meant = '']) => ({
     pattern: new RegExp(`^${said.split('{}').map((part) => part.replace(SPECIAL, '\\$&')).join('(.*)')}$`, 's'),
     meant,
@@ -55,19 +73,25 @@ const OUTCOME = /^(accepted|failed|rejected|uncertain) \((.*)\)$/s;
 export function words(text: string): string {
   const outcome = OUTCOME.exec(text);
   if (outcome) return `${cause(outcome[1] ?? '')}${chinese() ? '（' : ' ('}${code(outcome[2] ?? '')}${chinese() ? '）' : ')'}`;
-  if (!chinese()) return code(text);
+  if (!chinese()) return spoken(text);
   for (const { pattern, meant } of sentences) {
-    const found = pattern.exec(text);
-    if (!found) continue;
+    const values = pattern.exec(text);
+    if (!values) continue;
     let at = 0;
-    return meant.replace(/\{\}/g, () => words(found[(at += 1)] ?? ''));
+    return meant.replace(/\{(\d?)\}/g, (_, place: string) => words(values[place ? Number(place) + 1 : (at += 1)] ?? ''));
   }
-  return code(text);
+  // A FHIR endpoint says the status before its reason.
+  const [, status, reason] = /^(\d{3}) (.+)$/s.exec(text) ?? [];
+  if (status && reason) return `${status} ${words(reason)}`;
+  return spoken(text);
 }
+
+/** What is no sentence: a code, or who did it. */
+const spoken = (text: string) => (/^(user|token):[^ ]+$/.test(text) ? texts_.actor(text) : code(text));
 
 /** A refusal of the API. */
 export function refusal(name: string, detail: string): string {
   const said = (engine.problems as Record<string, string>)[name];
   if (!chinese() || !said) return detail;
-  return PARTICULAR.has(name) && detail ? `${said}（${detail}）` : said;
+  return PARTICULAR.has(name) && detail ? `${said}（${words(detail)}）` : said;
 }
