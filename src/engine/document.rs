@@ -301,9 +301,10 @@ const fn transport_words(transport: &TransportOptions) -> &'static Words {
     }
 }
 
-/// A node as its file says it, on one line.
+/// A node as its file says it, on one line; a value that needs quotes there needs none here.
 fn cell(node: &Node) -> String {
-    let text = node.source.text.get(node.span.start..node.span.end).unwrap_or_default();
+    let whole = node.source.text.get(node.span.start..node.span.end);
+    let text = node.text().or(whole).unwrap_or_default();
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join("; ").replace('`', "'").replace('|', "\\|")
 }

@@ -59,7 +59,7 @@ export const en = {
   'now.stuck': 'Stuck',
   'now.hour': 'The last hour',
   'now.counting': 'The first minutes are being counted; the curves begin after two.',
-  'now.backlogChart': 'Not delivered at the end of each minute',
+  'now.backlogChart': 'Not delivered yet',
   'now.first.paused': 'Resume it when the reason is gone.',
   'now.first.stalled': 'Check whether the receiver runs and can be reached.',
   'now.first.blocked': 'Open the lanes and decide: retry, release or skip.',

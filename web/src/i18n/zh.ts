@@ -60,7 +60,7 @@ export const zh: Record<keyof typeof en, string> = {
   'now.stuck': '滞留',
   'now.hour': '最近一小时',
   'now.counting': '正在统计最初几分钟，两分钟后显示曲线。',
-  'now.backlogChart': '每分钟末未送达',
+  'now.backlogChart': '尚未送达',
   'now.first.paused': '原因消除后请恢复。',
   'now.first.stalled': '请检查接收方是否运行并可达。',
   'now.first.blocked': '打开队列，决定重试、放行或跳过。',

@@ -73,7 +73,7 @@ const OUTCOME = /^(accepted|failed|rejected|uncertain) \((.*)\)$/s;
 export function words(text: string): string {
   const outcome = OUTCOME.exec(text);
   if (outcome) return `${cause(outcome[1] ?? '')}${chinese() ? '（' : ' ('}${code(outcome[2] ?? '')}${chinese() ? '）' : ')'}`;
-  if (!chinese()) return spoken(text);
+  if (!chinese()) return spoken(text.replace(/^(paused by )((?:user|token):[^ ]+)(?=: )/, (_, before: string, by: string) => before + texts_.actor(by)));
   for (const { pattern, meant } of sentences) {
     const values = pattern.exec(text);
     if (!values) continue;
