@@ -110,6 +110,17 @@ test('the places for values are the same in both languages', () => {
   for (const [said, meant] of [...engine.sentences, ...listed]) assert.equal(meant.split(/\{\d?\}/).length, said.split('{}').length, said);
 });
 
+test('no text stands there that no page shows', () => {
+  const folder = new URL('../src/', import.meta.url);
+  const names = readdirSync(folder, { recursive: true }).filter((name) => /\.(svelte|ts)$/.test(name) && !name.startsWith('i18n') && !name.endsWith('openapi.ts'));
+  const pages = names.map((name) => readFileSync(new URL(name, folder), 'utf8')).join('\n');
+  const keys = ['en', 'en-work', 'en-people'].flatMap((name) => all(readFileSync(new URL(`i18n/${name}.ts`, folder), 'utf8'), /^  '([^']+)':/gm));
+  // Texts whose keys are made of a word of the engine: `texts_.word('state', …)`, t(`act.${…}`).
+  const made = [...all(pages, /word\('(\w+)'/g).map((name) => `${name}.`), ...all(pages, /[`']([\w.]+\.)\$\{/g)];
+  assert.ok(keys.length > 400 && made.length > 10, `${keys.length} texts, ${made.length} groups`);
+  assert.deepEqual(keys.filter((key) => !pages.includes(`'${key}'`) && !pages.includes(`"${key}"`) && !made.some((group) => key.startsWith(group))), []);
+});
+
 test('every act on record and every permission has its words', () => {
   const routes = readFileSync(new URL('admin/route.rs', SOURCE), 'utf8');
   const recorded = [...routes.matchAll(/route\(\s*"\w+",\s*"[^"]+",\s*\w+(?:\([\w:]+\))?,\s*"([a-z_.]+)",\s*(\w+),?\s*\)/g)].filter(([, , how]) => how !== 'Never').map(([, action]) => action);

@@ -20,16 +20,12 @@ export class Problem extends Error {
 type Shapes = components['schemas'];
 export type Session = Shapes['Session'];
 export type Destination = Shapes['Destination'];
-export type Lane = Shapes['LaneShape'];
-export type Endpoint = Shapes['EndpointShape'];
 /** The description names what a destination's own page has beside the figures. */
 export type DestinationDetail = Destination & Shapes['DestinationDetail'];
 export type Source = Shapes['SourceShape'];
 export type Channel = Shapes['ChannelLine'];
 export type Refused = Shapes['RefusedFile'];
 export type MessageSummary = Shapes['MessageLine'];
-export type Attempt = Shapes['AttemptShape'];
-export type Delivery = Shapes['DeliveryShape'];
 export type Message = Shapes['Message'];
 export type Exception = Shapes['ExceptionShape'];
 export type MessageSearch = Shapes['MessageSearch'];
