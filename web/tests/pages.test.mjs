@@ -15,7 +15,7 @@ describe('pages', () => {
   let browser, emr, lis, engine, message, subject;
   const people = {};
   const paths = () => [
-    '/', '/channels', '/channels/trial', '/channels/trial?tab=file', '/destinations/trial/emr', '/destinations/trial/lis', '/messages', `/messages/${message}`,
+    '/', '/channels', '/channels/trial', '/channels/trial?tab=file', '/channels/trial?tab=tests', '/destinations/trial/emr', '/destinations/trial/lis', '/messages', `/messages/${message}`, `/messages/${message}?tab=raw`, `/messages/${message}?tab=hex`, `/messages/${message}?tab=to:trial/emr`,
     '/stuck', '/live', '/subscriptions', '/audit', '/users', '/account', '/system', '/no-such-page',
   ];
 

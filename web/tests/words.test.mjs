@@ -85,6 +85,9 @@ test('each sentence of a finding in a channel file, its hint, and of a refused m
   // The tables of codes, of keys and of functions, the tests inside channel files, the YAML parser's own words, logs.
   const LEFT = /tests|yaml\/(codes|report|syntax)|config\/(shapes|reference|schema)|channel\/cases\/(expect|explain|report|run)|channel\/explain|expr\/function|source\/fhir\/(audit|capability|hear)|source\/gate|source\/listener/;
   const more = ['hl7/path.rs', 'hl7/strict.rs', 'hl7/raw.rs', 'hl7/dictionary/check.rs', 'admin/resend.rs'];
+  // What an act that is not possible answers.
+  const refusals = ['delivery/mod.rs', 'delivery/queue/act.rs', 'engine/switch.rs', 'access/password.rs'].flatMap((name) => all(readFileSync(new URL(name, SOURCE), 'utf8'), /#\[error\(\s*"([^"]+)"/g).map((text) => text.replace(/\{[^}]*\}/g, '{}')));
+  assert.deepEqual(refusals.filter((text) => !matched(text)), []);
   const missing = [];
   let count = 0;
   for (const name of [...files.filter((name) => name.endsWith('.rs') && !LEFT.test(name)), ...more]) {

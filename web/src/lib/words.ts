@@ -93,5 +93,6 @@ const spoken = (text: string) => (/^(user|token):[^ ]+$/.test(text) ? texts_.act
 export function refusal(name: string, detail: string): string {
   const said = (engine.problems as Record<string, string>)[name];
   if (!chinese() || !said) return detail;
-  return PARTICULAR.has(name) && detail ? `${said}（${words(detail)}）` : said;
+  if (!PARTICULAR.has(name) || !detail) return said;
+  return name === 'not_reloaded' ? `${said}\n${findings(detail)}` : `${said}（${words(detail)}）`;
 }
