@@ -12,6 +12,7 @@ use crate::mapping::to_fhir::{NoticeKind, time};
 /// The names, and what each makes.
 pub(super) const BUILT_IN: &[(&str, &str)] = &[
     ("absent", "an element that is not there, and why (data-absent-reason)"),
+    ("addressLines", "`line` of an Address, street name and house number marked as such"),
     ("any", "`value[x]` of an Observation, by OBX-2"),
     ("attachment", "Attachment of an ED or RP"),
     ("base64", "text as base64Binary"),
@@ -89,6 +90,7 @@ impl<'m> Filler<'m> {
         let argument = convert.arguments.first().map(|text| &**text).unwrap_or_default();
         match (&*convert.name, thing) {
             ("attachment", Thing::Piece(piece)) => self.attachment(*piece, argument),
+            ("addressLines", Thing::Piece(piece)) => address_lines(*piece),
             ("phone", Thing::Piece(piece)) => phone(*piece).map(Json::String),
             ("system", Thing::Piece(piece)) => {
                 let found = self.authority(piece.part(1), piece.part(2), piece.part(3));
@@ -358,6 +360,40 @@ pub(super) fn number(text: &str) -> Option<Json> {
     let zero = !trimmed.starts_with(|c: char| c.is_ascii_digit());
     let text = format!("{sign}{}{trimmed}", if zero { "0" } else { "" });
     serde_json::from_str::<serde_json::Number>(&text).ok().map(Json::Number)
+}
+
+/// The lines of an XAD: street, street name and house number (SAD), other designation, other geographic
+/// designation. Which line is name or number is said by the extensions that HL7's guide names.
+fn address_lines(piece: Piece<'_>) -> Option<Json> {
+    let street = piece.part(1);
+    let all = [
+        (street.part(1), ""),
+        (street.part(2), "streetName"),
+        (street.part(3), "houseNumber"),
+        (piece.part(2), ""),
+        (piece.part(8), ""),
+    ];
+    let (mut lines, mut marks): (Vec<Json>, Vec<Json>) = (Vec::new(), Vec::new());
+    for (part, name) in all {
+        let text = part.text().filter(|_| !part.is_null()).map(Json::String);
+        let Some(text) = text else { continue };
+        if name.is_empty() && lines.contains(&text) {
+            continue;
+        }
+        let url = format!("http://hl7.org/fhir/StructureDefinition/iso21090-ADXP-{name}");
+        let mark = || json!({ "extension": [{ "url": url, "valueString": text.clone() }] });
+        marks.push(if name.is_empty() { Json::Null } else { mark() });
+        lines.push(text);
+    }
+    let mut made = Map::new();
+    if marks.iter().any(|mark| !mark.is_null()) {
+        made.insert("_line".to_owned(), Json::Array(marks));
+    }
+    if lines.is_empty() {
+        return None;
+    }
+    made.shift_insert(0, "line".to_owned(), Json::Array(lines));
+    Some(Json::Object(made))
 }
 
 /// PL: point of care, room, bed; else what it is part of.

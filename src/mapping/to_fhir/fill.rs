@@ -441,8 +441,14 @@ impl<'m> Filler<'m> {
         let number = self.allocate(resource, id);
         let mut body = self.take_body(number);
         self.fill(&map.rows, frame, &mut body);
+        // One number with two names: the reference keeps the one that was meant here.
+        let names = body.get("name").and_then(Json::as_array).map_or(0, Vec::len);
         self.put_body(number, body);
-        self.reference(number)
+        let mut reference = self.reference(number)?;
+        if let (true, Some(members)) = (names > 1 && !texts.is_empty(), reference.as_object_mut()) {
+            members.insert("display".to_owned(), texts.join(" ").into());
+        }
+        Some(reference)
     }
 
     /// A reference to a resource of the same message.

@@ -136,9 +136,9 @@ fn nothing(message: &Resources<'_>, wanted: Wanted) -> NoMessage {
     }
 }
 
-/// Events that name a record that ends (HL7 v2.5.1 §3.3.18, .34, .39, .40).
+/// Events that name a record that ends (HL7 v2.5.1 §3.3.18, .34, .39, .40, .47).
 pub(super) fn is_merge(event: &str) -> bool {
-    matches!(event, "A18" | "A34" | "A39" | "A40")
+    matches!(event, "A18" | "A34" | "A39" | "A40" | "A47")
 }
 
 /// Only results and orders may be several in one message.
@@ -255,7 +255,7 @@ pub(super) fn structure(code: &str, event: &str) -> String {
         ("ADT", "A06" | "A07") => "ADT_A06",
         ("ADT", "A21" | "A22" | "A23" | "A25" | "A26" | "A27" | "A29") => "ADT_A21",
         ("ADT", "A39" | "A40") => "ADT_A39",
-        ("ADT", "A34") => "ADT_A30",
+        ("ADT", "A34" | "A47") => "ADT_A30",
         ("ADT", "A09" | "A10" | "A11") => "ADT_A09",
         ("SIU", _) => "SIU_S12",
         _ => return format!("{code}_{event}"),

@@ -171,9 +171,12 @@ impl<'m> Builder<'m> {
         let encounter = encounter.or_else(|| self.message.first("Encounter"));
         self.visit(encounter, segments)?;
         self.observed(segments)?;
-        for (name, kind) in
-            [("AL1 of AllergyIntolerance", "AllergyIntolerance"), ("DG1 of Condition", "Condition")]
-        {
+        for (name, kind) in [
+            ("AL1 of AllergyIntolerance", "AllergyIntolerance"),
+            ("DG1 of Condition", "Condition"),
+            ("PR1 of Procedure", "Procedure"),
+            ("IN1 of Coverage", "Coverage"),
+        ] {
             let found: Vec<&'m Json> = self.message.all(kind).collect();
             for (nth, resource) in found.into_iter().enumerate() {
                 let mut segment = self.segment(name, resource, resource)?;

@@ -11,6 +11,7 @@ mod event;
 mod language;
 mod maps;
 mod message;
+mod person;
 mod report;
 mod time;
 mod types;

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::fhir::view::{Resources, items, kind, system_name, text, v2_code};
 use crate::mapping::to_v2::maps::Maps;
+use crate::mapping::to_v2::person::{ends, says, xad, xpn, xtn};
 use crate::mapping::to_v2::wire::Piece;
 use crate::mapping::to_v2::{Notice, Options, time};
 
@@ -46,6 +47,11 @@ impl<'m> Maker<'m> {
             "XTN" => xtn(at.value),
             "CWE" => self.cwe(at.value, argument(0)),
             "CWE-organization" => self.organization_code(at),
+            "CWE-identifier" => {
+                let mut piece = Piece::of(text(at.value, "value"))?;
+                piece.set(3, &self.system(text(at.value, "system")));
+                Some(piece)
+            }
             "words" => Piece::of(&words(at.value)),
             "ST-name" => Piece::of(&self.name_of(at)),
             "XCN" => self.xcn(at),
@@ -237,8 +243,14 @@ impl<'m> Maker<'m> {
         }
     }
 
-    /// The code of a concept whose codes in FHIR are those of the v2 table: OBX-8.
+    /// The code of a concept whose codes in FHIR are those of the v2 table: OBX-8. One of a system of the
+    /// sender's own stays whole.
     fn code_of(&self, value: &Json, table: &str) -> Option<Piece> {
+        let own = |coding: &&Json| !text(coding, "system").is_empty() && !is_of_fhir(coding);
+        let own: Vec<&Json> = items(value, "coding").filter(own).collect();
+        if !own.is_empty() {
+            return self.coded(&own, text(value, "text"));
+        }
         let first = value.pointer("/coding/0/code").and_then(Json::as_str);
         Piece::of(v2_code(value, table).or(first).unwrap_or_else(|| text(value, "text")))
     }
@@ -287,15 +299,9 @@ impl<'m> Maker<'m> {
         let name = format!("HL7{table}");
         let system = |coding: &&Json| text(coding, "system").to_owned();
         let own = items(value, "coding").find(|one| system_name(&system(one)) == name)?;
-        let of_fhir = |coding: &&Json| {
-            let system = system(coding);
-            system.starts_with("http://terminology.hl7.org/CodeSystem/v3-")
-                || system.starts_with("http://hl7.org/fhir/")
-                || system.starts_with("http://terminology.hl7.org/CodeSystem/observation-")
-        };
         let others = items(value, "coding").filter(|one| !std::ptr::eq(*one, own));
         let codings: Vec<&Json> =
-            std::iter::once(own).chain(others.filter(|one| !of_fhir(one))).collect();
+            std::iter::once(own).chain(others.filter(|one| !is_of_fhir(one))).collect();
         let mut piece = self.coded(&codings, text(value, "text"))?;
         if text(own, "display").is_empty() && piece.text(9) == text(value, "text") {
             piece.set(2, text(value, "text"));
@@ -333,7 +339,13 @@ impl<'m> Maker<'m> {
             let typed = identifier.get("type").and_then(|kind| v2_code(kind, "0203"));
             piece.set(13, typed.unwrap_or_default());
         }
-        if let Some(name) = found.and_then(|found| items(found, "name").next()).and_then(xpn) {
+        let shown = text(at.value, "display");
+        let names = || found.into_iter().flat_map(|found| items(found, "name"));
+        // One number with two names: the reference says which of them is meant.
+        let told = names().filter(|name| says(name, shown));
+        let plainest = told.min_by_key(|name| name.as_object().map_or(0, serde_json::Map::len));
+        let name = plainest.or_else(|| names().next());
+        if let Some(name) = name.and_then(xpn) {
             for (from, to) in [(1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 10)] {
                 piece.set(to, name.text(from));
             }
@@ -401,6 +413,15 @@ impl<'m> Maker<'m> {
     }
 }
 
+/// Whether a coding is what FHIR has for a code of HL7 v2.
+fn is_of_fhir(coding: &Json) -> bool {
+    let system = text(coding, "system");
+    ["http://terminology.hl7.org/CodeSystem/v3-", "http://hl7.org/fhir/"]
+        .into_iter()
+        .chain(["http://terminology.hl7.org/CodeSystem/observation-"])
+        .any(|start| system.starts_with(start))
+}
+
 /// Deepest chain of `Location.partOf` that is followed.
 const PLACES_MAX: usize = 8;
 
@@ -425,7 +446,15 @@ fn level(location: &Json, above: &[&Json], piece: &mut Piece) {
             piece.set(component, name);
         }
     };
+    let alias = items(location, "alias").find_map(Json::as_str).filter(|alias| !alias.is_empty());
+    // The name of a bed by itself, where its room stands before it.
+    let after_room = alias.and_then(|bed| Some((own.strip_suffix(bed)?.trim_end(), bed)));
     match code(location).as_str() {
+        "bd" if after_room.is_some() => {
+            let (room, bed) = after_room.unwrap_or_default();
+            put(piece, 3, bed);
+            put(piece, 2, room);
+        }
         "bd" => match own.rsplit_once(' ') {
             Some((room, bed))
                 if within.is_some() && !above.iter().any(|outer| code(outer) == "ro") =>
@@ -461,126 +490,6 @@ fn words(value: &Json) -> String {
     let shown = items(value, "coding").map(|coding| text(coding, "display"));
     let said = std::iter::once(text(value, "text")).chain(shown);
     said.into_iter().find(|text| !text.is_empty()).unwrap_or_default().to_owned()
-}
-
-/// XPN from `HumanName`.
-fn xpn(value: &Json) -> Option<Piece> {
-    let list = |name: &str| -> Vec<&str> { items(value, name).filter_map(Json::as_str).collect() };
-    let mut piece = Piece::default();
-    piece.set(1, text(value, "family"));
-    let given = list("given");
-    piece.set(2, given.first().copied().unwrap_or_default());
-    piece.set(3, &given.get(1..).unwrap_or_default().join(" "));
-    let suffix = list("suffix");
-    piece.set(4, suffix.first().copied().unwrap_or_default());
-    piece.set(6, &suffix.get(1..).unwrap_or_default().join(" "));
-    piece.set(5, &list("prefix").join(" "));
-    if piece.text(1).is_empty() && piece.text(2).is_empty() {
-        piece.set(1, text(value, "text"));
-    }
-    let mut piece = piece.filled()?;
-    let kind = match text(value, "use") {
-        "official" => "L",
-        "usual" => "D",
-        "maiden" => "M",
-        "nickname" => "N",
-        "anonymous" => "S",
-        "temp" => "TEMP",
-        "old" => "BAD",
-        _ => "",
-    };
-    piece.set(7, kind);
-    let representation = items(value, "extension")
-        .find(|one| text(one, "url").ends_with("/iso21090-EN-representation"))
-        .map_or("", |one| text(one, "valueCode"));
-    piece.set(
-        8,
-        match representation {
-            "IDE" => "I",
-            "SYL" => "P",
-            "ABC" => "A",
-            _ => "",
-        },
-    );
-    ends(value, &mut piece, 12);
-    Some(piece)
-}
-
-/// Beginning and end of `period` in a component and the next.
-fn ends(value: &Json, piece: &mut Piece, first: usize) {
-    for (component, end) in [(first, "start"), (first + 1, "end")] {
-        let date = value.pointer(&format!("/period/{end}")).and_then(Json::as_str);
-        piece.set(component, date.and_then(time::hl7).as_deref().unwrap_or_default());
-    }
-}
-
-/// XAD from Address.
-fn xad(value: &Json) -> Option<Piece> {
-    let lines: Vec<&str> = items(value, "line").filter_map(Json::as_str).collect();
-    let mut piece = Piece::default();
-    piece.set(1, lines.first().copied().unwrap_or_default());
-    piece.set(2, lines.get(1).copied().unwrap_or_default());
-    piece.set(8, &lines.get(2..).unwrap_or_default().join(", "));
-    for (component, name) in
-        [(3, "city"), (4, "state"), (5, "postalCode"), (6, "country"), (9, "district")]
-    {
-        piece.set(component, text(value, name));
-    }
-    if lines.is_empty() && piece.text(3).is_empty() {
-        piece.set(1, text(value, "text"));
-    }
-    let mut piece = piece.filled()?;
-    piece.set(
-        7,
-        match (text(value, "use"), text(value, "type")) {
-            ("home", _) => "H",
-            ("work", _) => "B",
-            ("temp", _) => "C",
-            ("old", _) => "BA",
-            ("billing", _) => "BI",
-            (_, "postal") => "M",
-            _ => "",
-        },
-    );
-    ends(value, &mut piece, 13);
-    Some(piece)
-}
-
-/// XTN from `ContactPoint`.
-fn xtn(value: &Json) -> Option<Piece> {
-    let number = text(value, "value");
-    let (system, used) = (text(value, "system"), text(value, "use"));
-    let mut piece = Piece::default();
-    if number.is_empty() {
-        return None;
-    }
-    if system == "email" {
-        piece.set(2, "NET");
-        piece.set(3, "Internet");
-        piece.set(4, number);
-        return Some(piece);
-    }
-    piece.set(1, number);
-    piece.set(
-        2,
-        match used {
-            "home" => "PRN",
-            "work" => "WPN",
-            "mobile" => "PRS",
-            _ => "",
-        },
-    );
-    piece.set(
-        3,
-        match (system, used) {
-            (_, "mobile") => "CP",
-            ("fax", _) => "FX",
-            ("pager", _) => "BP",
-            ("phone", _) => "PH",
-            _ => "",
-        },
-    );
-    Some(piece)
 }
 
 /// OBX-7 from `Observation.referenceRange`: as written, else `3.5-5.1`, `>3.5`, `<5.1`.

@@ -79,12 +79,12 @@ fn own() -> Vec<(String, Bytes)> {
 const LIMITS: Limits = Limits { issues_max: 100_000, work_max: 100_000_000 };
 
 /// The events that are promised.
-const PROMISED: [&str; 36] = [
+const PROMISED: [&str; 38] = [
     "ADT^A01", "ADT^A02", "ADT^A03", "ADT^A04", "ADT^A05", "ADT^A08", "ADT^A11", "ADT^A13",
     "ADT^A28", "ADT^A31", "ADT^A34", "ADT^A40", "ORU^R01", "ORM^O01", "OML^O21", "OMG^O19",
     "SIU^S12", "SIU^S13", "SIU^S14", "SIU^S15", "SIU^S26", "MDM^T02", "VXU^V04", "RDE^O11",
     "ADT^A15", "ADT^A16", "ADT^A17", "ADT^A25", "ADT^A26", "ORU^R40", "DFT^P03", "ORU^R32",
-    "OML^O33", "RDE^O25", "DFT^P11", "MDM^T01",
+    "OML^O33", "RDE^O25", "DFT^P11", "MDM^T01", "ADT^A45", "ADT^A47",
 ];
 
 #[test]
@@ -294,4 +294,37 @@ fn two_patients_who_change_beds_have_a_visit_each() {
     for (patient, visit) in patients.iter().zip(&visits) {
         assert_eq!(visit["resource"]["subject"]["reference"], patient["fullUrl"]);
     }
+}
+
+#[test]
+fn a_visit_moves_to_another_patient_and_a_wrong_number_ends() {
+    let of = |event: &str, structure: &str, rest: &str| {
+        let text = format!(
+            "MSH|^~\\&|HIS|NORTH|||20260301||{event}^{structure}|1|P|2.5.1\rEVN||20260301\r\
+             PID|1||1^^^NORTH^MR||One^Ada\r{rest}"
+        );
+        entries(&Bytes::from(text), &options(Form::Transaction))
+    };
+    let moved = of("ADT^A45", "ADT_A45", "MRG|2^^^NORTH^MR||||V7^^^NORTH^VN\rPV1|1|I|W1^1^1\r");
+    let resource = |entries: &[Json], kind: &str| -> Vec<Json> {
+        let all = entries.iter().map(|entry| entry["resource"].clone());
+        all.filter(|one| one["resourceType"] == kind).collect()
+    };
+    let [patient] = &*resource(&moved, "Patient") else { panic!("one patient: {moved:?}") };
+    let [visit] = &*resource(&moved, "Encounter") else { panic!("one visit: {moved:?}") };
+    assert_eq!(visit["identifier"][0]["value"], "V7");
+    let subject = visit["subject"]["reference"].as_str().unwrap();
+    assert!(subject.ends_with(patient["id"].as_str().unwrap()), "{subject}");
+    // The same visit as in the messages about it before.
+    let before =
+        of("ADT^A01", "ADT_A01", &format!("PV1|1|I|W1^1^1{}V7^^^NORTH^VN\r", "|".repeat(16)));
+    assert_eq!(resource(&before, "Encounter")[0]["id"], visit["id"]);
+
+    let renamed = resource(&of("ADT^A47", "ADT_A30", "MRG|9^^^NORTH^MR\r"), "Patient");
+    let values: Vec<_> = renamed
+        .iter()
+        .map(|one| (one["identifier"][0]["value"].clone(), one["link"][0]["type"].clone()))
+        .collect();
+    assert_eq!(values, [("1".into(), "replaces".into()), ("9".into(), "replaced-by".into())]);
+    assert_eq!(renamed[1]["active"], false);
 }
