@@ -3,6 +3,7 @@
 mod events;
 mod given_up;
 mod hear;
+mod hosts;
 mod many;
 mod owner;
 mod record;
@@ -93,7 +94,12 @@ pub(super) struct Hook {
 
 impl Hook {
     pub(super) async fn new(script: &[Says]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(0, script).await
+    }
+
+    /// The same at a port of its own.
+    pub(super) async fn at(port: u16, script: &[Says]) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let calls = Arc::new(watch::Sender::new(Vec::new()));
         let script = Arc::new(Mutex::new(script.iter().cloned().collect::<VecDeque<_>>()));
