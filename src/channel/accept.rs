@@ -179,6 +179,18 @@ impl Accept {
             .any(|pattern| &*pattern.code == code && pattern.event.as_deref().is_none_or(fits))
     }
 
+    /// Whether a message of this type and event gets past `types`.
+    #[must_use]
+    pub fn lets_in(&self, event: &str) -> bool {
+        self.types.is_empty() || self.otherwise == Otherwise::Ignore || self.names(event)
+    }
+
+    /// The events of a type that `types` names.
+    pub fn events_of(&self, code: &str) -> impl Iterator<Item = &str> {
+        let own = self.types.iter().filter(move |pattern| *pattern.code == *code);
+        own.filter_map(|pattern| pattern.event.as_deref())
+    }
+
     fn type_problem(&self, input: &Input) -> Option<Problem> {
         if self.types.is_empty() {
             return None;

@@ -150,6 +150,12 @@ impl Channel {
         self.accept.names(event)
     }
 
+    /// What `accept: types` lets in.
+    #[must_use]
+    pub const fn accepts(&self) -> &Accept {
+        &self.accept
+    }
+
     /// What it says of a message.
     #[must_use]
     pub fn judge(&self, input: &Input) -> Verdict {

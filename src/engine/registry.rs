@@ -272,6 +272,19 @@ fn unwanted() -> Problem {
 }
 
 impl Admit for Registry {
+    fn lets_in(&self, channel: &str, event: &str) -> bool {
+        let channels = self.channels.load();
+        channels.get(channel).is_none_or(|live| live.channel.accepts().lets_in(event))
+    }
+
+    fn events_of(&self, channel: &str, code: &str) -> Vec<String> {
+        let channels = self.channels.load();
+        let named = |live: &LiveChannel| {
+            live.channel.accepts().events_of(code).map(str::to_owned).collect()
+        };
+        channels.get(channel).map(named).unwrap_or_default()
+    }
+
     fn subscribed(&self, channel: &str, change: &ResourceChange<'_>) -> Vec<PlanEntry> {
         self.subscriptions.get().map(|all| all.matching(channel, change)).unwrap_or_default()
     }
@@ -299,5 +312,67 @@ impl Admit for Registry {
             }
         }
         Ok(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::build::NoFiles;
+    use crate::channel::compile::compile;
+    use crate::message::kind::ContentType;
+    use crate::message::payload::Payload;
+    use crate::message::time::Timestamp;
+    use crate::yaml::node::Source;
+    use crate::yaml::parse::parse;
+
+    /// A channel in force, whose only destination has this number.
+    fn live(text: &str, destination: u32) -> LiveChannel {
+        let source = Source { name: "c.yaml".into(), text: text.to_owned() };
+        let (node, _) = parse(Arc::new(source));
+        let (channel, findings) = compile(&node.unwrap(), &NoFiles);
+        let channel = channel.unwrap_or_else(|| panic!("{findings:?}"));
+        LiveChannel {
+            channel: Arc::new(channel),
+            version: VersionId(1),
+            destinations: vec![DestinationId(destination)],
+        }
+    }
+
+    fn received(payload: &str, event: &str) -> Received {
+        let payload = Payload::new(payload.to_owned());
+        let mut received =
+            Received::new("gateway".into(), payload, Timestamp(1), "10.0.0.1".to_owned());
+        received.content_type = Some(ContentType::FhirJson);
+        received.attributes.push((EVENT.into(), event.into()));
+        received
+    }
+
+    #[test]
+    fn a_response_goes_in_the_order_of_what_it_answers_where_it_has_none_of_its_own() {
+        let registry = Registry::new(Arc::new(Readings::default()));
+        let source = "channel: gateway\norder_by: $.id\nfrom: {fhir: {listen: \"127.0.0.1:0\", access: none}}\n\
+                      to: {out: {file: {directory: out}}}\n";
+        registry.put(&live(source, 1));
+        let message =
+            received(r#"{"resourceType":"Bundle","type":"message","id":"7"}"#, "message^a");
+        let message = registry.admit(&message).unwrap();
+        let response = r#"{"resourceType":"Bundle","type":"message"}"#;
+        let lane_of_response = |order: &str| {
+            let answers = format!(
+                "channel: answers\n{order}from: {{topic: \"message^response\"}}\nto: {{out: {{file: {{directory: out}}}}}}\n"
+            );
+            registry.put(&live(&answers, 2));
+            let response = received(response, "message^response");
+            let new = registry.respond(&response, &message).unwrap();
+            match new.plan.entry(DestinationId(2)).map(|entry| entry.disposition.clone()) {
+                Some(Disposition::Deliver { lane, .. }) => lane,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(lane_of_response("order_by: $.id\n"), Lane::of("7"));
+        assert_eq!(lane_of_response("order_by: $.type\n"), Lane::of("message"));
+        assert_eq!(lane_of_response("order_by: none\n"), Lane::NONE);
+        assert_eq!(lane_of_response(""), Lane::STRICT);
     }
 }

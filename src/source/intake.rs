@@ -121,6 +121,18 @@ pub trait Admit: Send + Sync {
         self.keep(response)
     }
 
+    /// Whether `channel` lets in messages of this type and event.
+    fn lets_in(&self, channel: &str, event: &str) -> bool {
+        let (_, _) = (channel, event);
+        true
+    }
+
+    /// The events of a type that `channel` names among those it lets in.
+    fn events_of(&self, channel: &str, code: &str) -> Vec<String> {
+        let (_, _) = (channel, code);
+        Vec::new()
+    }
+
     /// The subscriptions of `channel` that a change of a resource is an event of, as entries of its
     /// message's plan.
     fn subscribed(&self, channel: &str, change: &ResourceChange<'_>) -> Vec<PlanEntry> {
@@ -278,6 +290,11 @@ impl Intake {
     pub fn is_awaited(&self, received: &Received) -> bool {
         let admitted = catch_unwind(AssertUnwindSafe(|| self.shared.admit.keep(received)));
         admitted.is_ok_and(|kept| kept.is_ok_and(|message| !message.plan.entries.is_empty()))
+    }
+
+    /// The rules of the channels in force.
+    pub(super) fn rules(&self) -> &dyn Admit {
+        &*self.shared.admit
     }
 
     /// Takes one message.

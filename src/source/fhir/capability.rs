@@ -44,6 +44,16 @@ impl Desk {
             .into_iter()
             .map(code)
             .collect();
+        let messaging = self.messaging(base);
+        let mut operations = vec![operation(
+            "validate",
+            "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        )];
+        if messaging.is_some() {
+            let definition =
+                "http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message";
+            operations.insert(0, operation("process-message", definition));
+        }
         let mut statement = json!({
             "resourceType": "CapabilityStatement",
             "status": "active",
@@ -64,40 +74,94 @@ impl Desk {
                 "resource": resources,
                 "interaction": interactions,
                 "searchParam": everywhere(),
-                "operation": [
-                    operation("process-message", "http://hl7.org/fhir/OperationDefinition/MessageHeader-process-message"),
-                    operation("validate", "http://hl7.org/fhir/OperationDefinition/Resource-validate"),
-                ],
-            }],
-            "messaging": [{
-                "endpoint": [{
-                    "protocol": {
-                        "system": "http://terminology.hl7.org/CodeSystem/message-transport",
-                        "code": "http",
-                    },
-                    "address": format!("{base}/$process-message"),
-                }],
-                "documentation": "Every event is taken that the channel accepts; a message is stored before it is answered.",
+                "operation": operations,
             }],
         });
+        if let (Some((messaging, definitions)), Some(members)) =
+            (messaging, statement.as_object_mut())
+        {
+            members.insert("messaging".to_owned(), json!([messaging]));
+            if !definitions.is_empty() {
+                members.shift_insert(1, "contained".to_owned(), definitions.into());
+            }
+        }
         self.parts.extension.describe(&self.channel, &mut statement);
         statement
     }
 
+    /// What messages are taken, with the definitions of those that the channel names (FHIR R4
+    /// capabilitystatement-definitions.html#CapabilityStatement.messaging.supportedMessage); nothing when it
+    /// takes none.
+    fn messaging(&self, base: &str) -> Option<(Value, Vec<Value>)> {
+        let rules = self.intake.rules();
+        let named = rules.events_of(&self.channel, "message");
+        // No event has this name: whether all are let in.
+        let any = rules.lets_in(&self.channel, "message^");
+        if named.is_empty() && !any {
+            return None;
+        }
+        let definitions: Vec<Value> =
+            named.iter().enumerate().map(|(at, event)| self.definition(at, event)).collect();
+        let mut messaging = json!({
+            "endpoint": [{
+                "protocol": {
+                    "system": "http://terminology.hl7.org/CodeSystem/message-transport",
+                    "code": "http",
+                },
+                "address": format!("{base}/$process-message"),
+            }],
+            "documentation": if any {
+                "Messages of every event are taken; each is stored before it is answered."
+            } else {
+                "Messages of these events are taken; each is stored before it is answered."
+            },
+        });
+        if let (Some(members), false) = (messaging.as_object_mut(), definitions.is_empty()) {
+            let supported: Vec<Value> = (0..definitions.len())
+                .map(|at| json!({"mode": "receiver", "definition": format!("#event-{at}")}))
+                .collect();
+            members.insert("supportedMessage".to_owned(), supported.into());
+        }
+        Some((messaging, definitions))
+    }
+
+    /// An event as its MessageDefinition: what the channel's configuration says of it.
+    fn definition(&self, at: usize, event: &str) -> Value {
+        let mut definition = json!({
+            "resourceType": "MessageDefinition",
+            "id": format!("event-{at}"),
+            "title": event,
+            "status": "active",
+            "date": self.started.to_string(),
+        });
+        if let Some(members) = definition.as_object_mut() {
+            // FHIR R4 messageheader.html: an event is a coding or a URI.
+            if event.contains(':') {
+                members.insert("eventUri".to_owned(), event.into());
+            } else {
+                members.insert("eventCoding".to_owned(), json!({"code": event}));
+            }
+        }
+        definition
+    }
+
     fn resource_entry(&self, kind: &str, offered: &[Offered]) -> Value {
+        let rules = self.intake.rules();
+        let lets_in = |event: &str| rules.lets_in(&self.channel, &format!("{kind}^{event}"));
         let interactions: Vec<Value> = [
-            "read",
-            "vread",
-            "update",
-            "patch",
-            "delete",
-            "history-instance",
-            "history-type",
-            "create",
-            "search-type",
+            ("read", true),
+            ("vread", true),
+            ("update", lets_in("update")),
+            ("patch", lets_in("patch")),
+            ("delete", lets_in("delete")),
+            ("history-instance", true),
+            ("history-type", true),
+            ("create", lets_in("create")),
+            ("search-type", true),
         ]
         .into_iter()
-        .map(code)
+        .filter(|(_, is_offered)| *is_offered)
+        .map(|(name, _)| code(name))
         .collect();
         let mut includes = Vec::new();
         let mut parameters = Vec::new();
@@ -123,11 +187,11 @@ impl Desk {
             "interaction": interactions,
             "versioning": "versioned",
             "readHistory": true,
-            "updateCreate": self.rules.update_creates,
-            "conditionalCreate": true,
+            "updateCreate": self.rules.update_creates && lets_in("update"),
+            "conditionalCreate": lets_in("create"),
             "conditionalRead": "full-support",
-            "conditionalUpdate": true,
-            "conditionalDelete": "single",
+            "conditionalUpdate": lets_in("update"),
+            "conditionalDelete": if lets_in("delete") { "single" } else { "not-supported" },
             "referencePolicy": ["literal", "logical"],
             "searchParam": parameters,
             "operation": operations,

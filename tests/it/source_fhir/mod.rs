@@ -3,6 +3,7 @@
 mod access;
 mod bounds;
 mod bundles;
+mod capabilities;
 mod conditions;
 mod history;
 mod keys;
@@ -43,13 +44,28 @@ use tokio_util::task::TaskTracker;
 /// Where no channel sends answers.
 pub(super) const NOBODY: &str = "http://nobody.example/in";
 
+/// The type that the channel lets nobody write.
+pub(super) const REFUSED_TYPE: &str = "Basic";
+/// The events of messages that the channel names.
+pub(super) const EVENTS: [&str; 2] = ["admit", "urn:events:discharge"];
+
 /// Refuses what holds `REFUSE`, takes everything else.
 struct Judge;
 
 impl Admit for Judge {
+    fn lets_in(&self, _: &str, event: &str) -> bool {
+        !event.starts_with(REFUSED_TYPE)
+    }
+
+    fn events_of(&self, _: &str, code: &str) -> Vec<String> {
+        let known = (code == "message").then_some(EVENTS);
+        known.into_iter().flatten().map(str::to_owned).collect()
+    }
+
     fn admit(&self, received: &Received) -> Result<NewMessage, Problem> {
         let bytes = received.payload.expose();
-        if bytes.windows(6).any(|window| window == b"REFUSE") {
+        let is_refused = received.attribute(EVENT).is_some_and(|own| own.starts_with(REFUSED_TYPE));
+        if is_refused || bytes.windows(6).any(|window| window == b"REFUSE") {
             let text = "the channel does not take this message".to_owned();
             return Err(Problem { code: 199, location: None, text, reject: false });
         }
