@@ -14,6 +14,8 @@ pub struct Header<'m> {
     segment: SegmentRef<'m>,
     /// Where the fields from MSH-2 on begin, once somebody asks for many; 0 where that is not known.
     starts: [u16; KNOWN],
+    /// The number of the last field, when all of them are known.
+    last: Option<usize>,
 }
 
 /// MSH-2 to MSH-21, and where the last of them ends.
@@ -55,17 +57,22 @@ impl<'m> Header<'m> {
 
     /// The header that this segment is.
     pub(crate) const fn of(segment: SegmentRef<'m>) -> Self {
-        Self { segment, starts: [0; KNOWN] }
+        Self { segment, starts: [0; KNOWN], last: None }
     }
 
     /// The same, with the places of its fields: pays when several are asked for.
     #[must_use]
     pub fn indexed(mut self) -> Self {
         if self.segment.separators.width == Width::Single {
-            let separators = memchr::memchr_iter(self.segment.separators.field, self.segment.bytes);
-            for (start, at) in self.starts.iter_mut().zip(separators) {
+            let mut separators =
+                memchr::memchr_iter(self.segment.separators.field, self.segment.bytes);
+            let mut count = 0_usize;
+            for (start, at) in self.starts.iter_mut().zip(separators.by_ref()) {
                 *start = u16::try_from(at.saturating_add(1)).unwrap_or_default();
+                count = count.saturating_add(1);
             }
+            // Each separator begins a field, the first one MSH-2.
+            self.last = (count < KNOWN).then(|| count.saturating_add(1));
         }
         self
     }
@@ -103,6 +110,9 @@ impl<'m> Header<'m> {
     /// A whole field.
     #[must_use]
     pub fn field(&self, number: usize) -> &'m [u8] {
+        if self.last.is_some_and(|last| number > last) {
+            return b"";
+        }
         let start = |number: usize| {
             let known = number.checked_sub(2).and_then(|place| self.starts.get(place));
             known.map(|start| usize::from(*start)).filter(|start| *start > 0)

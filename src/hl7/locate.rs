@@ -28,6 +28,44 @@ fn near(bytes: &[u8], separator: u8) -> Option<usize> {
     }
 }
 
+/// Where the `nth` piece of `bytes` begins and ends, from 0; `None` when there are fewer.
+pub(crate) fn nth(bytes: &[u8], separator: u8, width: Width, nth: usize) -> Option<Range<usize>> {
+    if width != Width::Single {
+        return pieces(bytes, 0..bytes.len(), Some(separator), width).nth(nth);
+    }
+    let start = if nth == 0 { 0 } else { behind(bytes, separator, nth)? };
+    Some(start..next(bytes, start, separator, width).unwrap_or(bytes.len()))
+}
+
+/// The place behind the `count`-th `separator`. Eight bytes at a time: fields are short, and a search for each
+/// of their ends costs more than to count them.
+fn behind(bytes: &[u8], separator: u8, count: usize) -> Option<usize> {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let pattern = u64::from(separator).wrapping_mul(ONES);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut left = u64::try_from(count).ok()?;
+    let mut at = 0_usize;
+    for word in words {
+        let differs = u64::from_le_bytes(*word) ^ pattern;
+        // The highest bit of each byte that is the separator; no byte carries into the next.
+        let mut hits = !((differs & LOW).wrapping_add(LOW) | differs | LOW);
+        let found = (hits >> 7).wrapping_mul(ONES) >> 56;
+        if found >= left {
+            for _ in 1..left {
+                hits &= hits.wrapping_sub(1);
+            }
+            let byte = usize::try_from(hits.trailing_zeros() >> 3).ok()?;
+            return at.checked_add(byte)?.checked_add(1);
+        }
+        left = left.wrapping_sub(found);
+        at = at.checked_add(8)?;
+    }
+    let last = usize::try_from(left).ok()?.checked_sub(1)?;
+    let mut hits = rest.iter().enumerate().filter(|(_, byte)| **byte == separator);
+    hits.nth(last).and_then(|(byte, _)| at.checked_add(byte)?.checked_add(1))
+}
+
 fn pairs(bytes: &[u8], separator: u8, leads: impl Fn(u8) -> bool) -> Option<usize> {
     let mut at = 0_usize;
     while let Some(byte) = bytes.get(at) {
@@ -91,6 +129,24 @@ mod tests {
         let found: Vec<_> =
             pieces(bytes, 0..bytes.len(), Some(separator), width).map(|r| &bytes[r]).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn each_piece_is_found_by_its_number() {
+        let long = "a".repeat(30);
+        for text in ["", "|", "a", "||||||||||||", "PID|1||2^3|x|", "MSH|^~\\&|LAB|GENERAL||\u{fc}\u{fb}|}{|", &long]
+        {
+            for text in [text.to_owned(), format!("{text}|{text}|{long}|{text}")] {
+                let bytes = text.as_bytes();
+                let all = pieces(bytes, 0..bytes.len(), Some(b'|'), Width::Single);
+                let all: Vec<_> = all.collect();
+                for place in 0..all.len() + 3 {
+                    let found = nth(bytes, b'|', Width::Single, place);
+                    assert_eq!(found, all.get(place).cloned(), "{text} {place}");
+                }
+            }
+        }
+        assert_eq!(nth(b"\x8F|a|b", b'|', Width::Pairs, 1), Some(4..5));
     }
 
     #[test]

@@ -139,9 +139,7 @@ impl<'m> SegmentRef<'m> {
             (true, number) => number.saturating_sub(1),
             (false, number) => number,
         };
-        let all = 0..self.bytes.len();
-        locate::pieces(self.bytes, all, Some(self.separators.field), self.separators.width)
-            .nth(piece)
+        locate::nth(self.bytes, self.separators.field, self.separators.width, piece)
     }
 
     /// Ranges of all that the field path names in this segment.

@@ -1,5 +1,7 @@
 //! Does the steps: each reads the message as the ones before left it, and writes all it writes at once.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::channel::expr::eval::Unmapped;
@@ -69,8 +71,10 @@ fn run_in(
                 });
             }
             action => {
-                let edits = edits(action, &scope);
-                message = apply(message, edits, reread)?;
+                let changed = apply(&message, edits(action, &scope), reread)?;
+                if let Some(changed) = changed {
+                    message = changed;
+                }
             }
         }
     }
@@ -86,14 +90,14 @@ fn entered<'n>(base: &Scope<'n>, message: &'n RawMessage, frames: &Frames) -> Sc
 }
 
 /// One change of one place: in a segment, or wherever the path says.
-struct Edit {
-    path: Path,
+struct Edit<'e> {
+    path: Cow<'e, Path>,
     index: Option<usize>,
-    new: New,
+    new: New<'e>,
 }
 
-enum New {
-    Text(String),
+enum New<'e> {
+    Text(Cow<'e, str>),
     /// Bytes with their structure, and the text to write where they do not fit.
     Copy {
         bytes: Vec<u8>,
@@ -103,34 +107,35 @@ enum New {
     Nothing,
 }
 
-impl New {
-    fn of(value: &Val<'_>) -> Self {
+impl<'e> New<'e> {
+    fn of(value: Val<'e>) -> Self {
         match value {
             Val::Null => Self::Null,
-            other => Self::Text(other.text().into_owned()),
+            Val::Text(text) => Self::Text(text),
+            other => Self::Text(other.text().into_owned().into()),
         }
     }
 }
 
+/// The message with the edits; `None` when there is none.
 fn apply(
-    message: RawMessage,
-    edits: Vec<Edit>,
+    message: &RawMessage,
+    mut edits: Vec<Edit<'_>>,
     reread: Reread<'_>,
-) -> Result<RawMessage, RenderProblem> {
+) -> Result<Option<RawMessage>, RenderProblem> {
     if edits.is_empty() {
-        return Ok(message);
+        return Ok(None);
     }
-    let mut draft = Draft::new(&message);
+    let mut draft = Draft::new(message);
     // From the last segment to the first: taking one away moves only those behind it.
-    let mut edits = edits;
     edits.sort_by_key(|edit| std::cmp::Reverse(edit.index));
     for edit in &edits {
         write(&mut draft, edit).map_err(|error| problem(&error))?;
     }
-    draft.finish_read().map_or_else(|| reread(draft.finish()), Ok)
+    draft.finish_read().map_or_else(|| reread(draft.finish()), Ok).map(Some)
 }
 
-fn write(draft: &mut Draft<'_>, edit: &Edit) -> Result<(), EditError> {
+fn write(draft: &mut Draft<'_>, edit: &Edit<'_>) -> Result<(), EditError> {
     let Edit { path, index, new } = edit;
     add_own_segment(draft, path, new)?;
     let text = |draft: &mut Draft<'_>, text: &str| match index {
@@ -158,7 +163,7 @@ fn write(draft: &mut Draft<'_>, edit: &Edit) -> Result<(), EditError> {
 }
 
 /// A segment of the site's own is added at the end when something is to be written into it.
-fn add_own_segment(draft: &mut Draft<'_>, path: &Path, new: &New) -> Result<(), EditError> {
+fn add_own_segment(draft: &mut Draft<'_>, path: &Path, new: &New<'_>) -> Result<(), EditError> {
     let says_something = match new {
         New::Text(text) => !text.is_empty(),
         New::Copy { bytes, .. } => !bytes.is_empty(),
@@ -182,20 +187,20 @@ fn problem(error: &EditError) -> RenderProblem {
 }
 
 /// What a step writes, read from the message as it stands.
-fn edits(action: &Action, scope: &Scope<'_>) -> Vec<Edit> {
+fn edits<'e>(action: &'e Action, scope: &'e Scope<'e>) -> Vec<Edit<'e>> {
     let mut edits = Vec::new();
-    let mut put = |path: &Path, new: New| {
-        edits.push(Edit { path: path.clone(), index: scope.segment_index(path), new });
+    let mut put = |path: &'e Path, new: New<'e>| {
+        edits.push(Edit { path: Cow::Borrowed(path), index: scope.segment_index(path), new });
     };
     match action {
         Action::Set(all) => {
             for (path, value) in all {
-                put(path, New::of(&value.eval(scope)));
+                put(path, New::of(value.eval(scope)));
             }
         }
         Action::Default(all) => {
             for (path, value) in all.iter().filter(|(path, _)| scope.value(path).is_empty()) {
-                put(path, New::of(&value.eval(scope)));
+                put(path, New::of(value.eval(scope)));
             }
         }
         Action::Copy { from, to } => {
@@ -211,14 +216,14 @@ fn edits(action: &Action, scope: &Scope<'_>) -> Vec<Edit> {
         Action::Lookup { lookup, to } => {
             let found = look_up(lookup, scope);
             if !found.is_empty() {
-                put(to, New::of(&found));
+                put(to, New::of(found));
             }
         }
         Action::Split { from, at, to } => split(&from.eval(scope).text(), at, to, &mut put),
         Action::Join { from, with, to } => {
             let texts = from.iter().map(|value| value.eval(scope).text().into_owned());
             let texts: Vec<String> = texts.filter(|text| !text.is_empty()).collect();
-            put(to, New::Text(texts.join(with)));
+            put(to, New::Text(texts.join(with).into()));
         }
         Action::Map { at, codes, otherwise } => {
             rewrite(std::slice::from_ref(at), scope, &mut edits, &|text| match codes.get(text) {
@@ -241,27 +246,32 @@ fn edits(action: &Action, scope: &Scope<'_>) -> Vec<Edit> {
     edits
 }
 
-fn copied(from: &Value, scope: &Scope<'_>) -> Option<New> {
+fn copied<'e>(from: &'e Value, scope: &'e Scope<'e>) -> Option<New<'e>> {
     if let (Value::At(Reference::Hl7(path)), Message::Hl7(message)) = (from, scope.message) {
         let value = scope.value(path);
         let first = value.text(message.charset()).into_owned();
         return (!value.is_empty()).then(|| New::Copy { bytes: value.raw().to_vec(), first });
     }
     let value = from.eval(scope);
-    (!value.is_empty()).then(|| New::of(&value))
+    (!value.is_empty()).then(|| New::of(value))
 }
 
 fn look_up<'m>(lookup: &'m Lookup, scope: &Scope<'m>) -> Val<'m> {
     crate::channel::expr::eval::look_up(lookup, scope)
 }
 
-fn split(text: &str, at: &str, to: &[Path], put: &mut dyn FnMut(&Path, New)) {
+fn split<'e>(
+    text: &str,
+    at: &str,
+    to: &'e [Path],
+    put: &mut dyn FnMut(&'e Path, New<'e>),
+) {
     if text.is_empty() {
         return;
     }
     let mut parts = text.splitn(to.len(), at);
     for path in to {
-        put(path, New::Text(parts.next().unwrap_or_default().to_owned()));
+        put(path, New::Text(parts.next().unwrap_or_default().to_owned().into()));
     }
 }
 
@@ -269,7 +279,7 @@ fn split(text: &str, at: &str, to: &[Path], put: &mut dyn FnMut(&Path, New)) {
 fn rewrite(
     paths: &[Path],
     scope: &Scope<'_>,
-    edits: &mut Vec<Edit>,
+    edits: &mut Vec<Edit<'_>>,
     change: &dyn Fn(&str) -> Option<String>,
 ) {
     for path in paths {
@@ -277,7 +287,7 @@ fn rewrite(
             let value = scope.read_in(index, &path);
             let Val::Text(text) = &value else { continue };
             if let Some(new) = change(text).filter(|new| *new != **text) {
-                edits.push(Edit { path, index, new: New::Text(new) });
+                edits.push(Edit { path: Cow::Owned(path), index, new: New::Text(new.into()) });
             }
         }
     }

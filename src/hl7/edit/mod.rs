@@ -105,8 +105,10 @@ pub struct Draft<'m> {
     before: &'m [u8],
     lines: Vec<Line<'m>>,
     charset: Charset,
-    /// Whether segments were added, removed or written in another charset.
+    /// Whether segments were added before others, removed or written in another charset.
     is_reshaped: bool,
+    /// Segments that were added at the end.
+    added: usize,
 }
 
 impl std::fmt::Debug for Draft<'_> {
@@ -138,6 +140,7 @@ impl<'m> Draft<'m> {
             lines: lines.collect(),
             charset: message.charset(),
             is_reshaped: false,
+            added: 0,
         }
     }
 
@@ -315,14 +318,19 @@ impl<'m> Draft<'m> {
             return Err(EditError::Segment);
         }
         let end = self.line_end();
+        let is_last = index == self.lines.len();
+        let last = index.checked_sub(1).and_then(|before| self.lines.get_mut(before));
+        let follows_a_line = is_last && last.as_ref().is_some_and(|last| last.end == end);
         // A last segment without an end gets one before something follows it.
-        if let Some(last) = index.checked_sub(1).and_then(|before| self.lines.get_mut(before))
-            && last.end.is_empty()
-        {
+        if let Some(last) = last.filter(|last| last.end.is_empty()) {
             last.end = end.clone();
         }
         let bytes = Cow::Owned(segment.to_vec());
-        self.is_reshaped = true;
+        if follows_a_line {
+            self.added = self.added.saturating_add(1);
+        } else {
+            self.is_reshaped = true;
+        }
         self.lines.insert(index, Line { bytes, end, separators });
         Ok(index)
     }
@@ -369,7 +377,8 @@ impl<'m> Draft<'m> {
             return None;
         }
         let old = self.message.bytes();
-        let mut out = Vec::with_capacity(old.len().saturating_add(64));
+        let added = self.added.saturating_mul(64);
+        let mut out = Vec::with_capacity(old.len().saturating_add(64).saturating_add(added));
         let mut spans = Vec::with_capacity(self.lines.len());
         let mut copied = 0;
         for (line, span) in self.lines.iter().zip(self.message.spans()) {
@@ -389,6 +398,15 @@ impl<'m> Draft<'m> {
             }
         }
         out.extend_from_slice(old.get(copied..)?);
+        for line in self.lines.get(self.message.spans().len()..)? {
+            if memchr::memchr2(b'\r', b'\n', &line.bytes).is_some() {
+                return None;
+            }
+            let start = out.len();
+            out.extend_from_slice(&line.bytes);
+            spans.push(Span { start, end: out.len() });
+            out.extend_from_slice(&line.end);
+        }
         Some(self.message.moved(out.into(), spans))
     }
 
