@@ -8,7 +8,7 @@ use crate::load::{
     quantile,
 };
 use crate::mllp::sync_p50_us;
-use crate::prototype::Prototype;
+use crate::prototype::{Prototype, Scope};
 use crate::report::{PAIRS, Report, bytes_written, cpu_us_of_all_but, figure, median};
 use crate::trial::{Trial, Way, destinations, folder};
 
@@ -41,6 +41,7 @@ fn unpaced(port: u16, shape: Shape, _: &[Sink]) -> Load {
 #[derive(Default)]
 struct Rounds {
     probe: Vec<f64>,
+    barest: Vec<f64>,
     rate: Vec<f64>,
     ratio: Vec<f64>,
     ack_rate: Vec<f64>,
@@ -57,14 +58,18 @@ fn against_prototype(
     (way, window): (Way, usize),
     send: &dyn Fn(u16, Shape, &[Sink]) -> Load,
 ) {
-    let (own, theirs) = (Sink::many(3), Sink::many(3));
+    let (own, theirs, others) = (Sink::many(3), Sink::many(3), Sink::many(3));
     let ports = |sinks: &[Sink]| sinks.iter().map(|sink| sink.port).collect::<Vec<_>>();
     let trial = Trial::start(&destinations(&ports(&own), way));
-    let folder = folder();
-    let raw = Prototype::start(folder.path(), &ports(&theirs), window);
+    let (folder, bare_folder) = (folder(), folder());
+    let raw = Prototype::start(folder.path(), &ports(&theirs), window, Scope::Whole);
+    let barest = Prototype::start(bare_folder.path(), &ports(&others), window, Scope::Barest);
     let count = figure(shape.messages);
     let mut rounds = Rounds::default();
     for round in 0..=PAIRS {
+        let load = send(barest.port, shape, &others);
+        let bare =
+            count / delivered(&others, shape.first + shape.messages, load.began).as_secs_f64();
         let cpu = cpu_us_of_all_but(&["load", "engine", "bench", "medway"]);
         let load = send(raw.port, shape, &theirs);
         let probe =
@@ -77,6 +82,7 @@ fn against_prototype(
         // The first round warms up.
         if round > 0 {
             rounds.probe.push(probe);
+            rounds.barest.push(bare);
             rounds.probe_cpu.push(probe_cpu);
             rounds.rate.push(rate);
             rounds.ratio.push(rate / probe);
@@ -92,6 +98,7 @@ fn against_prototype(
         &[
             ("delivered_per_s", median(rounds.rate)),
             ("prototype_per_s", median(rounds.probe)),
+            ("barest_per_s", median(rounds.barest)),
             ("acknowledged_per_s", median(rounds.ack_rate)),
             ("cpu_us_per_message", median(rounds.cpu)),
             ("prototype_cpu_us", median(rounds.probe_cpu)),
@@ -100,8 +107,9 @@ fn against_prototype(
         ],
     );
     raw.stop();
+    barest.stop();
     trial.stop();
-    own.into_iter().chain(theirs).for_each(Sink::stop);
+    own.into_iter().chain(theirs).chain(others).for_each(Sink::stop);
 }
 
 /// Messages at due times: waits to the answer and to the last of three strict receivers.

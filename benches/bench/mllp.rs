@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::load::{Load, Shape, ack, closed_loop, quantile, take_frame, threads};
 use crate::nowhere::{Anything, Nowhere};
 use crate::probe::RawLog;
-use crate::prototype::Prototype;
+use crate::prototype::{Prototype, Scope};
 use crate::report::{Report, figure, median, pairs, timed};
 use crate::trial::{Trial, destination, folder};
 
@@ -86,8 +86,9 @@ async fn bare_echo(runtime: &tokio::runtime::Runtime) -> u16 {
 pub(crate) fn durable_ack(report: &mut Report) {
     let filtered = destination("nobody", 9, crate::trial::Way::Strict);
     let trial = Trial::start(&format!("{filtered}    when: MSH-3 is \"NOBODY\"\n"));
-    let folder = folder();
-    let raw = Prototype::start(folder.path(), &[], 1);
+    let (folder, bare_folder) = (folder(), folder());
+    let raw = Prototype::start(folder.path(), &[], 1, Scope::Whole);
+    let barest = Prototype::start(bare_folder.path(), &[], 1, Scope::Barest);
     let sync = sync_p50_us();
     let mut first = 0;
     for (connections, messages) in [(1, 600), (10, 4_000), (100, 20_000)] {
@@ -97,9 +98,10 @@ pub(crate) fn durable_ack(report: &mut Report) {
         };
         shape(trial.port);
         let (mut p50, mut p99, mut commits) = (Vec::new(), Vec::new(), Vec::new());
-        let mut probes = Vec::new();
+        let (mut probes, mut bare) = (Vec::new(), Vec::new());
         let mut rates = (Vec::new(), Vec::new());
         for _ in 0..crate::report::PAIRS {
+            bare.push(rate(&shape(barest.port)));
             let probe = rate(&shape(raw.port));
             let before = trial.commits();
             let load = shape(trial.port);
@@ -117,6 +119,7 @@ pub(crate) fn durable_ack(report: &mut Report) {
             &[
                 ("messages_per_s", median(rates.0)),
                 ("raw_per_s", median(probes)),
+                ("preallocated_per_s", median(bare)),
                 ("p50_us", p50),
                 ("p99_us", median(p99)),
                 ("messages_per_commit", 1.0 / median(commits)),
@@ -128,13 +131,14 @@ pub(crate) fn durable_ack(report: &mut Report) {
         }
     }
     raw.stop();
+    barest.stop();
     trial.stop();
 }
 
-/// The median wait for the disk, of 4 KB.
+/// The median wait for the disk, of 4 KB appended.
 pub(crate) fn sync_p50_us() -> f64 {
     let folder = folder();
-    let mut log = RawLog::new(folder.path());
+    let mut log = RawLog::growing(folder.path());
     let block = [b'x'; 4096];
     median((0..200).map(|_| timed(|| log.commit(&block)).as_secs_f64() * 1e6).collect())
 }

@@ -61,10 +61,13 @@ impl Bench {
         figure(per_commit * commits) / started.elapsed().as_secs_f64()
     }
 
-    /// Records what became of the batch before at every destination, and appends. Both are handed in
-    /// together, as they are where deliveries go on beside the intake: whoever waits for the commit of the
-    /// one before he hands in the other waits twice.
+    /// Records what became of the batch before at every destination, appends, and takes over what was
+    /// committed for each destination. Outcomes and messages are handed in together, as they are where
+    /// deliveries go on beside the intake: whoever waits for the commit of the one before he hands in the
+    /// other waits twice.
     fn cycle(&mut self, per_commit: usize, commits: usize) -> f64 {
+        let mut outlets: Vec<_> =
+            self.destinations.iter().map(|_| self.store.committed()).collect();
         let started = Instant::now();
         for _ in 0..commits {
             let done = self.store.status().head;
@@ -75,6 +78,16 @@ impl Bench {
                 let (recorded, appended) = tokio::join!(store.record(changes), store.append(batch));
                 appended.unwrap();
                 recorded.unwrap();
+                for outlet in &mut outlets {
+                    let mut taken = 0;
+                    while taken < per_commit {
+                        let messages = outlet.recv().await.unwrap();
+                        taken += messages.len();
+                        std::hint::black_box(
+                            messages.iter().map(|one| one.payload.len()).sum::<usize>(),
+                        );
+                    }
+                }
             });
         }
         figure(per_commit * commits) / started.elapsed().as_secs_f64()
@@ -106,14 +119,16 @@ impl Bench {
 pub(crate) fn append(report: &mut Report) {
     for (per_commit, commits) in BATCHES {
         let folder = folder();
-        let mut raw = RawLog::new(folder.path());
+        let mut raw = RawLog::growing(folder.path());
+        let mut preallocated = RawLog::preallocated(folder.path());
         let mut bench = Bench::open(folder.path(), 3);
         bench.append(per_commit, commits);
-        let (mut bytes, mut cpu) = (Vec::new(), Vec::new());
+        let (mut bytes, mut cpu, mut barest) = (Vec::new(), Vec::new(), Vec::new());
         let count = figure(per_commit * commits);
         let (probe, rate, ratio) = pairs(
             || raw.rate(per_commit, commits),
             || {
+                barest.push(preallocated.rate(per_commit, commits));
                 let before = (bytes_written(), cpu_us());
                 let rate = bench.append(per_commit, commits);
                 bytes.push((bytes_written() - before.0) / count);
@@ -127,6 +142,7 @@ pub(crate) fn append(report: &mut Report) {
             &[
                 ("messages_per_s", rate),
                 ("raw_log_per_s", probe),
+                ("preallocated_per_s", median(barest)),
                 ("bytes_per_message", median(bytes)),
                 ("cpu_us_per_message", median(cpu)),
             ],
@@ -186,9 +202,20 @@ fn bare(path: &Path) -> Connection {
     conn
 }
 
-/// Log rows and cursors in the barest form, so many a commit.
-fn bare_cycle(conn: &Connection, per_commit: usize, commits: usize) -> f64 {
+/// The cycle in the barest form that a log and cursors have: rows in, each destination's read of what lies
+/// behind its cursor, and the cursors of the batch before, so many a commit. `reader` is a connection to the same
+/// file.
+fn bare_cycle(
+    (conn, reader): (&Connection, &Connection),
+    per_commit: usize,
+    commits: usize,
+) -> f64 {
     let started = Instant::now();
+    let mut read_to = conn
+        .query_row("SELECT coalesce(max(seq), 0) FROM log", [], |row| row.get::<_, i64>(0))
+        .unwrap();
+    let mut rows =
+        reader.prepare_cached("SELECT seq, body FROM log WHERE seq > ?1 ORDER BY seq").unwrap();
     for commit in 0..commits {
         conn.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut insert = conn.prepare_cached("INSERT INTO log (body) VALUES (?1)").unwrap();
@@ -200,28 +227,38 @@ fn bare_cycle(conn: &Connection, per_commit: usize, commits: usize) -> f64 {
         let mut cursor =
             conn.prepare_cached("INSERT OR REPLACE INTO cursor VALUES (?1, ?2)").unwrap();
         for destination in 0..3 {
-            cursor.execute(params![destination, head]).unwrap();
+            cursor.execute(params![destination, read_to]).unwrap();
         }
         conn.execute_batch("COMMIT").unwrap();
+        for _ in 0..3 {
+            let bodies = rows.query_map([read_to], |row| row.get::<_, Vec<u8>>(1)).unwrap();
+            assert_eq!(
+                bodies.map(Result::unwrap).filter(|body| !body.is_empty()).count(),
+                per_commit
+            );
+        }
+        read_to = head;
     }
     figure(per_commit * commits) / started.elapsed().as_secs_f64()
 }
 
-/// The whole cycle for three destinations against a bare log with three cursors.
+/// The whole cycle for three destinations (store, hand out, record) against a bare log with three cursors.
 pub(crate) fn cycle(report: &mut Report) {
     for (per_commit, commits) in BATCHES {
         let folder = folder();
-        let conn = bare(&folder.path().join("bare.db"));
+        let path = folder.path().join("bare.db");
+        let (writer, reader) = (bare(&path), Connection::open(&path).unwrap());
+        let conn = (&writer, &reader);
         let mut bench = Bench::open(folder.path(), 3);
         bench.cycle(per_commit, commits);
-        bare_cycle(&conn, per_commit, commits);
+        bare_cycle(conn, per_commit, commits);
         let (mut own, mut theirs) = (Vec::new(), Vec::new());
         let count = figure(per_commit * commits);
         let commits_before = bench.store.status().commits;
         let (probe, rate, ratio) = pairs(
             || {
                 let before = bytes_written();
-                let rate = bare_cycle(&conn, per_commit, commits);
+                let rate = bare_cycle(conn, per_commit, commits);
                 theirs.push((bytes_written() - before) / count);
                 rate
             },

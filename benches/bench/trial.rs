@@ -42,7 +42,7 @@ pub(crate) enum Way {
     Window(usize),
 }
 
-/// One MLLP destination with a light change, as YAML below `to:`.
+/// One MLLP destination with a light change of its own, as YAML below `to:`. `prototype` makes the same.
 pub(crate) fn destination(name: &str, port: u16, way: Way) -> String {
     let (how, in_flight) = match way {
         Way::Strict => ("order: strict".to_owned(), 1),
@@ -50,7 +50,7 @@ pub(crate) fn destination(name: &str, port: u16, way: Way) -> String {
     };
     format!(
         "  {name}:\n    mllp: {{host: 127.0.0.1, port: {port}, in_flight: {in_flight}}}\n    {how}\n    \
-         retry: {{first: 200ms, max: 1s}}\n    change:\n      - set: {{MSH-5: TARGET, MSH-6: BENCH}}\n"
+         retry: {{first: 200ms, max: 1s}}\n    change:\n      - set: {{MSH-5: {name}, MSH-6: BENCH, PID-3.4: MEDWAY, ZMW-1: {name}}}\n"
     )
 }
 
