@@ -134,8 +134,15 @@ mod tests {
     #[test]
     fn each_piece_is_found_by_its_number() {
         let long = "a".repeat(30);
-        for text in ["", "|", "a", "||||||||||||", "PID|1||2^3|x|", "MSH|^~\\&|LAB|GENERAL||\u{fc}\u{fb}|}{|", &long]
-        {
+        for text in [
+            "",
+            "|",
+            "a",
+            "||||||||||||",
+            "PID|1||2^3|x|",
+            "MSH|^~\\&|LAB|GENERAL||\u{fc}\u{fb}|}{|",
+            &long,
+        ] {
             for text in [text.to_owned(), format!("{text}|{text}|{long}|{text}")] {
                 let bytes = text.as_bytes();
                 let all = pieces(bytes, 0..bytes.len(), Some(b'|'), Width::Single);

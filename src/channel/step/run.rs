@@ -260,12 +260,7 @@ fn look_up<'m>(lookup: &'m Lookup, scope: &Scope<'m>) -> Val<'m> {
     crate::channel::expr::eval::look_up(lookup, scope)
 }
 
-fn split<'e>(
-    text: &str,
-    at: &str,
-    to: &'e [Path],
-    put: &mut dyn FnMut(&'e Path, New<'e>),
-) {
+fn split<'e>(text: &str, at: &str, to: &'e [Path], put: &mut dyn FnMut(&'e Path, New<'e>)) {
     if text.is_empty() {
         return;
     }

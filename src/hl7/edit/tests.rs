@@ -229,7 +229,20 @@ fn only_what_was_written_is_read_again() {
     assert!(!with(ADT, &|draft| draft.set(&path("MSH-5"), "\u{2028}PID|")));
     assert!(!with(ADT, &|draft| draft.set_raw(&path("PID-2"), b"1\nPV1")));
     assert!(!with(ADT, &|draft| draft.remove(&path("PV1"))));
-    assert!(!with(ADT, &|draft| draft.append_segment(b"ZZZ|1").map(drop)));
+    assert!(!with(ADT, &|draft| draft.insert_segment(1, b"ZZZ|1").map(drop)));
+    // One at the end is read alone, where it follows a whole line and is one.
+    let added = |text: &str, value: &str| {
+        with(text, &|draft| {
+            draft.append_segment(b"ZZZ")?;
+            draft.append_segment(b"ZZY|1")?;
+            draft.set_raw(&path("ZZZ-2"), value.as_bytes())
+        })
+    };
+    assert!(added(ADT, "x^y"));
+    assert!(added("MSH|^~\\&|A\nPID|1\n", "x"));
+    assert!(!added("MSH|^~\\&|A\rPID|1", "x"));
+    assert!(!added("MSH|^~\\&|A\rPID|1\r\r", "x"));
+    assert!(!added(ADT, "1\nPV1"));
     assert!(!with("BHS|^~\\&|A\rMSH|^~\\&|A\rPID|1\r", &|draft| draft.set(&path("PID-1"), "2")));
 }
 
@@ -257,5 +270,8 @@ proptest::proptest! {
             proptest::prop_assert_eq!(draft.segments().count(), 3);
             check_read(&draft);
         }
+        draft.append_segment(b"ZZZ").unwrap();
+        draft.set(&path(&format!("ZZZ-{field}[{repetition}].{component}")), &text).unwrap();
+        check_read(&draft);
     }
 }
