@@ -44,17 +44,19 @@ use tokio_util::task::TaskTracker;
 /// Where no channel sends answers.
 pub(super) const NOBODY: &str = "http://nobody.example/in";
 
-/// The type that the channel lets nobody write.
+/// The type that the channel lets nobody write where it is served by name.
 pub(super) const REFUSED_TYPE: &str = "Basic";
 /// The events of messages that the channel names.
 pub(super) const EVENTS: [&str; 2] = ["admit", "urn:events:discharge"];
 
 /// Refuses what holds `REFUSE`, takes everything else.
-struct Judge;
+struct Judge {
+    lets_all_in: bool,
+}
 
 impl Admit for Judge {
     fn lets_in(&self, _: &str, event: &str) -> bool {
-        !event.starts_with(REFUSED_TYPE)
+        self.lets_all_in || !event.starts_with(REFUSED_TYPE)
     }
 
     fn events_of(&self, _: &str, code: &str) -> Vec<String> {
@@ -64,7 +66,8 @@ impl Admit for Judge {
 
     fn admit(&self, received: &Received) -> Result<NewMessage, Problem> {
         let bytes = received.payload.expose();
-        let is_refused = received.attribute(EVENT).is_some_and(|own| own.starts_with(REFUSED_TYPE));
+        let event = received.attribute(EVENT).unwrap_or_default();
+        let is_refused = !self.lets_in(&received.channel, event);
         if is_refused || bytes.windows(6).any(|window| window == b"REFUSE") {
             let text = "the channel does not take this message".to_owned();
             return Err(Problem { code: 199, location: None, text, reject: false });
@@ -196,7 +199,8 @@ impl Server {
         let store = Arc::new(opened.unwrap());
         let log: Arc<dyn Store> = store.clone();
         let resources: Arc<dyn ResourceStore> = store.clone();
-        let intake = Intake::new(log, Arc::new(Judge));
+        let lets_all_in = !options.types.iter().any(|own| **own == *REFUSED_TYPE);
+        let intake = Intake::new(log, Arc::new(Judge { lets_all_in }));
         let audit = Arc::new(Kept::default());
         let parts = FhirParts {
             store: resources,
