@@ -159,7 +159,7 @@ async fn guarded(
         }
     };
     let mut entry = kept::entry(&guard.door, &actor, &address, route);
-    entry.object = kept::object(params);
+    entry.object = kept::object(route, params);
     if let Needs::May(permission) = route.needs
         && !actor.may(permission)
     {

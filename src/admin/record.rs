@@ -14,6 +14,7 @@ use crate::access::door::{Actor, Door};
 use crate::admin::guard::record;
 use crate::admin::problem::Problem;
 use crate::admin::route::Route;
+use crate::message::id::MessageId;
 use crate::message::time::Timestamp;
 use crate::store::access::AuditEntry;
 
@@ -41,9 +42,15 @@ pub(super) fn entry(door: &Door, actor: &Actor, address: &str, route: &Route) ->
     }
 }
 
-/// What a route is about, by the parameters of its path.
-pub(super) fn object(params: &RawPathParams) -> String {
-    let values: Vec<&str> = params.iter().map(|(_, value)| value).collect();
+/// What a route is about, by the parameters of its path. What stands in the place of a message's id and is none may
+/// be a patient's number that somebody pasted there: it is not kept.
+pub(super) fn object(route: &Route, params: &RawPathParams) -> String {
+    let of_messages = ["/messages/", "/deliveries/"].iter().any(|own| route.path.starts_with(own));
+    let kept = params.iter().map(|(name, value)| {
+        let strange = of_messages && name == "id" && MessageId::parse(value).is_none();
+        if strange { "(no id)" } else { value }
+    });
+    let values: Vec<&str> = kept.collect();
     values.join("/").chars().take(REASON_CHARS_MAX).collect()
 }
 
@@ -57,6 +64,7 @@ pub(super) fn told(entry: &mut AuditEntry, body: &Bytes) {
         let named = match entry.action.as_str() {
             "user.add" | "token.add" => text("/name"),
             "job.begin" => text("/selection/destination"),
+            "system.log_level" => text("/level"),
             _ => None,
         };
         entry.object = short(named.unwrap_or_default()).replace(char::is_control, "");

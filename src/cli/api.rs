@@ -11,20 +11,20 @@ use serde_json::Value;
 
 use crate::cli::exit::Failure;
 
-/// Which engine to ask.
+/// Which engine to ask. Said before or behind what is done with it.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArguments {
     /// The engine's configuration, for its data directory and admin address.
-    #[arg(long, env = "MEDWAY_CONFIG")]
+    #[arg(long, env = "MEDWAY_CONFIG", global = true)]
     config: Option<PathBuf>,
     /// The engine's data directory, where its admin token stands.
-    #[arg(long, env = "MEDWAY_DATA")]
+    #[arg(long, env = "MEDWAY_DATA", global = true)]
     data: Option<PathBuf>,
     /// The engine's admin address, or its URL (`https://host:port`).
-    #[arg(long, env = "MEDWAY_ADMIN")]
+    #[arg(long, env = "MEDWAY_ADMIN", global = true)]
     admin: Option<String>,
     /// The token itself, instead of the file in the data directory.
-    #[arg(long, env = "MEDWAY_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "MEDWAY_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
 }
 

@@ -112,15 +112,15 @@ fn is_of(schema: &Value, kind: &str) -> bool {
     }
 }
 
-/// A value as its schema has it.
-fn typed(document: &Value, schema: &Value, text: &str) -> Result<Value, Failure> {
+/// A value of this name as its schema has it. A refusal holds no value: who sees it may not be who typed it.
+fn typed(document: &Value, schema: &Value, name: &str, text: &str) -> Result<Value, Failure> {
     let schema = resolved(document, schema);
     let whole = ["array", "object", "integer", "number", "boolean"];
     if !whole.iter().any(|kind| is_of(schema, kind)) || is_of(schema, "string") {
         return Ok(json!(text));
     }
     serde_json::from_str(text)
-        .map_err(|error| Failure::usage(&format!("`{text}` is not what is wanted: {error}")))
+        .map_err(|error| Failure::usage(&format!("`{name}` is not what is wanted: {error}")))
 }
 
 /// Puts a value where its name says.
@@ -151,11 +151,11 @@ fn put(
     let part = resolved(document, part);
     let is_list = is_of(part, "array") && !given.starts_with('[');
     if let Some(items) = part.get("items").filter(|_| is_list) {
-        let item = typed(document, items, given)?;
+        let item = typed(document, items, first, given)?;
         let list = object.entry(first).or_insert_with(|| json!([]));
         list.as_array_mut().into_iter().for_each(|list| list.push(item.clone()));
     } else {
-        object.insert(first.to_owned(), typed(document, part, given)?);
+        object.insert(first.to_owned(), typed(document, part, first, given)?);
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ impl Engine {
             fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_medway"));
         command.arg("serve").arg("--config").arg(self.folder.join("engine.yaml"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         if !crash_at.is_empty() {
             command.env("MEDWAY_CRASH_AT", crash_at);
         }

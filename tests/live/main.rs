@@ -9,6 +9,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod canary;
+mod cli;
 mod corpus;
 mod crash;
 mod demo;
