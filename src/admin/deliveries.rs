@@ -18,6 +18,7 @@ use crate::delivery::queue::{Act, state_name};
 use crate::engine::Engine;
 use crate::message::id::{DestinationId, MessageId, Seq};
 use crate::message::outcome::Answer;
+use crate::message::plan::{Disposition, Lane};
 use crate::store::{Exception, ExceptionQuery, ExceptionState};
 
 /// Most rows a page.
@@ -66,6 +67,9 @@ pub(crate) struct Search {
     state: Option<String>,
     /// `channel/destination`.
     destination: Option<String>,
+    /// A message's id: only deliveries of `destination` that stand in one lane with it, in any of its lanes. Those
+    /// wait for each other.
+    lane_of: Option<String>,
     /// `next` of the page before.
     after: Option<(u32, i64)>,
     limit: Option<u32>,
@@ -89,7 +93,11 @@ pub(crate) async fn exceptions(
         limit,
         ..ExceptionQuery::default()
     };
-    let (rows, next) = seen_rows(&engine, &actor, query).await?;
+    let lanes = match &search.lane_of {
+        None => None,
+        Some(id) => Some(lanes_of(&engine, &actor, destination, id).await?),
+    };
+    let (rows, next) = seen_rows(&engine, &actor, query, lanes.as_deref()).await?;
     let quotes = rows.iter().map(|row| {
         let said = answer_text(&row.answer, actor.view).to_owned();
         (format!("{}/{}", row.destination.0, row.seq.0), said)
@@ -113,6 +121,54 @@ pub(crate) async fn exceptions(
     Ok((quotes.map(Extension), Json(json!({"exceptions": list, "next": next}))))
 }
 
+/// The lanes of a message at a destination: of nobody who has no order there. That two messages stand in one says
+/// that they are of one patient.
+async fn lanes_of(
+    engine: &Engine,
+    actor: &Actor,
+    destination: Option<DestinationId>,
+    id: &str,
+) -> Result<Vec<Lane>, Problem> {
+    if actor.view < View::Metadata {
+        return Err(Problem::hidden(actor.view, View::Metadata));
+    }
+    let destination = destination.ok_or_else(|| {
+        Problem::bad("bad_request", "`lane_of` needs `destination`: lanes are of one destination")
+    })?;
+    let id =
+        MessageId::parse(id).ok_or_else(|| Problem::bad("bad_id", "a message id is a UUID"))?;
+    let seq = engine.store().find(id).await?;
+    let messages = engine.store().messages(&[seq]).await?;
+    let message = messages.first().filter(|message| scope::sees_message(engine, actor, message));
+    let message = message.ok_or_else(|| Problem::missing("message"))?;
+    Ok(match message.plan.entry(destination).map(|entry| &entry.disposition) {
+        Some(Disposition::Deliver { lane, joins } | Disposition::Hold { lane, joins }) => {
+            let all = std::iter::once(*lane).chain(joins.lanes().iter().copied());
+            all.filter(|lane| *lane != Lane::NONE).collect()
+        }
+        Some(Disposition::Filtered) | None => Vec::new(),
+    })
+}
+
+/// A page of rows, of these lanes alone where some are given.
+async fn page(
+    engine: &Engine,
+    query: &ExceptionQuery,
+    lanes: Option<&[Lane]>,
+) -> Result<Vec<Exception>, Problem> {
+    let Some(lanes) = lanes else { return Ok(engine.store().exceptions(query.clone()).await?) };
+    let mut rows = Vec::new();
+    for lane in lanes {
+        let query = ExceptionQuery { lane: Some(*lane), ..query.clone() };
+        rows.extend(engine.store().exceptions(query).await?);
+    }
+    // A merge stands in several.
+    rows.sort_by_key(|row| (row.destination, row.seq));
+    rows.dedup_by_key(|row| (row.destination, row.seq));
+    rows.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
+    Ok(rows)
+}
+
 /// Where the next page begins.
 type Next = Option<(u32, i64)>;
 
@@ -122,6 +178,7 @@ async fn seen_rows(
     engine: &Engine,
     actor: &Actor,
     mut query: ExceptionQuery,
+    lanes: Option<&[Lane]>,
 ) -> Result<(Vec<Exception>, Next), Problem> {
     let wanted = usize::try_from(query.limit).unwrap_or(usize::MAX);
     if !scope::sees_all(actor) {
@@ -129,7 +186,7 @@ async fn seen_rows(
     }
     let (mut seen, mut next) = (Vec::new(), None);
     for _ in 0..READS_MAX {
-        let rows = engine.store().exceptions(query.clone()).await?;
+        let rows = page(engine, &query, lanes).await?;
         let full = u32::try_from(rows.len()).is_ok_and(|count| count >= query.limit);
         query.after = rows.last().map(|row| (row.destination, row.seq));
         next = query.after.filter(|_| full);

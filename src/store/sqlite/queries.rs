@@ -235,10 +235,14 @@ pub(super) const BLOCKED: &str = "SELECT lane, count(*) FROM exception
     WHERE destination = ?1 AND state IN (1, 2, 3) GROUP BY lane
     UNION ALL SELECT joins, count(*) FROM exception
     WHERE destination = ?1 AND joins IS NOT NULL AND state IN (1, 2, 3) GROUP BY joins";
+/// `exception_further`.
+pub(super) const BLOCKED_FURTHER: &str =
+    "SELECT seq, further FROM exception INDEXED BY exception_further
+    WHERE destination = ?1 AND further IS NOT NULL AND state IN (1, 2, 3)";
 /// Primary key, a range.
 pub(super) const EXCEPTIONS: &str = "SELECT destination, seq, lane, joins, state, attempts, since,
     due, cause, code, text, further FROM exception WHERE (destination, seq) > (?1, ?2)
-    AND (?3 IS NULL OR lane = ?3 OR joins = ?3) AND (?4 IS NULL OR (state = 1 AND due <= ?4))
+    AND (?3 IS NULL OR lane = ?3 OR joins = ?3 OR further IS NOT NULL) AND (?4 IS NULL OR (state = 1 AND due <= ?4))
     ORDER BY destination, seq LIMIT ?5";
 /// Primary key, a range of one destination.
 pub(super) const EXCEPTIONS_OF: &str =
@@ -249,16 +253,21 @@ pub(super) const EXCEPTIONS_OF: &str =
 pub(super) const EXCEPTIONS_IN: &str =
     "SELECT destination, seq, lane, joins, state, attempts, since,
     due, cause, code, text, further FROM exception WHERE state = ?1 AND (destination, seq) > (?2, ?3)
-    AND (?4 IS NULL OR lane = ?4 OR joins = ?4) AND (?5 IS NULL OR (state = 1 AND due <= ?5))
+    AND (?4 IS NULL OR lane = ?4 OR joins = ?4 OR further IS NOT NULL) AND (?5 IS NULL OR (state = 1 AND due <= ?5))
     ORDER BY destination, seq LIMIT ?6";
 /// `exception_state`, a range of one destination.
 pub(super) const EXCEPTIONS_OF_IN: &str = "SELECT destination, seq, lane, joins, state, attempts,
     since, due, cause, code, text, further FROM exception WHERE state = ?1 AND destination = ?2 AND seq > ?3
     ORDER BY seq LIMIT ?4";
-/// `exception_lane` and `exception_joins`.
+/// `exception_lane`, `exception_joins` and `exception_further`; the last for lanes beyond a row's second, which are
+/// looked through afterwards.
 pub(super) const EXCEPTIONS_OF_LANE: &str = "SELECT destination, seq, lane, joins, state, attempts,
-    since, due, cause, code, text, further FROM exception WHERE destination = ?1 AND seq > ?2
-    AND (lane = ?3 OR joins = ?3) AND (?4 IS NULL OR state = ?4)
+    since, due, cause, code, text, further FROM exception WHERE destination = ?1 AND seq IN (
+    SELECT seq FROM exception INDEXED BY exception_lane WHERE destination = ?1 AND lane = ?3 AND seq > ?2
+    UNION SELECT seq FROM exception INDEXED BY exception_joins WHERE destination = ?1 AND joins = ?3 AND seq > ?2
+    UNION SELECT seq FROM exception INDEXED BY exception_further
+    WHERE destination = ?1 AND further IS NOT NULL AND seq > ?2)
+    AND (?4 IS NULL OR state = ?4)
     AND (?5 IS NULL OR (state = 1 AND due <= ?5)) ORDER BY seq LIMIT ?6";
 /// `exception_due`.
 pub(super) const EXCEPTIONS_OF_DUE: &str = "SELECT destination, seq, lane, joins, state, attempts,

@@ -107,6 +107,8 @@ pub(super) async fn destination_state(
         .await?;
     let blocked: Vec<(i64, i64)> =
         sqlx::query_as(queries::BLOCKED).bind(id.0).fetch_all(&mut *snapshot).await?;
+    let many: Vec<(i64, Vec<u8>)> =
+        sqlx::query_as(queries::BLOCKED_FURTHER).bind(id.0).fetch_all(&mut *snapshot).await?;
     let paused: Option<(String, String, i64)> =
         sqlx::query_as(queries::PAUSE).bind(id.0).fetch_optional(&mut *snapshot).await?;
     let bundle: Option<(i64, i64)> =
@@ -116,21 +118,27 @@ pub(super) async fn destination_state(
         settled_to: Seq(settled_to),
         settled_above,
         excepted_above: excepted.into_iter().map(|(seq,)| Seq(seq)).collect(),
-        blocked: sum_lanes(blocked),
+        blocked: sum_lanes(blocked, &many)?,
         paused: paused.map(|(by, reason, at)| Pause { by, reason, at: Timestamp(at) }),
     })
 }
 
-/// A merge blocks two lanes. Deliveries without a lane block nobody.
-fn sum_lanes(rows: Vec<(i64, i64)>) -> Vec<(Lane, u64)> {
+/// A merge blocks each of its lanes. Deliveries without a lane block nobody.
+fn sum_lanes(rows: Vec<(i64, i64)>, many: &[(i64, Vec<u8>)]) -> Result<Vec<(Lane, u64)>> {
     let mut lanes: HashMap<Lane, u64> = HashMap::new();
     for (lane, count) in rows {
         *lanes.entry(Lane(lane.cast_unsigned())).or_default() += count.cast_unsigned();
     }
+    for (seq, lanes_of_row) in many {
+        let further = further(lanes_of_row);
+        for lane in further.ok_or_else(|| damaged("the exception row of message", *seq))? {
+            *lanes.entry(lane).or_default() += 1;
+        }
+    }
     lanes.remove(&Lane::NONE);
     let mut lanes: Vec<_> = lanes.into_iter().collect();
     lanes.sort_unstable();
-    lanes
+    Ok(lanes)
 }
 
 /// All settled deliveries of some pages.
@@ -167,6 +175,26 @@ pub(super) async fn exceptions(
     pool: &SqlitePool,
     query: &ExceptionQuery,
 ) -> Result<Vec<Exception>> {
+    let Some(lane) = query.lane else { return page_of_exceptions(pool, query).await };
+    let (mut query, mut found) = (query.clone(), Vec::new());
+    let wanted = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    loop {
+        let rows = page_of_exceptions(pool, &query).await?;
+        let full = rows.len() >= wanted;
+        query.after = rows.last().map(|row| (row.destination, row.seq));
+        // A row of more than two lanes comes for each lane that is asked for.
+        found.extend(
+            rows.into_iter().filter(|row| row.lane == lane || row.joins.lanes().contains(&lane)),
+        );
+        if found.len() >= wanted || !full {
+            found.truncate(wanted);
+            return Ok(found);
+        }
+    }
+}
+
+/// Exception rows; those of more than two lanes whatever the lane.
+async fn page_of_exceptions(pool: &SqlitePool, query: &ExceptionQuery) -> Result<Vec<Exception>> {
     let (after_destination, after) = query.after.unwrap_or((DestinationId(0), Seq(i64::MIN)));
     let lane = query.lane.map(|lane| lane.0.cast_signed());
     let state = query.state.map(state_number);

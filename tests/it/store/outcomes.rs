@@ -136,7 +136,7 @@ async fn exception_rows_are_found_by_every_condition() {
         row.lane = Lane(10 + u64::try_from(seq % 5).unwrap());
         row.joins = match seq % 7 {
             0 => Joins::one(Lane(12)),
-            // Rows are found by their first two lanes; the others come back with them.
+            // Found by each of its lanes.
             1 => [15, 16, 17].into_iter().map(Lane).collect(),
             _ => Joins::NONE,
         };
@@ -147,7 +147,7 @@ async fn exception_rows_are_found_by_every_condition() {
     let due = Timestamp(START + 20);
     for destination in [None, Some(lab.0), Some(emr.0)] {
         for state in [None, Some(ExceptionState::Retry), Some(ExceptionState::Dead)] {
-            for lane in [None, Some(Lane(12))] {
+            for lane in [None, Some(Lane(12)), Some(Lane(15)), Some(Lane(17))] {
                 for due in [None, Some(due)] {
                     for after in [None, Some((lab.0, Seq(11))), Some((emr.0, Seq(11)))] {
                         let query =
@@ -167,9 +167,7 @@ async fn check_query(store: &Arc<dyn Store>, rows: &[Exception], query: Exceptio
         .filter(|row| query.destination.is_none_or(|id| row.destination == id))
         .filter(|row| query.state.is_none_or(|state| row.state == state))
         .filter(|row| {
-            query
-                .lane
-                .is_none_or(|lane| row.lane == lane || row.joins.lanes().first() == Some(&lane))
+            query.lane.is_none_or(|lane| row.lane == lane || row.joins.lanes().contains(&lane))
         })
         .filter(|row| {
             query.due.is_none_or(|due| row.state == ExceptionState::Retry && row.due <= due)
