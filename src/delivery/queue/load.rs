@@ -44,10 +44,4 @@ impl Queue {
             }
         }
     }
-
-    /// The bytes could not be read now.
-    pub fn bodies_failed(&mut self, asked: Vec<Seq>) {
-        self.loaded = self.loaded.saturating_sub(asked.len());
-        self.to_load.extend(asked);
-    }
 }

@@ -110,6 +110,8 @@ struct World {
     kept: Kept,
     handed: Option<Vec<Change>>,
     flying: Vec<Seq>,
+    /// Bytes that the store could not give, and is asked for again.
+    late: Vec<Seq>,
     time: i64,
     strict: bool,
     healed: bool,
@@ -144,6 +146,7 @@ impl World {
             kept: Kept::default(),
             handed: None,
             flying: Vec::new(),
+            late: Vec::new(),
             time: 0,
             strict: seed % 8 == 7,
             healed: false,
@@ -177,9 +180,10 @@ impl World {
             let last = Seq(i64::try_from(to).unwrap());
             self.queue.ingest(&self.log[from..to], last, self.now());
         }
-        let bodies = self.queue.wants_bodies();
+        let mut bodies = std::mem::take(&mut self.late);
+        bodies.extend(self.queue.wants_bodies());
         if self.rng.u32(..10) == 0 {
-            self.queue.bodies_failed(bodies);
+            self.late = bodies;
             return;
         }
         let found: Vec<_> = bodies
@@ -315,6 +319,7 @@ impl World {
         }
         self.flying.clear();
         self.queue = Queue::new(ID, self.options.clone(), self.kept.restored(), self.now());
+        self.late.clear();
     }
 
     fn pass_time(&mut self, micros: i64) {
@@ -341,7 +346,7 @@ impl World {
         assert_eq!(rows.heads() + rows.behind, self.queue.items.len() - window);
         let loaded = self.queue.items.values();
         let loaded = loaded.filter(|item| item.row.is_some() && item.body.is_some()).count();
-        assert_eq!(self.queue.loaded, loaded, "bodies counted wrong");
+        assert_eq!(self.queue.loaded, loaded + self.late.len(), "bodies counted wrong");
         assert_eq!(usize::try_from(self.queue.flying).unwrap(), self.flying.len());
         assert!(self.queue.window <= self.options.window + 6);
     }
