@@ -24,6 +24,31 @@ pub(super) fn check(
     ports(engine, engine_root, files);
     tls(engine, engine_root, files, findings);
     outbound::check(engine, engine_root, files, findings);
+    repeats(engine, files);
+}
+
+/// A repeat is recognised by the message it repeats: once retention has taken that, it is a new one.
+fn repeats(engine: &EngineConfig, files: &mut [File]) {
+    for file in files {
+        let (Some(root), Some(config)) = (&file.parsed.root, &file.parsed.config) else { continue };
+        let within = root.get("accept").and_then(|accept| accept.get("duplicate")?.get("within"));
+        let Some(node) = within else { continue };
+        let Some(within) = node.text().and_then(|text| decode::duration(text).ok()) else {
+            continue;
+        };
+        let kept = config.retention.messages.unwrap_or(engine.retention.messages);
+        if within <= kept {
+            continue;
+        }
+        let hours = kept.as_secs() / 3600;
+        let said = format!(
+            "repeats are recognised for {hours} h and no longer: then `retention.messages` takes what they repeat"
+        );
+        let finding = Finding::error("E0425", node, said)
+            .hint("shorten `within`, or keep the channel's messages for longer")
+            .warning();
+        file.parsed.findings.push(finding);
+    }
 }
 
 /// Two channels of one name; a name that differs from its file's.

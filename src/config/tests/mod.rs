@@ -108,6 +108,27 @@ fn a_directory_without_engine_yaml_works() {
 }
 
 #[test]
+fn a_rule_for_repeats_that_outlives_the_messages_is_told() {
+    let table = ("channels/tables/sex.csv", "code,fhir\nM,male\n");
+    let check = |engine: &str, keeps: &str, within: &str, told: bool| {
+        let accept = format!("accept:\n  duplicate: {{within: {within}}}\n");
+        let adt = ADT.replace("accept:\n", &accept);
+        let adt = adt.replace("to:\n  lis", &format!("{keeps}to:\n  lis"));
+        let directory = directory(&[("engine.yaml", engine), ("channels/adt.yaml", &adt), table]);
+        let loaded = load(directory.path(), &with_secrets());
+        let codes: Vec<&str> = loaded.findings.iter().map(|finding| finding.code).collect();
+        let expected: &[&str] = if told { &["E0425"] } else { &[] };
+        assert_eq!(codes, expected, "{engine}{keeps}{within}");
+        assert!(loaded.starts(), "it is a warning");
+    };
+    check("", "", "90d", false);
+    check("", "", "91d", true);
+    check("retention: {messages: 7d}\n", "", "8d", true);
+    check("retention: {messages: 7d}\n", "retention: {messages: 30d}\n", "8d", false);
+    check("", "retention: {messages: 7d}\n", "8d", true);
+}
+
+#[test]
 fn a_version_follows_the_channel_and_its_tables() {
     let hash = |adt: &str, table: &str| {
         let loaded = read(&[("channels/adt.yaml", adt), ("channels/tables/sex.csv", table)]);

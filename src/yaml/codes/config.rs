@@ -170,6 +170,14 @@ pub(super) const CODES: &[Explanation] = &[
         right: "resources: {channel: fhir-gateway}",
     },
     Explanation {
+        code: "E0425",
+        title: "repeats are forgotten before `within` ends",
+        text: "A repeat is recognised by the message that it repeats. Once `retention.messages`, of the channel \
+               or of engine.yaml, has taken that away, the repeat is a new message.",
+        wrong: "accept: {duplicate: {within: 30d}}\nretention: {messages: 7d}",
+        right: "accept: {duplicate: {within: 7d}}\nretention: {messages: 7d}",
+    },
+    Explanation {
         code: "E0441",
         title: "no resource type of FHIR R4",
         text: "`types` names resource types as FHIR R4 writes them: Patient, ServiceRequest, ….",
