@@ -23,7 +23,7 @@ pub enum Permission {
     ReadAudit,
     /// Users, roles, API tokens.
     ManageAccess,
-    /// Nodes, store, reload of certificates.
+    /// Backup, retention now, certificates read again, the log level, the end of the engine.
     ManageSystem,
     /// Take emergency access.
     BreakGlass,
@@ -106,7 +106,8 @@ impl View {
 pub enum Role {
     /// Ward and laboratory staff: sees what flows.
     Viewer,
-    /// Help desk: resends as it was, skips, releases, pauses.
+    /// Help desk: resends as it was, skips, releases, pauses. Sees messages masked; whole by emergency access, with a
+    /// reason.
     Operator,
     /// Writes channels; resends what they edited.
     Analyst,
@@ -186,8 +187,8 @@ impl Role {
     #[must_use]
     pub const fn view(self) -> View {
         match self {
-            Self::Viewer => View::Masked,
-            Self::Operator | Self::Analyst => View::Full,
+            Self::Viewer | Self::Operator => View::Masked,
+            Self::Analyst => View::Full,
             Self::Releaser => View::Metadata,
             Self::SecurityAdmin | Self::Auditor | Self::SystemAdmin => View::Counts,
         }

@@ -43,7 +43,7 @@ to:
   lis:
     mllp: {host: 127.0.0.1, port: 1}
 ";
-const PASSWORD: &str = "three herons wade";
+pub(crate) const PASSWORD: &str = "three herons wade";
 
 /// An engine, its API, and a clock that stands still.
 pub(crate) struct House {

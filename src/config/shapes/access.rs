@@ -104,7 +104,7 @@ static MAPPED: MapShape = MapShape::new(
 
 const ROLES: &[(&str, &str)] = &[
     ("viewer", "sees what flows, messages masked"),
-    ("operator", "resends as it was, skips, releases, pauses"),
+    ("operator", "resends as it was, skips, releases, pauses, messages masked"),
     ("analyst", "writes channels, resends what they edited"),
     ("releaser", "puts channels in force"),
     ("security_admin", "users and roles; sees no message"),

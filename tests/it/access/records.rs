@@ -57,7 +57,7 @@ async fn every_route_whose_answer_holds_content_is_on_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_screen_that_refreshes_itself_is_on_record_for_what_is_new() {
     let house = House::with(&[("adt", KEYED)]).await;
-    let li = house.person("li", &[Role::Operator]).await;
+    let li = house.person("li", &[Role::Analyst]).await;
     let ward = house.person("ward", &[Role::Viewer]).await;
     house.still("adt/lis").await;
     let ask = |caller: &Caller, by_itself: bool| {

@@ -73,7 +73,7 @@ async fn a_masked_key_is_neither_shown_nor_found_below_the_full_view() {
     let house = House::with(&[("adt", &channel)]).await;
     let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;
     house.receive("adt", &crate::admin::message("c-2", "MRN78", "I")).await;
-    let li = house.person("li", &[Role::Operator]).await;
+    let li = house.person("li", &[Role::Analyst]).await;
     let ward = house.person("ward", &[Role::Viewer]).await;
     let search = async |caller: &Caller, body: Value| {
         let answer = house.call(caller, "POST", "/messages/search", &body).await;
@@ -95,5 +95,68 @@ async fn a_masked_key_is_neither_shown_nor_found_below_the_full_view() {
     let near = format!("/messages/{id}/neighbours");
     assert_eq!(names(&li, &near).await, ["mrn", "name"]);
     assert_eq!(names(&ward, &near).await, ["mrn"], "who has the same name is told by it");
+    house.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_masked_and_whole_with_a_reason_for_an_hour() {
+    let house = House::with(&[("adt", KEYED)]).await;
+    let id = house.receive("adt", &crate::admin::message("c-1", "MRN77", "I")).await;
+    house.dead(&id, "adt/lis", "no visit of Heron, MRN77").await;
+    let li = house.person("li", &[Role::Operator]).await;
+    let see = async |path: &str| {
+        let answer = house.call(&li, "GET", &format!("/messages/{id}{path}"), &Value::Null).await;
+        (answer.status, answer.body.to_string())
+    };
+    let masked = async || {
+        for path in ["", "/body", "/tree"] {
+            let (status, body) = see(path).await;
+            assert_eq!(status, StatusCode::OK, "{path}: {body}");
+            assert!(!body.contains("Heron") && !body.contains("MRN77"), "{path}: {body}");
+        }
+        assert_eq!(see("/sent/adt/lis").await.0, StatusCode::FORBIDDEN);
+    };
+    masked().await;
+    // Nobody gives an operator more than the role has.
+    let boss = house.person("boss", &[Role::SecurityAdmin]).await;
+    let given = house.call(&boss, "PUT", "/users/li", &json!({"view": "full"})).await;
+    assert_eq!((given.status, &given.body["view"]), (StatusCode::OK, &json!("masked")));
+    let li = caller_of(&house.sign_in("li", PASSWORD, None).await);
+    let see = async |path: &str| {
+        let answer = house.call(&li, "GET", &format!("/messages/{id}{path}"), &Value::Null).await;
+        (answer.status, answer.body.to_string())
+    };
+    let retry = json!({"reason": "the LIS is back"});
+    let acts = format!("/deliveries/adt/lis/{id}/cancel");
+    let taken = |reason: &str| json!({"password": PASSWORD, "reason": reason});
+    let path = "/session/emergency";
+    let refused = house.call(&li, "POST", path, &taken(" ")).await;
+    assert_eq!(refused.body["code"], "no_reason");
+    assert_eq!(see("/sent/adt/lis").await.0, StatusCode::FORBIDDEN);
+    let taken = house.call(&li, "POST", path, &taken("which visit the LIS lacks")).await;
+    assert_eq!(taken.status, StatusCode::OK, "{}", taken.body);
+    for path in ["/body", "/sent/adt/lis"] {
+        let (status, body) = see(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        assert!(body.contains("Heron") && body.contains("MRN77"), "{path}: {body}");
+    }
+    let records = house.door.store().audit_from(1, 1000).await.unwrap();
+    let why = records.iter().find(|one| {
+        one.entry.action == "session.emergency"
+            && one.entry.outcome == "granted"
+            && one.entry.reason == "which visit the LIS lacks"
+    });
+    assert!(why.is_some_and(|one| one.entry.actor == "user:li"), "its reason is on record");
+    // To act on what is stuck needs no look at it.
+    let done = house.call(&li, "POST", &acts, &retry).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.body);
+    for _ in 0..5 {
+        house.pass(Duration::from_mins(14));
+        let (status, _) = see("").await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    assert_eq!(see("/sent/adt/lis").await.0, StatusCode::FORBIDDEN, "it is over after an hour");
+    let (_, body) = see("/body").await;
+    assert!(!body.contains("Heron"), "{body}");
     house.end().await;
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use medway::access::role::Role;
 use serde_json::{Value, json};
 
-use crate::access::House;
+use crate::access::{House, PASSWORD};
 use crate::admin::{adt, message};
 
 fn text(payload: &Value) -> String {
@@ -16,7 +16,10 @@ fn text(payload: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_shows_what_the_version_in_force_would_send_and_what_is_wrong_with_it() {
     let house = House::with(&[("adt", &adt("adt", "wards"))]).await;
-    let op = house.operator().await;
+    // Sees what the analyst sees, and has only the operator's rights.
+    let op = house.person("desk", &[Role::Operator]).await;
+    let hour = json!({"password": PASSWORD, "reason": "what the LIS would get"});
+    assert_eq!(house.call(&op, "POST", "/session/emergency", &hour).await.status, StatusCode::OK);
     let analyst = house.analyst().await;
     let id = house.receive("adt", &message("1", "M1", "O")).await;
     let path = format!("/messages/{id}/preview");
