@@ -13,6 +13,7 @@ pub mod guard;
 pub mod health;
 mod jobs;
 mod live;
+mod maintain;
 pub mod messages;
 pub mod oidc;
 pub mod openapi;
@@ -93,6 +94,11 @@ fn handler(route: &Route) -> Option<MethodRouter<Arc<Engine>>> {
         ("GET", "/messages/{id}/sent/{channel}/{destination}") => get(messages::sent),
         ("POST", "/messages/{id}/preview") => post(resend::preview),
         ("GET", "/system") => get(system::system),
+        ("POST", "/system/backup") => post(maintain::backup),
+        ("POST", "/system/retention") => post(maintain::retention),
+        ("POST", "/system/certificates") => post(maintain::certificates),
+        ("POST", "/system/log-level") => post(maintain::log_level),
+        ("POST", "/system/stop") => post(maintain::stop),
         ("GET", "/metrics/history") => get(system::history),
         ("GET", "/live") => get(live::live),
         ("GET", "/live/counts") => get(live::counts),

@@ -20,6 +20,7 @@ pub mod send;
 pub mod serve;
 pub mod simulate;
 pub mod subscriptions;
+pub mod system;
 pub mod terminal;
 pub mod test;
 pub mod user;
@@ -70,6 +71,8 @@ enum Command {
     Subscriptions(subscriptions::SubscriptionsArguments),
     /// Has a running engine read its channel files again.
     Reload(destinations::ReloadArguments),
+    /// Shows the machine; backup, retention, certificates, log level, stop.
+    System(system::SystemArguments),
     /// Verifies, searches and exports the audit trail.
     Audit(audit::AuditArguments),
     /// Any act of the engine's API by its name, e.g. `message.tree`, `token.add`; lists them all.
@@ -119,6 +122,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<(), Failure> {
         Command::Destinations(arguments) => block_on(destinations::run(arguments, terminal)),
         Command::Subscriptions(arguments) => block_on(subscriptions::run(arguments, terminal)),
         Command::Reload(arguments) => block_on(destinations::reload(arguments, terminal)),
+        Command::System(arguments) => block_on(system::run(arguments, terminal)),
         Command::Audit(arguments) => block_on(audit::run(arguments, terminal)),
         Command::Call(arguments) => block_on(call::run(arguments, terminal)),
         Command::Doctor(arguments) => block_on(doctor::run(arguments, terminal)),

@@ -244,7 +244,8 @@ impl Running {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = certificates.tick() => self.engine.renew_certificates(),
+                _ = certificates.tick() => drop(self.engine.renew_certificates()),
+                () = self.engine.end_asked().cancelled() => break,
                 _ = watchdog.tick() => {
                     if let Err(error) = sd_notify::notify(&[NotifyState::Watchdog]) {
                         warn!(%error, "the supervisor's watchdog could not be told");

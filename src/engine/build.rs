@@ -158,15 +158,19 @@ impl Parts {
     }
 
     /// Takes certificates from disk that are newer than those in use.
-    pub(crate) fn renew_certificates(&self) {
+    pub(crate) fn renew_certificates(&self) -> Vec<(String, Result<bool, String>)> {
+        let mut all = Vec::new();
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (profile, server) in servers {
-            told(&profile, server.reload_if_changed());
+            let renewed = told(&profile, server.reload_if_changed());
+            all.push((profile.to_string(), renewed));
         }
         let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (profile, client) in clients {
-            told(&profile, client.reload_if_changed());
+            let renewed = told(&profile, client.reload_if_changed());
+            all.push((profile.to_string(), renewed));
         }
+        all
     }
 
     /// A destination's transport.
@@ -291,14 +295,15 @@ impl Parts {
     }
 }
 
-fn told(profile: &str, renewed: Result<bool, crate::tls::TlsError>) {
-    match renewed {
+fn told(profile: &str, renewed: Result<bool, crate::tls::TlsError>) -> Result<bool, String> {
+    match &renewed {
         Ok(true) => tracing::info!(profile, "certificates renewed; open connections go on"),
         Ok(false) => {}
         Err(error) => {
             tracing::error!(profile, %error, "new certificates cannot be used; the old ones stay");
         }
     }
+    renewed.map_err(|error| error.to_string())
 }
 
 /// Why a source is not there.

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod author;
+pub mod backup;
 pub mod build;
 pub mod detail;
 mod disk;
@@ -48,6 +49,7 @@ use crate::delivery::Deliveries;
 use crate::delivery::marker::Marker;
 use crate::delivery::render::Render;
 use crate::destination::Destination;
+use crate::engine::backup::Backups;
 use crate::engine::build::Parts;
 use crate::engine::detail::Reports;
 use crate::engine::disk::DiskWatch;
@@ -130,6 +132,8 @@ pub struct Engine {
     stop_sources: CancellationToken,
     stop_deliveries: CancellationToken,
     reload_lock: tokio::sync::Mutex<()>,
+    end_asked: CancellationToken,
+    backups: Backups,
     trail: Arc<dyn AccessStore>,
 }
 
@@ -218,6 +222,8 @@ impl Engine {
             stop_sources,
             stop_deliveries,
             reload_lock: tokio::sync::Mutex::default(),
+            end_asked: CancellationToken::new(),
+            backups: Backups::default(),
             trail,
         });
         engine.open(loaded).await?;
@@ -388,6 +394,12 @@ impl Engine {
         self.stop_sources.child_token()
     }
 
+    /// Cancelled when somebody asks the engine to end; whoever runs it stops it then.
+    #[must_use]
+    pub const fn end_asked(&self) -> &CancellationToken {
+        &self.end_asked
+    }
+
     /// Stops taking messages, lets what is in flight end, writes outcomes, closes the store.
     pub async fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -423,9 +435,10 @@ impl Engine {
         status.fatal.then(|| status.failing.unwrap_or_default())
     }
 
-    /// Takes certificates from disk that are newer than those in use.
-    pub fn renew_certificates(&self) {
-        self.parts.renew_certificates();
+    /// Takes certificates from disk that are newer than those in use; answers for each profile in use whether there
+    /// was one, or why it cannot be used.
+    pub fn renew_certificates(&self) -> Vec<(String, Result<bool, String>)> {
+        self.parts.renew_certificates()
     }
 
     /// Files that were refused at the last reload, with their findings.

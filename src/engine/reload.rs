@@ -79,7 +79,7 @@ impl Engine {
 
     async fn reload_now(self: &Arc<Self>, author: &Author) -> Result<Value, String> {
         let _one_at_a_time = self.reload_lock.lock().await;
-        self.parts.renew_certificates();
+        drop(self.parts.renew_certificates());
         // Reading and compiling many files takes a while.
         let reader = Arc::clone(self);
         let loaded = tokio::task::spawn_blocking(move || (reader.loader)());

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::channel_file::ChannelRetention;
-use crate::store::{Ages, Retention, Store};
+use crate::engine::Engine;
+use crate::store::{Ages, Retention, Store, StoreError};
 
 /// Between two steps when there is: other commits go first.
 const BREATH: Duration = Duration::from_millis(20);
@@ -50,6 +51,26 @@ impl Kept {
             retention.channels.remove(channel);
             retention
         });
+    }
+}
+
+impl Engine {
+    /// Takes away now what is older than it may be, for so long at most; answers how much went, and whether that was
+    /// all.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn prune_now(&self, within: Duration) -> Result<(u64, bool), StoreError> {
+        let end = tokio::time::Instant::now() + within;
+        let stop = self.stopping_token();
+        let mut all = 0_u64;
+        while tokio::time::Instant::now() < end && !stop.is_cancelled() {
+            match self.store.prune(&self.kept.now(), self.clock.now()).await? {
+                0 => return Ok((all, true)),
+                touched => all = all.saturating_add(touched),
+            }
+        }
+        Ok((all, false))
     }
 }
 

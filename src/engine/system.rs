@@ -8,14 +8,16 @@ use utoipa::ToSchema;
 
 use crate::config::load::Loaded;
 use crate::engine::Engine;
+use crate::engine::backup::BackupView;
 use crate::message::time::Timestamp;
+use crate::telemetry::setup;
 use crate::tls::expiry::validity;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// What was known at the start.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
-    data: PathBuf,
+    pub(super) data: PathBuf,
     channels: PathBuf,
     started_at: Timestamp,
     /// Place of each certificate: the profile's name, and the file.
@@ -94,6 +96,10 @@ pub struct SystemView {
     pub config: ConfigView,
     /// Since the start.
     pub uptime_seconds: u64,
+    /// Which log lines are written, e.g. `info,medway=debug`; empty where logs go elsewhere.
+    pub log: String,
+    /// The last backup that was begun since the start.
+    pub backup: Option<BackupView>,
 }
 
 impl SystemView {
@@ -105,6 +111,7 @@ impl SystemView {
         (self.store.size_bytes, self.store.wal_bytes, self.store.free_bytes) = (None, None, None);
         self.certificates.clear();
         self.config.path.clear();
+        self.backup = None;
         self
     }
 }
@@ -171,6 +178,8 @@ impl Engine {
                 by: None,
             },
             uptime_seconds: now.since(facts.started_at).as_secs(),
+            log: setup::filter(),
+            backup: self.last_backup(),
         }
     }
 

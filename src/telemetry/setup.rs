@@ -1,11 +1,14 @@
 //! Sets up logs and metrics, once, for the whole process.
 
 use std::io::{self, IsTerminal};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use clap::ValueEnum;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
+use utoipa::ToSchema;
 
 use crate::telemetry::metrics::BUILD_INFO;
 
@@ -27,10 +30,57 @@ pub enum TelemetryError {
     /// The filter cannot be read.
     #[error("log filter cannot be read ({0}); write e.g. `info` or `medway=debug`")]
     Filter(String),
+    /// Logs go elsewhere, or the filter is lost.
+    #[error("the log level cannot be changed: {0}")]
+    Unchangeable(String),
     /// The recorder is there already, or its buckets are wrong.
     #[error("metrics cannot be set up: {0}")]
     Metrics(String),
 }
+
+/// How much the engine says of itself. It holds no patient data at any of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// A person must act.
+    Error,
+    /// It went wrong and went on.
+    Warn,
+    /// Started, stopped, reloaded.
+    Info,
+    /// One message's steps, by id.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl Level {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Puts another filter in the place of the one in force.
+type Change = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// Which lines are written.
+struct Lines {
+    /// As configured.
+    configured: String,
+    /// Now.
+    now: String,
+    /// Counts changes: who set a level for a while takes back none that came after it.
+    turn: u64,
+    change: Change,
+}
+
+static LINES: Mutex<Option<Lines>> = Mutex::new(None);
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
@@ -43,6 +93,7 @@ const SECONDS: &[f64] =
 /// # Errors
 /// When `filter` is no filter.
 pub fn logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
+    let configured = filter.to_owned();
     let filter =
         EnvFilter::try_new(filter).map_err(|error| TelemetryError::Filter(error.to_string()))?;
     let json = match format {
@@ -51,15 +102,67 @@ pub fn logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
         LogFormat::Json => true,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let started = if json {
-        builder.json().flatten_event(true).try_init()
+    let told = |error: tracing_subscriber::reload::Error| error.to_string();
+    let (started, change): (_, Change) = if json {
+        let builder = builder.json().flatten_event(true).with_filter_reloading();
+        let handle = builder.reload_handle();
+        (builder.try_init(), Box::new(move |filter| handle.reload(filter).map_err(told)))
     } else {
-        builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init()
+        let builder = builder.with_ansi(io::stderr().is_terminal()).with_target(false);
+        let builder = builder.with_filter_reloading();
+        let handle = builder.reload_handle();
+        (builder.try_init(), Box::new(move |filter| handle.reload(filter).map_err(told)))
     };
     if started.is_err() {
         tracing::debug!("logs are set up already");
+        return Ok(());
     }
+    let lines = Lines { now: configured.clone(), configured, turn: 0, change };
+    *LINES.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
     Ok(())
+}
+
+/// Which log lines are written; empty where logs go elsewhere.
+#[must_use]
+pub fn filter() -> String {
+    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.as_ref().map(|lines| lines.now.clone()).unwrap_or_default()
+}
+
+/// Writes the engine's own lines from this level on; `None`: as configured. Lines of libraries stay as configured,
+/// since what those say at length may quote a message. Answers the turn that [`restore_level`] takes back.
+///
+/// # Errors
+/// When logs go elsewhere.
+pub fn set_level(level: Option<Level>) -> Result<u64, TelemetryError> {
+    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    let elsewhere = || TelemetryError::Unchangeable("no log of this process is ours".to_owned());
+    lines.as_mut().ok_or_else(elsewhere)?.put(level)
+}
+
+/// As configured again, unless somebody changed it after this turn.
+pub fn restore_level(turn: u64) {
+    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(lines) = lines.as_mut().filter(|lines| lines.turn == turn)
+        && let Err(error) = lines.put(None)
+    {
+        tracing::warn!(%error, "the log level stays");
+    }
+}
+
+impl Lines {
+    fn put(&mut self, level: Option<Level>) -> Result<u64, TelemetryError> {
+        let wanted = match level {
+            None => self.configured.clone(),
+            Some(level) => format!("{},medway={}", self.configured, level.name()),
+        };
+        let filter = EnvFilter::try_new(&wanted)
+            .map_err(|error| TelemetryError::Filter(error.to_string()))?;
+        (self.change)(filter).map_err(TelemetryError::Unchangeable)?;
+        self.now = wanted;
+        self.turn += 1;
+        Ok(self.turn)
+    }
 }
 
 /// Installs the metrics recorder of this process, once; answers its handle.

@@ -4,6 +4,7 @@ use crate::admin::channels::{LANGUAGE, VersionText};
 use crate::admin::content::{Explanation, Hl7Tree, Neighbours, OtherTree};
 use crate::admin::deliveries::{Reason, Search as ExceptionSearch};
 use crate::admin::jobs::{Begun, Grouping, Groups, JobList, NewJob};
+use crate::admin::maintain::{Certificates, LevelSet, NewLevel, Pruned, Stopping};
 use crate::admin::messages::Search as MessageSearch;
 use crate::admin::oidc::SignInWays;
 use crate::admin::openapi::Shape;
@@ -18,6 +19,7 @@ use crate::admin::system::Points;
 use crate::admin::trail::Search as AuditSearch;
 use crate::admin::trial::{Trial, TrialOf};
 use crate::admin::views::{NewView, View, Views};
+use crate::engine::backup::BackupView;
 use crate::engine::detail::ChannelDetail;
 use crate::engine::jobs::Job;
 use crate::engine::system::SystemView;
@@ -107,6 +109,9 @@ pub(super) fn describe(route: &Route) -> Told {
     if people.iter().any(|own| path.starts_with(own)) {
         return people_of(route);
     }
+    if path.starts_with("/system") {
+        return machine(route);
+    }
     engine_of(route)
 }
 
@@ -192,11 +197,32 @@ fn people_of(route: &Route) -> Told {
     }
 }
 
+fn machine(route: &Route) -> Told {
+    match (route.method, route.path) {
+        ("GET", "/system") => get::<SystemView>("The engine as a machine"),
+        ("POST", "/system/backup") => {
+            call::<Reason, BackupView>("Begins a backup in the data directory").status(202)
+        }
+        ("POST", "/system/retention") => {
+            call::<Reason, Pruned>("Takes away now what is older than it may be")
+        }
+        ("POST", "/system/certificates") => {
+            call::<Reason, Certificates>("Reads the files of all TLS profiles again")
+        }
+        ("POST", "/system/log-level") => {
+            call::<NewLevel, LevelSet>("Another level of the engine's own log lines, for a while")
+        }
+        ("POST", "/system/stop") => {
+            call::<Reason, Stopping>("Ends the engine as SIGTERM does").status(202)
+        }
+        _ => get::<s::Empty>(""),
+    }
+}
+
 fn engine_of(route: &Route) -> Told {
     match (route.method, route.path) {
         ("GET", "/openapi.json") => get::<s::Empty>("This document"),
         ("GET", "/status") => get::<s::Status>("The engine as a whole"),
-        ("GET", "/system") => get::<SystemView>("The engine as a machine"),
         ("GET", "/metrics/history") => get::<Points>("Counts for each minute, the oldest first")
             .query(&[("minutes", "how far back, 1 to 1440; 60 when not said")]),
         ("GET", "/live") => {

@@ -109,6 +109,7 @@ pub(crate) async fn run(arguments: DemoArguments, terminal: &Terminal) -> Result
         () = picture(&running, &sent, &sinks, terminal) => {}
         _ = tokio::signal::ctrl_c() => terminal.notice("stopping"),
         () = tokio::time::sleep(limit) => {}
+        () = running.engine.end_asked().cancelled() => terminal.notice("stopping"),
     }
     // Nobody sends any more when the listeners close.
     closing_time.cancel();

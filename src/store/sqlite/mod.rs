@@ -11,6 +11,7 @@
 
 pub mod access;
 mod append;
+pub mod backup;
 mod blocks;
 mod codec;
 mod committer;

@@ -3,8 +3,11 @@
 mod again;
 mod channels;
 mod content;
+mod faults;
 mod jobs;
+mod lanes;
 mod live;
+mod maintain;
 mod oidc;
 mod openapi;
 mod reloads;
@@ -85,8 +88,9 @@ impl House {
         self.call(caller, "GET", path, &Value::Null).await.status
     }
 
+    /// Who acts on deliveries, and sees messages whole.
     async fn operator(&self) -> Caller {
-        self.person("op", &[Role::Operator]).await
+        self.person("op", &[Role::Operator, Role::Analyst]).await
     }
 
     async fn analyst(&self) -> Caller {
