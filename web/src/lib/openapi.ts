@@ -789,6 +789,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/system/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins a backup in the data directory */
+        post: operations["post_system_backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/system/certificates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads the files of all TLS profiles again */
+        post: operations["post_system_certificates"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/system/log-level": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Another level of the engine's own log lines, for a while */
+        post: operations["post_system_log_level"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/system/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes away now what is older than it may be */
+        post: operations["post_system_retention"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/system/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends the engine as SIGTERM does */
+        post: operations["post_system_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/tokens": {
         parameters: {
             query?: never;
@@ -974,6 +1059,26 @@ export interface components {
             term?: string | null;
             until?: string | null;
         };
+        /** @description A backup that was begun. */
+        BackupView: {
+            /** @description Who began it. */
+            by: string;
+            /** @description When it ended. */
+            ended_at?: string | null;
+            /** @description Why it failed. */
+            error?: string | null;
+            /** @description Its folder. */
+            path: string;
+            /**
+             * Format: int64
+             * @description What it takes on the disk, in bytes, once it is done.
+             */
+            size_bytes?: number | null;
+            /** @description When it was begun. */
+            started_at: string;
+            /** @description `running`, `done` or `failed`. */
+            state: string;
+        };
         /** @description A job that has begun. */
         Begun: {
             id: string;
@@ -998,6 +1103,13 @@ export interface components {
             place: string;
             /** @description Its subject's common name. */
             subject?: string | null;
+        };
+        /** @description The certificates after their files were read again. */
+        Certificates: {
+            /** @description As their files are now. */
+            certificates: components["schemas"]["CertificateView"][];
+            /** @description Those of profiles in use. */
+            profiles: components["schemas"]["Renewed"][];
         };
         /** @description What is to change of a user; what is not named stays. */
         ChangeUser: {
@@ -1231,6 +1343,11 @@ export interface components {
             ] | null;
             /** @description `channel/destination`. */
             destination?: string | null;
+            /**
+             * @description A message's id: only deliveries of `destination` that stand in one lane with it, in any of its lanes. Those
+             *     wait for each other.
+             */
+            lane_of?: string | null;
             /** Format: int32 */
             limit?: number | null;
             state?: string | null;
@@ -1488,6 +1605,21 @@ export interface components {
             since: string;
             state: string;
         };
+        /**
+         * @description How much the engine says of itself. It holds no patient data at any of them.
+         * @enum {string}
+         */
+        Level: "error" | "warn" | "info" | "debug" | "trace";
+        /** @description The log level in force. */
+        LevelSet: {
+            /** @description Which lines are written. */
+            log: string;
+            /**
+             * Format: int32
+             * @description For how many minutes; nothing where it is as configured.
+             */
+            minutes?: number | null;
+        };
         /** @description A message with what became of it. */
         Message: {
             channel: string;
@@ -1575,6 +1707,16 @@ export interface components {
             /** @description Why; goes on record. */
             reason: string;
             selection: components["schemas"]["Selected"];
+        };
+        /** @description Another log level. */
+        NewLevel: {
+            level?: components["schemas"]["Level"] | null;
+            /**
+             * Format: int32
+             * @description For how long; then it is as configured again. 60 when not said, a day at most.
+             */
+            minutes?: number | null;
+            reason: string;
         };
         /** @description Another password. */
         NewPassword: {
@@ -1722,6 +1864,16 @@ export interface components {
             /** @description What the button says. */
             label: string;
         };
+        /** @description What a call of retention did. */
+        Pruned: {
+            /** @description Whether nothing older than it should be is left; `false`: the rest goes on by itself. */
+            all: boolean;
+            /**
+             * Format: int64
+             * @description Messages that lost their bytes or went whole, refused input and old versions that went.
+             */
+            touched: number;
+        };
         /** @description Why somebody does something. It goes on record. */
         Reason: {
             reason: string;
@@ -1752,6 +1904,15 @@ export interface components {
          * @enum {string}
          */
         RenderAs: "anew" | "as_sent";
+        /** @description What came of reading the files of a TLS profile again. */
+        Renewed: {
+            /** @description Why the files cannot be used; the old ones stay in use. */
+            error?: string | null;
+            /** @description The TLS profile's name. */
+            profile: string;
+            /** @description Whether another certificate, key or list is in use now; `false`: the files are as they were. */
+            renewed: boolean;
+        };
         /** @description A repetition of a field. */
         Repetition: {
             /** @description The components that hold something; none of a value without parts. */
@@ -1942,6 +2103,11 @@ export interface components {
             /** @description Why. */
             reason: string;
         };
+        /** @description The engine ends. */
+        Stopping: {
+            /** @description `stopping`. */
+            state: string;
+        };
         /** @description The store. */
         StoreStatusShape: {
             /** Format: int64 */
@@ -2051,12 +2217,15 @@ export interface components {
         };
         /** @description The engine as a machine. */
         SystemView: {
+            backup?: components["schemas"]["BackupView"] | null;
             /** @description `debug` or `release`. */
             build: string;
             /** @description Certificates of TLS profiles. */
             certificates: components["schemas"]["CertificateView"][];
             /** @description The configuration. */
             config: components["schemas"]["ConfigView"];
+            /** @description Which log lines are written, e.g. `info,medway=debug`; empty where logs go elsewhere. */
+            log: string;
             /** @description How long things are kept. */
             retention: components["schemas"]["RetentionView"];
             /** @description The store. */
@@ -3470,6 +3639,146 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SystemView"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_system_backup: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body gives the first answer again, for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reason"];
+            };
+        };
+        responses: {
+            /** @description As asked. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupView"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_system_certificates: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body gives the first answer again, for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reason"];
+            };
+        };
+        responses: {
+            /** @description As asked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Certificates"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_system_log_level: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body gives the first answer again, for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewLevel"];
+            };
+        };
+        responses: {
+            /** @description As asked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LevelSet"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_system_retention: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body gives the first answer again, for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reason"];
+            };
+        };
+        responses: {
+            /** @description As asked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pruned"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    post_system_stop: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key with the same body gives the first answer again, for a day. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Reason"];
+            };
+        };
+        responses: {
+            /** @description As asked. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stopping"];
                 };
             };
             default: components["responses"]["Problem"];
