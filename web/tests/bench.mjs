@@ -67,7 +67,7 @@ for (const [name, query] of [
   told(`search by ${name}, 95 of 100`, quantile(times, 0.95), LIMITS.search, 'ms');
 }
 
-const password = await engine.person('li.na', ['operator']);
+const password = await engine.person('li.na', ['operator', 'analyst']);
 const browser = await launch();
 const visitor = await (await Visitor.come(browser, engine, 'en')).signIn('li.na', password);
 const pages = [];

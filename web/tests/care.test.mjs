@@ -14,7 +14,7 @@ describe('care', () => {
     browser = await launch();
     [emr, lis] = [await Receiver.open(), await Receiver.open()];
     engine = await (await Engine.prepare({ emr, lis })).start();
-    for (const [name, role] of [['op', 'operator'], ['look', 'viewer'], ['audit', 'auditor']]) people[name] = await engine.person(name, [role]);
+    for (const [name, roles] of [['op', ['operator', 'analyst']], ['look', ['viewer']], ['audit', ['auditor']]]) people[name] = await engine.person(name, roles);
     operator = await (await Visitor.come(browser, engine, 'en')).signIn('op', people.op);
   });
   after(async () => {

@@ -47,13 +47,14 @@ for (const language of LANGUAGES) {
       await dialog.getByLabel(t('signin.user')).fill('li.na');
       await dialog.getByLabel(t('users.password')).fill('another made-up phrase');
       await dialog.getByRole('checkbox', { name: t('role.viewer') }).uncheck();
-      await dialog.getByRole('checkbox', { name: t('role.operator') }).check();
+      // Who acts on messages and reads them whole.
+      for (const role of ['operator', 'analyst']) await dialog.getByRole('checkbox', { name: t(`role.${role}`) }).check();
       await admin.accessible('the form of a user');
       await dialog.getByRole('button', { name: t('users.add') }).click();
       await page.getByRole('row').filter({ hasText: 'li.na' }).getByText(t('role.operator')).waitFor();
       await operator.signIn('li.na', 'another made-up phrase');
       await operator.page.getByRole('link', { name: t('nav.messages'), exact: true }).waitFor();
-      assert.equal(await operator.page.getByRole('link', { name: t('nav.users') }).count(), 0, 'an operator administers nobody');
+      assert.equal(await operator.page.getByRole('link', { name: t('nav.users') }).count(), 0, 'neither administers anybody');
     });
 
     test('a message is found by its accession number from any page', async () => {

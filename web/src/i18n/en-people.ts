@@ -57,7 +57,7 @@ export const enPeople = {
   'role.auditor': 'Auditor',
   'role.system_admin': 'System administrator',
   'roleText.viewer': 'sees what flows; values masked',
-  'roleText.operator': 'resends, skips, releases, pauses',
+  'roleText.operator': 'resends, skips, releases, pauses; values masked',
   'roleText.analyst': 'reads messages whole, writes channels',
   'roleText.releaser': 'puts channels in force',
   'roleText.security_admin': 'users, roles, tokens; sees no message',

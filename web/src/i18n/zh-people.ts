@@ -59,7 +59,7 @@ export const zhPeople: Record<keyof typeof enPeople, string> = {
   'role.auditor': '审计员',
   'role.system_admin': '系统管理员',
   'roleText.viewer': '查看消息流，值已遮蔽',
-  'roleText.operator': '重发、跳过、放行、暂停',
+  'roleText.operator': '重发、跳过、放行、暂停，值已遮蔽',
   'roleText.analyst': '查看完整消息，编写通道',
   'roleText.releaser': '使通道生效',
   'roleText.security_admin': '管理用户、角色与令牌，不能查看消息',
