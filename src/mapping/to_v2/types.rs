@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use crate::fhir::view::{Resources, items, kind, system_name, text, v2_code};
 use crate::mapping::to_v2::maps::Maps;
 use crate::mapping::to_v2::person::{ends, says, xad, xpn, xtn};
+use crate::mapping::to_v2::value;
 use crate::mapping::to_v2::wire::Piece;
 use crate::mapping::to_v2::{Notice, Options, time};
 
@@ -59,6 +60,7 @@ impl<'m> Maker<'m> {
             "XON" => self.xon(at),
             "PL" => self.pl(at),
             "range" => Piece::of(&range(at.value)),
+            "CQ" => value::composite(at.value),
             "code" => self.code(at, argument(0), argument(1)),
             "code-of" => {
                 self.only(at.value, argument(0)).or_else(|| self.code_of(at.value, argument(0)))

@@ -85,13 +85,29 @@ fn fill_quantity(quantity: &Json, obx: &mut Segment) {
     fill_unit(quantity, obx);
 }
 
-fn fill_unit(quantity: &Json, obx: &mut Segment) {
+/// The unit of a quantity as the first three parts of a CWE.
+fn unit(quantity: &Json) -> [String; 3] {
     let (code, shown) = (text(quantity, "code"), text(quantity, "unit"));
+    if code.is_empty() {
+        return [shown.to_owned(), String::new(), String::new()];
+    }
+    let shown = if shown == code { "" } else { shown };
+    [code.to_owned(), shown.to_owned(), system_name(text(quantity, "system"))]
+}
+
+/// CQ: a number and its unit (HL7 v2.5.1 §2.A.20). The number keeps its digits.
+pub(super) fn composite(quantity: &Json) -> Option<Piece> {
+    let mut piece = Piece::of(&quantity.get("value")?.to_string())?;
+    for (part, text) in (1..).zip(unit(quantity)) {
+        piece.set_part(2, part, &text);
+    }
+    Some(piece)
+}
+
+fn fill_unit(quantity: &Json, obx: &mut Segment) {
     let mut piece = Piece::default();
-    piece.set(1, if code.is_empty() { shown } else { code });
-    if !code.is_empty() {
-        piece.set(2, if shown == code { "" } else { shown });
-        piece.set(3, &system_name(text(quantity, "system")));
+    for (component, text) in (1..).zip(unit(quantity)) {
+        piece.set(component, &text);
     }
     if let (Some(piece), false) = (piece.filled(), obx.has(6)) {
         obx.add(6, piece);

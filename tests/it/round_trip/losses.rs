@@ -56,8 +56,6 @@ pub(super) const ONE_WAY: &[(&str, &str)] = &[
     ("NTE-6", "the time of a note: NTE has none before 2.6"),
     ("OBR-14", "a specimen: SPM-18, which replaced it"),
     ("OBR-15", "a specimen: SPM-4 and SPM-8, which replaced it"),
-    ("SPM-12", "how much was collected: not written"),
-    ("SPM-20", "whether a specimen is there: not written"),
     ("SPM-31", "an identifier of a specimen: SPM-2"),
 ];
 
