@@ -31,7 +31,7 @@ const FAULTS: &[Fault] = &[
     fault("ORU", "message: Specimen.type says nothing*", 3, REQUIRED),
     fault("ORU", "message: Bundle: the message is made of*", 4, "an ORU without OBR or OBX"),
     fault("ADT", "OBX-*", 16, "OBX-11 is required, and empty: what has no status is not written"),
-    fault("ORU", "SPM-*", 18, "a specimen of no order, or two with one number"),
+    fault("ORU", "SPM-*", 19, "a specimen of no order, or two with one number"),
     fault("ORU", "PV1-*", 16, "a visit without a number, and PV1-44 is no time"),
 ];
 
