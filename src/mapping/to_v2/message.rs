@@ -181,8 +181,8 @@ impl<'m> Builder<'m> {
             for (nth, resource) in found.into_iter().enumerate() {
                 let mut segment = self.segment(name, resource, resource)?;
                 segment.set(1, &(nth + 1).to_string());
-                if let Some(used) = encounter.and_then(|visit| self.use_of(visit, resource)) {
-                    segment.replace(6, used);
+                if let Some(visit) = encounter {
+                    self.fill_diagnosis(visit, resource, &mut segment);
                 }
                 segments.push(segment);
             }
@@ -229,17 +229,24 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    /// DG1-6 (HL7 table 0052) by what the visit says of its diagnosis.
-    fn use_of(&mut self, encounter: &'m Json, condition: &'m Json) -> Option<Piece> {
-        let mut all = items(encounter, "diagnosis");
+    /// DG1-6 (HL7 table 0052) and DG1-15 by what the visit says of its diagnosis.
+    fn fill_diagnosis(&mut self, visit: &'m Json, condition: &'m Json, segment: &mut Segment) {
+        let mut all = items(visit, "diagnosis");
         let own = all.find(|one| {
             let named = one.get("condition");
-            let found = named.and_then(|named| self.message.resolve(encounter, named));
+            let found = named.and_then(|named| self.message.resolve(visit, named));
             found.is_some_and(|found| std::ptr::eq(found, condition))
         });
-        let value = own?.get("use")?;
-        let at = At { value, owner: encounter, element: "diagnosis.use" };
-        self.maker.piece("only", &["0052".into()], at)
+        let Some(own) = own else { return };
+        if let Some(value) = own.get("use") {
+            let at = At { value, owner: visit, element: "diagnosis.use" };
+            if let Some(used) = self.maker.piece("only", &["0052".into()], at) {
+                segment.replace(6, used);
+            }
+        }
+        if let Some(rank) = own.get("rank") {
+            segment.set(15, &rank.to_string());
+        }
     }
 
     /// Merges: PID is the record that stays, MRG the one that ends (HL7 v2.5.1 §3.3.40).
