@@ -217,11 +217,17 @@ pub(crate) struct Reason {
 
 impl Reason {
     pub(crate) fn text(self) -> Result<String, Problem> {
-        if self.reason.trim().is_empty() {
-            return Err(Problem::bad("no_reason", "a reason is required: it goes on record"));
-        }
+        is_said(&self.reason)?;
         Ok(self.reason)
     }
+}
+
+/// A reason that says nothing is none.
+pub(crate) fn is_said(reason: &str) -> Result<(), Problem> {
+    if reason.trim().is_empty() {
+        return Err(Problem::bad("no_reason", "a reason is required: it goes on record"));
+    }
+    Ok(())
 }
 
 fn refused(error: CommandError) -> Problem {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::door::Actor;
-use crate::admin::deliveries::Reason;
+use crate::admin::deliveries::{Reason, is_said};
 use crate::admin::problem::Problem;
 use crate::admin::scope;
 use crate::engine::Engine;
@@ -145,9 +145,7 @@ pub(crate) async fn log_level(
     Json(new): Json<NewLevel>,
 ) -> Result<Json<LevelSet>, Problem> {
     of_all(&actor)?;
-    if new.reason.trim().is_empty() {
-        return Err(Problem::bad("no_reason", "a reason is required: it goes on record"));
-    }
+    is_said(&new.reason)?;
     let failed = |error: TelemetryError| Problem::unavailable(error.to_string());
     let minutes = new.minutes.unwrap_or(MINUTES_USUAL).clamp(1, MINUTES_MAX);
     let turn = setup::set_level(new.level).map_err(failed)?;

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 /// A channel whose messages are found by their patient.
-const KEYED: &str = "channel: adt
+pub(crate) const KEYED: &str = "channel: adt
 from:
   http: {listen: 127.0.0.1:0}
 search_keys:

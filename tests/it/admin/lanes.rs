@@ -8,7 +8,7 @@ use medway::message::plan::Disposition;
 use medway::store::{Change, Exception, ExceptionState};
 use serde_json::{Value, json};
 
-use crate::access::House;
+use crate::access::{House, KEYED};
 use crate::admin::message;
 
 impl House {
@@ -44,17 +44,8 @@ impl House {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_found_by_any_lane_of_a_message() {
-    let channel = "channel: adt
-order_by: PID-3.1
-from:
-  http: {listen: 127.0.0.1:0}
-search_keys:
-  mrn: PID-3.1
-to:
-  lis:
-    mllp: {host: 127.0.0.1, port: 1}
-";
-    let house = House::with(&[("adt", channel)]).await;
+    let channel = KEYED.replace("from:", "order_by: PID-3.1\nfrom:");
+    let house = House::with(&[("adt", &channel)]).await;
     house.still("adt/lis").await;
     let merge = "MSH|^~\\&|A|B|C|D|20260101||ADT^A40^ADT_A39|m|P|2.5.1\rEVN|A40|20260101\r\
                  PID|1||K1^^^H^MR\rMRG|O1^^^H^MR\rPID|1||K2^^^H^MR\rMRG|O2^^^H^MR\r";
