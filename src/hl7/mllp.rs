@@ -9,7 +9,7 @@
 //!                 └─ over the limit: Oversize ──→ stopped: everything is ignored
 //! ```
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
 /// First byte of a frame.
@@ -335,21 +335,39 @@ pub struct FrameError {
     pub at: usize,
 }
 
+/// Whether a message can stand in a frame.
+///
+/// # Errors
+/// When the message holds the end of a frame.
+pub fn check(message: &[u8]) -> Result<(), FrameError> {
+    let ends =
+        |at: &usize| at.checked_add(1).and_then(|next| message.get(next)) == Some(&CARRIAGE_RETURN);
+    match memchr::memchr_iter(END, message).find(ends) {
+        Some(at) => Err(FrameError { at }),
+        None => Ok(()),
+    }
+}
+
 /// A message as a frame.
 ///
 /// # Errors
 /// When the message holds the end of a frame.
 pub fn encode(message: &[u8]) -> Result<Bytes, FrameError> {
-    let ends =
-        |at: &usize| at.checked_add(1).and_then(|next| message.get(next)) == Some(&CARRIAGE_RETURN);
-    if let Some(at) = memchr::memchr_iter(END, message).find(ends) {
-        return Err(FrameError { at });
-    }
-    let mut frame = BytesMut::with_capacity(message.len().saturating_add(3));
-    frame.put_u8(START);
-    frame.extend_from_slice(message);
-    frame.extend_from_slice(&[END, CARRIAGE_RETURN]);
-    Ok(frame.freeze())
+    let mut frame = Vec::with_capacity(message.len().saturating_add(3));
+    put(message, &mut frame)?;
+    Ok(frame.into())
+}
+
+/// A message as a frame, behind what stands in `out`.
+///
+/// # Errors
+/// When the message holds the end of a frame; nothing is written then.
+pub fn put(message: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
+    check(message)?;
+    out.push(START);
+    out.extend_from_slice(message);
+    out.extend_from_slice(&[END, CARRIAGE_RETURN]);
+    Ok(())
 }
 
 #[cfg(test)]

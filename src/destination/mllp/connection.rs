@@ -11,7 +11,7 @@
 //! again: a late answer dies with it and cannot be credited to a later message.
 
 use std::future::poll_fn;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -28,12 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::destination::mllp::answer::{Ack, Ending, Fault};
 use crate::destination::mllp::connect::{Link, words};
-use crate::destination::mllp::frames::AnswerReader;
+use crate::destination::mllp::frames::{AnswerReader, Edges};
 use crate::destination::mllp::options::{
     AnswerForm, ControlIdCheck, KeepOpen, MllpDestinationOptions,
 };
 use crate::destination::mllp::pairing::{Paired, Pairing};
-use crate::destination::mllp::writing::{TOGETHER_BYTES_MAX, Writing};
+use crate::destination::mllp::writing::{PIECES_MAX, Part, TOGETHER_BYTES_MAX, Writing};
 use crate::hl7::mllp::Event;
 use crate::telemetry::crash;
 
@@ -46,8 +46,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A message to send, and whom to tell.
 pub(super) struct Request {
-    /// The framed bytes.
-    pub(super) frame: Bytes,
+    /// The message, without its frame.
+    pub(super) body: Bytes,
     /// MSH-10, raw.
     pub(super) control_id: Bytes,
     /// Told exactly once.
@@ -71,6 +71,7 @@ pub(super) struct Connection {
     link: Box<dyn Link>,
     options: Arc<MllpDestinationOptions>,
     watch: Arc<dyn Watch>,
+    edges: Edges,
     reader: AnswerReader,
     chunk: Box<[u8]>,
     garbage: usize,
@@ -97,6 +98,7 @@ impl Connection {
         let now = Instant::now();
         Self {
             link,
+            edges: Edges::of(&options),
             reader: AnswerReader::new(&options),
             pairing: Pairing::new(options.commit_ack, id_check(&options)),
             options,
@@ -223,14 +225,14 @@ impl Connection {
         }
         self.is_last = self.options.connection == KeepOpen::CloseAfterEach;
         let deadline = Instant::now() + self.options.write_within;
-        let mut size = request.frame.len();
+        let mut size = request.body.len();
         let mut together = vec![request];
         while together.len() < room && size < TOGETHER_BYTES_MAX && !self.is_last {
             let Ok(next) = requests.try_recv() else { break };
-            size = size.saturating_add(next.frame.len());
+            size = size.saturating_add(next.body.len());
             together.push(next);
         }
-        self.writing = Some(Writing::new(together, deadline));
+        self.writing = Some(Writing::new(self.edges.clone(), together, deadline));
         Ok(())
     }
 
@@ -403,13 +405,11 @@ impl Connection {
     /// Tells every message of this connection how it ended.
     fn give_up(&mut self, fault: &Fault) {
         let now = Instant::now();
-        for (request, written) in self.writing.take().into_iter().flat_map(Writing::into_parts) {
-            let ending = match written {
-                0 => Ending::NotWritten(fault.clone()),
-                written if ends_whole(&request.frame, written, &self.options) => {
-                    Ending::Unanswered(fault.clone())
-                }
-                _ => Ending::Cut(fault.clone()),
+        for (request, part) in self.writing.take().into_iter().flat_map(Writing::into_parts) {
+            let ending = match part {
+                Part::Nothing => Ending::NotWritten(fault.clone()),
+                Part::Whole => Ending::Unanswered(fault.clone()),
+                Part::Beginning => Ending::Cut(fault.clone()),
             };
             tell(request.reply, ending);
         }
@@ -424,11 +424,6 @@ impl Connection {
             tell(reply, Ending::Unanswered(fault));
         }
     }
-}
-
-/// Whether so many bytes of the frame could pass for the whole: its message and the first end byte.
-fn ends_whole(frame: &Bytes, written: usize, options: &MllpDestinationOptions) -> bool {
-    written.saturating_add(options.frame_end.len()) > frame.len()
 }
 
 /// A single byte names no message.
@@ -474,9 +469,11 @@ fn poll_write(
     context: &mut Context<'_>,
     writing: &Writing,
 ) -> Poll<Step> {
-    let left = writing.left();
-    if left.is_empty() {
+    if writing.is_whole() {
         return Pin::new(link).poll_flush(context).map(Step::Flushed);
     }
-    Pin::new(link).poll_write(context, left).map(Step::Wrote)
+    let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+    let filled = writing.left(&mut pieces);
+    let left = pieces.get(..filled).unwrap_or_default();
+    Pin::new(link).poll_write_vectored(context, left).map(Step::Wrote)
 }

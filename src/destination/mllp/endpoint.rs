@@ -83,7 +83,7 @@ impl Endpoint {
     /// Sends one message over one of the connections.
     pub(super) async fn send(
         &self,
-        frame: &Bytes,
+        body: &Bytes,
         control_id: &Bytes,
         stop: &CancellationToken,
     ) -> Ending {
@@ -97,7 +97,7 @@ impl Endpoint {
             Err(_) => tokio::select! {
                 biased;
                 () = stop.cancelled() => return stopped(),
-                place = self.place() => match place {
+                place = Box::pin(self.place()) => match place {
                     Ok(place) => place,
                     Err(fault) => return Ending::NotWritten(fault),
                 },
@@ -105,12 +105,12 @@ impl Endpoint {
         };
         let Some(load) = self.least_loaded() else { return stopped() };
         loop {
-            let handed = match self.hand_over_now(load.0, frame, control_id) {
+            let handed = match self.hand_over_now(load.0, body, control_id) {
                 Some(handed) => handed,
                 None => tokio::select! {
                     biased;
                     () = stop.cancelled() => return stopped(),
-                    handed = self.hand_over(load.0, frame, control_id) => handed,
+                    handed = Box::pin(self.hand_over(load.0, body, control_id)) => handed,
                 },
             };
             let (ending, was_open) = match handed {
@@ -146,18 +146,18 @@ impl Endpoint {
     }
 
     /// Gives the message to the slot's connection when it is open, has room and nobody else is about to.
-    fn hand_over_now(&self, slot: &Slot, frame: &Bytes, control_id: &Bytes) -> Option<Handed> {
+    fn hand_over_now(&self, slot: &Slot, body: &Bytes, control_id: &Bytes) -> Option<Handed> {
         let connection = slot.connection.try_lock().ok()?;
         let place = connection.as_ref()?.try_reserve().ok()?;
         let (reply, ending) = oneshot::channel();
-        place.send(Request { frame: frame.clone(), control_id: control_id.clone(), reply });
+        place.send(Request { body: body.clone(), control_id: control_id.clone(), reply });
         Some(Handed::Over { ending, was_open: true })
     }
 
     /// Gives the message to the slot's connection, which is opened when there is none.
-    async fn hand_over(&self, slot: &Slot, frame: &Bytes, control_id: &Bytes) -> Handed {
+    async fn hand_over(&self, slot: &Slot, body: &Bytes, control_id: &Bytes) -> Handed {
         let (reply, ending) = oneshot::channel();
-        let mut request = Request { frame: frame.clone(), control_id: control_id.clone(), reply };
+        let mut request = Request { body: body.clone(), control_id: control_id.clone(), reply };
         let mut connection = slot.connection.lock().await;
         if let Some(open) = connection.as_ref() {
             match open.send(request).await {

@@ -12,17 +12,47 @@ fn is_standard(options: &MllpDestinationOptions) -> bool {
     options.frame_start == [mllp::START] && options.frame_end == [mllp::END, mllp::CARRIAGE_RETURN]
 }
 
-/// A message as a frame, or why there is none.
-pub(super) fn encode(options: &MllpDestinationOptions, body: &[u8]) -> Result<Bytes, Fault> {
+/// Whether a message can be sent in a frame.
+pub(super) fn check(options: &MllpDestinationOptions, body: &[u8]) -> Result<(), Fault> {
     let unframable = |text: String| Fault::new("unframable", text);
     if is_standard(options) {
-        return mllp::encode(body).map_err(|error| unframable(error.to_string()));
+        return mllp::check(body).map_err(|error| unframable(error.to_string()));
     }
-    let (start, end) = (&options.frame_start, &options.frame_end);
+    let end = &options.frame_end;
     if !end.is_empty() && memmem::find(body, end).is_some() {
         return Err(unframable("the message holds the end bytes of a frame".to_owned()));
     }
-    Ok([start, body, end].concat().into())
+    Ok(())
+}
+
+/// What stands around a message in its frame. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Edges {
+    start: Bytes,
+    end: Bytes,
+}
+
+impl Edges {
+    pub(super) fn of(options: &MllpDestinationOptions) -> Self {
+        Self::new(&options.frame_start, &options.frame_end)
+    }
+
+    pub(super) fn new(start: &[u8], end: &[u8]) -> Self {
+        Self { start: Bytes::copy_from_slice(start), end: Bytes::copy_from_slice(end) }
+    }
+
+    /// The three parts of a frame.
+    pub(super) fn around<'e>(&'e self, body: &'e [u8]) -> [&'e [u8]; 3] {
+        [&self.start, body, &self.end]
+    }
+
+    pub(super) fn frame_size(&self, body: &[u8]) -> usize {
+        self.start.len().saturating_add(body.len()).saturating_add(self.end.len())
+    }
+
+    pub(super) fn end_size(&self) -> usize {
+        self.end.len()
+    }
 }
 
 /// Reads answers from a stream, whatever its cuts.
@@ -188,8 +218,9 @@ mod tests {
         assert_eq!(events(&options, &[stream]), expected);
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(events(&options, &bytes), expected);
-        assert_eq!(encode(&options, b"one").unwrap(), Bytes::from_static(b"<<one>>\n"));
-        assert_eq!(encode(&options, b"o>>\nne").unwrap_err().code, "unframable");
+        assert_eq!(Edges::of(&options).around(b"one").concat(), b"<<one>>\n");
+        assert_eq!(check(&options, b"one"), Ok(()));
+        assert_eq!(check(&options, b"o>>\nne").unwrap_err().code, "unframable");
     }
 
     #[test]
@@ -219,8 +250,8 @@ mod tests {
     #[test]
     fn the_standard_frame_is_mllp() {
         let options = MllpDestinationOptions::default();
-        assert_eq!(encode(&options, b"MSH").unwrap(), Bytes::from_static(b"\x0BMSH\x1C\x0D"));
-        assert_eq!(encode(&options, b"M\x1C\x0DSH").unwrap_err().code, "unframable");
+        assert_eq!(Edges::of(&options).around(b"MSH").concat(), b"\x0BMSH\x1C\x0D");
+        assert_eq!(check(&options, b"M\x1C\x0DSH").unwrap_err().code, "unframable");
         assert_eq!(
             events(&options, &[b"\x0BMS", b"A\x1C", b"\x0D"]),
             [Event::Frame(Bytes::from_static(b"MSA"))]

@@ -107,12 +107,13 @@ impl MllpDestination {
     }
 
     /// Tries the endpoints in the pool's order until one was given at least a byte.
-    async fn end(&self, frame: &Bytes, control_id: &Bytes, stop: &CancellationToken) -> Ending {
+    async fn end(&self, body: &Bytes, control_id: &Bytes, stop: &CancellationToken) -> Ending {
         let mut last = Fault::new("unreachable", "the destination has no endpoint");
-        for index in self.pool.order(Instant::now()) {
+        let mut now = Instant::now();
+        for index in self.pool.order(now) {
             let Some(endpoint) = self.endpoints.get(index) else { continue };
-            let in_flight = self.pool.begin(index, Instant::now());
-            let ending = endpoint.send(frame, control_id, stop).await;
+            let in_flight = self.pool.begin(index, now);
+            let ending = endpoint.send(body, control_id, stop).await;
             match &ending {
                 Ending::Answered(_) | Ending::Written => in_flight.succeeded(),
                 Ending::NotWritten(fault) if matches!(fault.code, "stopped" | "busy") => {}
@@ -125,6 +126,7 @@ impl MllpDestination {
                 Ending::NotWritten(fault) if !stop.is_cancelled() => last = fault,
                 ending => return ending,
             }
+            now = Instant::now();
         }
         Ending::NotWritten(last)
     }
@@ -133,16 +135,15 @@ impl MllpDestination {
 #[async_trait]
 impl Destination for MllpDestination {
     async fn send(&self, outbound: &Outbound, stop: &CancellationToken) -> Outcome {
-        let frame = match frames::encode(&self.options, &outbound.body) {
-            Ok(frame) => frame,
-            Err(fault) => return outcome_of(&Ending::Unframable(fault)),
-        };
+        if let Err(fault) = frames::check(&self.options, &outbound.body) {
+            return outcome_of(&Ending::Unframable(fault));
+        }
         // The raw MSH-10: the id of the message to send is text, and the answer repeats bytes.
         let control_id = match Header::read(&outbound.body) {
             Ok(header) => outbound.body.slice_ref(header.control_id()),
             Err(_) => Bytes::copy_from_slice(outbound.id.as_bytes()),
         };
-        outcome_of(&self.end(&frame, &control_id, stop).await)
+        outcome_of(&self.end(&outbound.body, &control_id, stop).await)
     }
 
     fn endpoints(&self) -> Vec<EndpointView> {

@@ -68,7 +68,7 @@ pub(super) struct Work {
     began: Instant,
     items: Vec<Item>,
     /// Set when the items came as one batch: the frame and its parts.
-    batch: Option<(Received, Batch)>,
+    batch: Option<Box<(Received, Batch)>>,
     /// Whether the connection ends after the answers.
     close: bool,
 }
@@ -183,7 +183,12 @@ impl Desk {
                     let parts =
                         batches::received(&batch, &whole, self.options.ack.batch_messages_max);
                     let items = parts.into_iter().map(|part| self.judge(part, sender)).collect();
-                    works.push(Work { bytes, items, batch: Some((whole, batch)), ..Work::new() });
+                    works.push(Work {
+                        bytes,
+                        items,
+                        batch: Some(Box::new((whole, batch))),
+                        ..Work::new()
+                    });
                     continue;
                 }
                 Read::Broken(problem) => {
@@ -265,7 +270,7 @@ impl Desk {
         let Work { frames, bytes, began, items, batch, close } = work;
         let mut answers = Answers { out: Vec::new(), close, frames, bytes, began };
         let dues = match batch {
-            Some((whole, batch)) => vec![self.answer_batch(whole, &batch, items).await],
+            Some(batch) => vec![Box::pin(self.answer_batch(*batch, items)).await],
             None => {
                 let told = self.answer_items(items, Unit::Messages).await;
                 told.into_iter().map(|(.., due)| due).collect()
@@ -283,7 +288,8 @@ impl Desk {
         answers
     }
 
-    async fn answer_batch(&self, whole: Received, batch: &Batch, items: Vec<Item>) -> Due {
+    async fn answer_batch(&self, (whole, batch): (Received, Batch), items: Vec<Item>) -> Due {
+        let batch = &batch;
         let ack = &self.options.ack;
         if let Some(text) = batches::fault(batch, ack.batch_messages_max) {
             if items.is_empty() || ack.batch_unit == BatchUnit::Whole {
@@ -312,7 +318,21 @@ impl Desk {
         }
         let messages: Vec<&Received> =
             items.iter().filter(|item| is_message(item)).map(|item| &item.received).collect();
-        let mut replies = self.take(&messages, unit).await.into_iter();
+        let replies = self.take(&messages, unit).await;
+        if items.iter().all(is_message) {
+            let told = |(item, reply): (Item, Reply)| {
+                let due = self.due(&item.received, &reply);
+                (item.received, reply, due)
+            };
+            return items.into_iter().zip(replies).map(told).collect();
+        }
+        // Rare: the future of each message is not to have room for it.
+        Box::pin(self.tell_each(items, replies)).await
+    }
+
+    /// What items are told of which some are no messages.
+    async fn tell_each(&self, items: Vec<Item>, replies: Vec<Reply>) -> Vec<Told> {
+        let mut replies = replies.into_iter();
         let mut told = Vec::with_capacity(items.len());
         for Item { received, what } in items {
             let (reply, due) = match what {
@@ -424,7 +444,5 @@ fn is_blank(bytes: &[u8]) -> bool {
 /// Frames an answer. An answer that holds the end of a frame (its sender's MSH-10 held it) cannot be
 /// sent: it would be cut, and its rest taken for another.
 fn put_frame(out: &mut Vec<u8>, ack: &[u8]) {
-    if let Ok(frame) = mllp::encode(ack) {
-        out.extend_from_slice(&frame);
-    }
+    let _unsendable = mllp::put(ack, out);
 }
