@@ -5,12 +5,13 @@
 //! polled, so a source that polls one call before it makes the next keeps the order of its frames.
 
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{Counter, counter};
 use tracing::{info, warn};
 
 use crate::message::id::MessageId;
@@ -204,6 +205,21 @@ struct Shared {
     disk_low: AtomicBool,
     /// Whether the last append failed: the log says when that changes, not at each message.
     failing: AtomicBool,
+    /// The counter of messages received of each channel, once it received one.
+    received: RwLock<HashMap<Arc<str>, Counter>>,
+}
+
+impl Shared {
+    fn received(&self, channel: &Arc<str>) -> Counter {
+        let known = self.received.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counter) = known.get(channel) {
+            return counter.clone();
+        }
+        drop(known);
+        let counter = counter!(MESSAGES_RECEIVED, "channel" => channel.to_string());
+        let mut known = self.received.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(Arc::clone(channel)).or_insert(counter).clone()
+    }
 }
 
 /// What a call has in the intake; gives its room back when dropped.
@@ -241,6 +257,7 @@ impl Intake {
                 draining: AtomicBool::new(false),
                 disk_low: AtomicBool::new(false),
                 failing: AtomicBool::new(false),
+                received: RwLock::default(),
             }),
         }
     }
@@ -337,7 +354,7 @@ impl Intake {
             Ok(room) => room,
             Err(reason) => {
                 let replies: Vec<_> = batch.iter().map(|_| unavailable(reason)).collect();
-                count(batch, &replies);
+                self.count(batch, &replies);
                 return replies;
             }
         };
@@ -362,8 +379,11 @@ impl Intake {
             let appended = self.append(taken).await;
             settle(&mut replies, appended);
         }
-        count(batch, &replies);
-        self.keep_refused(batch, &replies).await;
+        self.count(batch, &replies);
+        // Rare: the future of each message is not to have room for it.
+        if replies.iter().any(|reply| matches!(reply, Reply::Refused(_))) {
+            Box::pin(self.keep_refused(batch, &replies)).await;
+        }
         replies
     }
 
@@ -416,6 +436,33 @@ impl Intake {
         let appended = self.shared.store.append(messages).await;
         self.note(appended.as_ref().err());
         appended
+    }
+
+    /// Counts replies; a batch comes from one source, so its channel is looked up once.
+    pub(super) fn count<R: Borrow<Received>>(&self, batch: &[R], replies: &[Reply]) {
+        let Some(first) = batch.first().map(Borrow::borrow) else { return };
+        let (mut new, mut repeated, mut refused, mut unavailable) = (0, 0, 0, 0);
+        for reply in replies {
+            match reply {
+                Reply::Accepted { repeat: false, .. } => new += 1,
+                Reply::Accepted { repeat: true, .. } => repeated += 1,
+                Reply::Refused(_) => refused += 1,
+                Reply::Unavailable { .. } => unavailable += 1,
+            }
+        }
+        let channel = || first.channel.to_string();
+        if new > 0 {
+            self.shared.received(&first.channel).increment(new);
+        }
+        if repeated > 0 {
+            counter!(MESSAGES_REPEATED, "channel" => channel()).increment(repeated);
+        }
+        for (reason, number) in [("content", refused), ("unavailable", unavailable)] {
+            if number > 0 {
+                counter!(MESSAGES_REFUSED, "channel" => channel(), "reason" => reason)
+                    .increment(number);
+            }
+        }
     }
 
     pub(super) fn note(&self, error: Option<&StoreError>) {
@@ -494,33 +541,6 @@ fn refuse_whole(judged: &mut [Result<NewMessage, Problem>]) {
     for verdict in judged.iter_mut().filter(|verdict| verdict.is_ok()) {
         let text = "another message of the batch was refused; nothing of it was stored";
         *verdict = Err(problem(207, text, false));
-    }
-}
-
-/// Counts replies; a batch comes from one source, so its channel is looked up once.
-pub(super) fn count<R: Borrow<Received>>(batch: &[R], replies: &[Reply]) {
-    let Some(first) = batch.first().map(Borrow::borrow) else { return };
-    let (mut new, mut repeated, mut refused, mut unavailable) = (0, 0, 0, 0);
-    for reply in replies {
-        match reply {
-            Reply::Accepted { repeat: false, .. } => new += 1,
-            Reply::Accepted { repeat: true, .. } => repeated += 1,
-            Reply::Refused(_) => refused += 1,
-            Reply::Unavailable { .. } => unavailable += 1,
-        }
-    }
-    let channel = || first.channel.to_string();
-    if new > 0 {
-        counter!(MESSAGES_RECEIVED, "channel" => channel()).increment(new);
-    }
-    if repeated > 0 {
-        counter!(MESSAGES_REPEATED, "channel" => channel()).increment(repeated);
-    }
-    for (reason, number) in [("content", refused), ("unavailable", unavailable)] {
-        if number > 0 {
-            counter!(MESSAGES_REFUSED, "channel" => channel(), "reason" => reason)
-                .increment(number);
-        }
     }
 }
 

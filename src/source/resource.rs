@@ -7,7 +7,7 @@ use crate::message::plan::PlanEntry;
 use crate::message::resource::{Guard, IndexValue, Interaction, ResourceKey, ResourceWrite};
 use crate::message::time::Timestamp;
 use crate::message::verdict::Problem;
-use crate::source::intake::{Intake, Received, Reply, count, in_words};
+use crate::source::intake::{Intake, Received, Reply, in_words};
 use crate::store::resources::{ResourceBatch, ResourceStore, Written};
 use crate::store::{Appended, NewMessage};
 
@@ -108,7 +108,7 @@ impl Intake {
             Ok(room) => room,
             Err(reason) => {
                 let reason = reason.to_owned();
-                count(
+                self.count(
                     &received,
                     &vec![Reply::Unavailable { reason: reason.clone() }; received.len()],
                 );
@@ -121,7 +121,7 @@ impl Intake {
             match self.planned(at, message, &mut batch) {
                 Ok(reply) => replies.push(reply),
                 Err((refused, problem)) => {
-                    count(&received, &vec![Reply::Refused(problem.clone()); received.len()]);
+                    self.count(&received, &vec![Reply::Refused(problem.clone()); received.len()]);
                     self.keep(&refused, format!("{} {}", problem.code, problem.text)).await;
                     return ResourceReply::Refused { at, problem };
                 }
@@ -133,7 +133,7 @@ impl Intake {
         self.note(written.as_ref().err());
         match written {
             Ok(Written::Done(_)) => {
-                count(&received, &replies);
+                self.count(&received, &replies);
                 ResourceReply::Done(ids)
             }
             Ok(Written::Conflict(write)) => {
@@ -148,7 +148,7 @@ impl Intake {
             Ok(Written::Stale(guard)) => ResourceReply::Stale { guard },
             Err(error) => {
                 let reason = in_words(&error).to_owned();
-                count(
+                self.count(
                     &received,
                     &vec![Reply::Unavailable { reason: reason.clone() }; received.len()],
                 );

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::message::id::MessageId;
 use crate::message::time::Timestamp;
 use crate::message::verdict::{DuplicateRule, IfChanged, Problem};
-use crate::source::intake::{Intake, Received, Reply, count, settle};
+use crate::source::intake::{Intake, Received, Reply, settle};
 use crate::store::NewMessage;
 
 impl Intake {
@@ -24,7 +24,7 @@ impl Intake {
             Ok(room) => room,
             Err(reason) => {
                 let reply = Reply::Unavailable { reason: reason.to_owned() };
-                count(&batch, std::slice::from_ref(&reply));
+                self.count(&batch, std::slice::from_ref(&reply));
                 return reply;
             }
         };
@@ -39,7 +39,7 @@ impl Intake {
             }
             Err(problem) => Reply::Refused(problem),
         };
-        count(&batch, std::slice::from_ref(&reply));
+        self.count(&batch, std::slice::from_ref(&reply));
         if let Reply::Refused(problem) = &reply {
             self.keep(received, format!("{} {}", problem.code, problem.text)).await;
         }

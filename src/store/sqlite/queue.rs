@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use metrics::Gauge;
 use tokio::sync::oneshot;
 
 use crate::message::id::{DestinationId, Seq, VersionId};
@@ -127,12 +128,14 @@ pub(super) struct Queue {
     line: Mutex<Line>,
     arrived: Condvar,
     limits: Limits,
+    waiting_bytes: Gauge,
 }
 
 impl Queue {
     /// An empty line.
     pub(super) fn new(limits: Limits) -> Self {
-        Self { line: Mutex::new(Line::default()), arrived: Condvar::new(), limits }
+        let waiting_bytes = metrics::gauge!(STORE_WAITING_BYTES);
+        Self { line: Mutex::new(Line::default()), arrived: Condvar::new(), limits, waiting_bytes }
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -159,12 +162,17 @@ impl Queue {
         line.put_back(Waiting { work, bytes }, urgent);
         let enough = before < line.aim && line.calls >= line.aim;
         let wake = first || (urgent && line.urgent == 1) || enough;
-        gauge(line.bytes);
+        self.show(line.bytes);
         drop(line);
         if wake {
             self.arrived.notify_one();
         }
         Ok(())
+    }
+
+    /// Shows people how much waits.
+    fn show(&self, bytes: usize) {
+        self.waiting_bytes.set(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
     }
 
     /// Puts work back at the head of the line, in its order: its commit failed and will be tried again.
@@ -219,7 +227,10 @@ impl Queue {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
             line = self.arrived.wait_timeout(line, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Some(self.gather(line).take(&self.limits))
+        let mut line = self.gather(line);
+        let batch = line.take(&self.limits);
+        self.show(line.bytes);
+        Some(batch)
     }
 
     /// Where many senders are at work, their messages share a commit: waits until as many are there as
@@ -301,7 +312,6 @@ impl Line {
         if calls > 0 {
             self.last_calls = calls;
         }
-        gauge(self.bytes);
         batch
     }
 }
@@ -316,11 +326,6 @@ fn messages(work: &Work) -> usize {
         Work::Write(prepared, _) => weight(prepared),
         _ => 0,
     }
-}
-
-fn gauge(bytes: usize) {
-    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    metrics::gauge!(STORE_WAITING_BYTES).set(f64::from(bytes));
 }
 
 #[cfg(test)]
