@@ -45,6 +45,7 @@ use crate::channel::scope::{Facts, Notes, Scope};
 use crate::channel::step::Step;
 use crate::hl7::raw::ReadOptions;
 use crate::message::kind::Kind;
+use crate::message::plan::{Joins, Lane};
 use crate::message::time::Timestamp;
 use crate::message::verdict::{Problem, Route, Taken, Verdict};
 use crate::message::{Key, KeyValue};
@@ -194,12 +195,19 @@ impl Channel {
     }
 
     fn taken(&self, input: &Input, scope: &Scope<'_>, wanted: bool) -> Taken {
+        // Most destinations keep the same order, whose key is then looked up once.
+        let mut last: Option<(&Order, Lane, Joins)> = None;
         let routes = self.destinations.iter().map(|destination| {
             let holds = || destination.when.as_ref().is_none_or(|when| when.holds(scope));
             if !wanted || !holds() {
                 return Route::Filtered;
             }
-            let (lane, joins) = destination.order.lanes(scope);
+            let order = &destination.order;
+            if let Some((_, lane, joins)) = last.as_ref().filter(|(last, ..)| last.is_same(order)) {
+                return Route::Deliver { lane: *lane, joins: joins.clone() };
+            }
+            let (lane, joins) = order.lanes(scope);
+            last = Some((order, lane, joins.clone()));
             Route::Deliver { lane, joins }
         });
         Taken {

@@ -102,7 +102,7 @@ impl Destination {
         scope: &Scope<'_>,
         context: &Context,
     ) -> Result<Outbound, RenderProblem> {
-        let made_of = format!("{}/{}", channel.name, self.name);
+        let made_of = || format!("{}/{}", channel.name, self.name);
         let changed = self.changed(input, scope, context, &made_of)?;
         let scope = match &changed {
             Changed::Hl7(message) => scope.of(Message::Hl7(message)),
@@ -128,7 +128,7 @@ impl Destination {
             message: context.id,
             body,
             content_type,
-            id: id.unwrap_or_else(|| stable_id(context.id, &made_of)),
+            id: id.unwrap_or_else(|| stable_id(context.id, &made_of())),
             attributes: self.attributes.iter().map(|attribute| attribute.resolve(&scope)).collect(),
         })
     }
@@ -139,10 +139,10 @@ impl Destination {
         input: &Input,
         scope: &Scope<'_>,
         context: &Context,
-        made_of: &str,
+        made_of: &dyn Fn() -> String,
     ) -> Result<Changed, RenderProblem> {
         if let Produce::FromFhir(from) = &self.produce {
-            let bytes = from.make(scope, &control_id(context.id, made_of))?;
+            let bytes = from.make(scope, &control_id(context.id, &made_of()))?;
             let started = made_of_fhir(bytes)?;
             return run(&self.steps, started, scope, &made_of_fhir).map(Changed::Hl7);
         }
@@ -159,7 +159,7 @@ impl Destination {
         let started = match &self.produce {
             Produce::Hl7(new) => {
                 let bytes =
-                    new.make(message, &control_id(context.id, made_of), context.received_at)?;
+                    new.make(message, &control_id(context.id, &made_of()), context.received_at)?;
                 reread(bytes, input)?
             }
             Produce::Acknowledgement => reread(acknowledgement(message, context, input)?, input)?,

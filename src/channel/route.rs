@@ -100,6 +100,13 @@ impl Order {
         }
     }
 
+    /// Whether another destination of the channel keeps the same order: it is written the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let is_written = !self.written().is_empty();
+        is_written && self.written() == other.written()
+    }
+
     /// The lane of a message, and the others of a merge.
     #[must_use]
     pub fn lanes(&self, scope: &Scope<'_>) -> (Lane, Joins) {

@@ -48,12 +48,46 @@ impl Standing {
 
 #[derive(Debug, Default)]
 struct Line {
-    /// Ascending.
-    queue: VecDeque<Seq>,
+    /// Who stands first. Most lanes hold no second one, and then nothing is allocated.
+    first: Option<Seq>,
+    /// Those behind it, ascending.
+    rest: VecDeque<Seq>,
     /// How many of them have an exception row.
     rows: u32,
     /// The one that is being sent.
     flying: Option<Seq>,
+}
+
+impl Line {
+    fn insert(&mut self, seq: Seq) {
+        match (self.first, self.rest.back()) {
+            (None, _) => self.first = Some(seq),
+            (Some(first), _) if seq < first => {
+                self.rest.push_front(first);
+                self.first = Some(seq);
+            }
+            (Some(_), Some(last)) if *last > seq => {
+                let at = self.rest.partition_point(|other| *other < seq);
+                self.rest.insert(at, seq);
+            }
+            (Some(_), _) => self.rest.push_back(seq),
+        }
+    }
+
+    fn remove(&mut self, seq: Seq) {
+        if self.first == Some(seq) {
+            self.first = self.rest.pop_front();
+        } else if let Ok(at) = self.rest.binary_search(&seq) {
+            self.rest.remove(at);
+        }
+        if self.flying == Some(seq) {
+            self.flying = None;
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.rest.len() + usize::from(self.first.is_some())
+    }
 }
 
 /// All lanes that have somebody in them.
@@ -66,14 +100,7 @@ impl Lanes {
     /// Puts a delivery into its lanes, at its place by acceptance.
     pub fn insert(&mut self, seq: Seq, standing: &Standing) {
         for lane in standing.lanes() {
-            let queue = &mut self.lines.entry(lane).or_default().queue;
-            match queue.back() {
-                Some(last) if *last > seq => {
-                    let at = queue.partition_point(|other| *other < seq);
-                    queue.insert(at, seq);
-                }
-                _ => queue.push_back(seq),
-            }
+            self.lines.entry(lane).or_default().insert(seq);
         }
     }
 
@@ -81,15 +108,8 @@ impl Lanes {
     pub fn remove(&mut self, seq: Seq, standing: &Standing) {
         for lane in standing.lanes() {
             let Some(line) = self.lines.get_mut(&lane) else { continue };
-            if line.queue.front() == Some(&seq) {
-                line.queue.pop_front();
-            } else if let Ok(at) = line.queue.binary_search(&seq) {
-                line.queue.remove(at);
-            }
-            if line.flying == Some(seq) {
-                line.flying = None;
-            }
-            if line.queue.is_empty() {
+            line.remove(seq);
+            if line.first.is_none() {
                 self.lines.remove(&lane);
             }
         }
@@ -101,7 +121,7 @@ impl Lanes {
         standing.lanes().all(|lane| {
             self.lines
                 .get(&lane)
-                .is_some_and(|line| line.queue.front() == Some(&seq) && line.flying.is_none())
+                .is_some_and(|line| line.first == Some(seq) && line.flying.is_none())
         })
     }
 
@@ -128,7 +148,7 @@ impl Lanes {
     /// The first of a lane.
     #[must_use]
     pub fn head(&self, lane: Lane) -> Option<Seq> {
-        self.lines.get(&lane)?.queue.front().copied()
+        self.lines.get(&lane)?.first
     }
 
     /// A delivery of these lanes got an exception row.
@@ -157,18 +177,19 @@ impl Lanes {
 
     /// Those after `seq` in a lane, ascending.
     pub fn after(&self, lane: Lane, seq: Seq) -> impl Iterator<Item = Seq> {
-        let queue = self.lines.get(&lane).map(|line| &line.queue);
-        queue.into_iter().flat_map(move |queue| {
-            let from = queue.partition_point(|other| *other <= seq);
-            queue.iter().skip(from).copied()
+        self.lines.get(&lane).into_iter().flat_map(move |line| {
+            let from = line.rest.partition_point(|other| *other <= seq);
+            let first = line.first.filter(|first| *first > seq);
+            first.into_iter().chain(line.rest.iter().skip(from).copied())
         })
     }
 
     /// The lanes with exception rows: (lane, first delivery, deliveries in it).
     pub fn with_rows(&self) -> impl Iterator<Item = (Lane, Seq, usize)> {
-        self.lines.iter().filter(|(_, line)| line.rows > 0).filter_map(|(lane, line)| {
-            line.queue.front().map(|head| (*lane, *head, line.queue.len()))
-        })
+        self.lines
+            .iter()
+            .filter(|(_, line)| line.rows > 0)
+            .filter_map(|(lane, line)| line.first.map(|head| (*lane, head, line.len())))
     }
 }
 

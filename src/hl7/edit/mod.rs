@@ -97,6 +97,9 @@ struct Line<'m> {
     separators: Separators,
 }
 
+/// Segments that a draft has room for at once besides those that came: a site adds one or two.
+const ADDED: usize = 2;
+
 /// A message being edited.
 #[derive(Clone)]
 pub struct Draft<'m> {
@@ -126,7 +129,7 @@ impl<'m> Draft<'m> {
         let spans = message.spans();
         let first = spans.first().map_or(bytes.len(), |span| span.start);
         let next_starts = spans.iter().skip(1).map(|span| span.start).chain(Some(bytes.len()));
-        let lines = spans.iter().zip(next_starts).enumerate().map(|(index, (span, next))| {
+        let came = spans.iter().zip(next_starts).enumerate().map(|(index, (span, next))| {
             let line = slice(bytes, *span);
             Line {
                 bytes: Cow::Borrowed(line),
@@ -134,10 +137,12 @@ impl<'m> Draft<'m> {
                 separators: message.separators_at(index, line),
             }
         });
+        let mut lines = Vec::with_capacity(spans.len().saturating_add(ADDED));
+        lines.extend(came);
         Self {
             message,
             before: between(0, first),
-            lines: lines.collect(),
+            lines,
             charset: message.charset(),
             is_reshaped: false,
             added: 0,
@@ -211,6 +216,10 @@ impl<'m> Draft<'m> {
         let write = |error| EditError::Write { path: path.to_string(), error };
         let raw = escape::encode(text, &separators, charset).map_err(write)?;
         let stays = |now: &[u8]| {
+            // Text without delimiters, escapes and characters of several bytes is written as it reads.
+            if is_plain(now, &separators) {
+                return now == &*raw;
+            }
             let value = Value::of(now, separators);
             let is_leaf = value.leaf().len() == now.len();
             is_leaf && value.try_text(charset).is_ok_and(|now| now == text)
@@ -486,6 +495,14 @@ fn reads_the_same(before: &[u8], now: &[u8], separators: Separators) -> bool {
     let header = !old.is_header()
         || old.field_bytes(18) == new.field_bytes(18) && memchr::memchr2(0xE2, 0xC2, now).is_none();
     is_line && !old.id.is_empty() && old.id == new.id && header
+}
+
+/// Whether these bytes are printable ASCII and none of the delimiters.
+fn is_plain(bytes: &[u8], separators: &Separators) -> bool {
+    let Separators { field, component, repetition, escape, subcomponent, truncation, .. } =
+        *separators;
+    let delimiters = [Some(field), component, repetition, escape, subcomponent, truncation];
+    bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !delimiters.contains(&Some(*byte)))
 }
 
 fn field_of(path: &Path) -> Result<&FieldPath, EditError> {

@@ -40,11 +40,12 @@ pub(super) fn write(
     charset: Charset,
     new: &New<'_>,
 ) -> Result<Option<Vec<u8>>, EditError> {
-    let is_whole = field.repetition == Which::Unsaid && field.component.is_none();
-    // The usual case: a whole field that is there.
-    if is_whole && let Some(range) = segment.field_range(number(field.number)) {
+    // The usual case: one place, and it is there.
+    let one = field.repetition != Which::All;
+    if one && let Some(range) = segment.first_range(field) {
         return Ok(Some(spliced(segment.bytes, range, new)));
     }
+    let is_whole = field.repetition == Which::Unsaid && field.component.is_none();
     if segment.ranges(field).is_empty() {
         let is_nothing = new.over(b"").is_empty();
         if is_nothing || field.repetition == Which::All && is_without(segment, field) {
