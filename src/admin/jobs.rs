@@ -1,5 +1,6 @@
 //! Bulk work on deliveries, and what waits for people, grouped by cause.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -228,7 +229,7 @@ struct Gathered {
 }
 
 /// What makes two rows the same: numbers in a text tell rows apart and no causes.
-type Fingerprint = (DestinationId, ExceptionState, Box<str>, Box<str>, String);
+type Fingerprint = (DestinationId, ExceptionState, Box<str>, Cow<'static, str>, String);
 
 fn fingerprint(row: &Exception) -> Fingerprint {
     let print = jobs::fingerprint(&row.answer.text);

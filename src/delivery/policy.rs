@@ -268,15 +268,15 @@ mod tests {
     use super::*;
     use crate::message::outcome::Answer;
 
-    fn failed(code: &str) -> Outcome {
+    fn failed(code: &'static str) -> Outcome {
         Outcome::Failed { answer: Answer::new(code, ""), scope: Scope::Message, retry_after: None }
     }
 
-    fn rejected(code: &str) -> Outcome {
+    fn rejected(code: &'static str) -> Outcome {
         Outcome::Rejected(Answer::new(code, ""))
     }
 
-    fn uncertain(code: &str) -> Outcome {
+    fn uncertain(code: &'static str) -> Outcome {
         Outcome::Uncertain(Answer::new(code, ""))
     }
 
@@ -321,7 +321,7 @@ mod tests {
         policy.set("other", Reaction::HoldLane).unwrap();
         assert_eq!(policy.reaction(&failed("strange")), Reaction::HoldLane);
         assert_eq!(policy.reaction(&Outcome::Accepted(Answer::new("201", ""))), Reaction::Accept);
-        let closed = |code: &str| Outcome::Failed {
+        let closed = |code: &'static str| Outcome::Failed {
             answer: Answer::new(code, ""),
             scope: Scope::Endpoint,
             retry_after: None,

@@ -86,7 +86,7 @@ pub enum Written {
 /// The outcome that follows; `None` when the disk did not answer in time.
 #[must_use]
 pub fn outcome_of(written: Option<&Written>) -> Outcome {
-    let failed = |code: &str, text: &str| Outcome::Failed {
+    let failed = |code: &'static str, text: &str| Outcome::Failed {
         answer: Answer::new(code, text),
         scope: Scope::Endpoint,
         retry_after: None,

@@ -5,6 +5,7 @@
 //! idle subscription costs a few hundred bytes. How calls end is counted here; what follows for the
 //! Subscription is decided by the engine.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -186,14 +187,14 @@ pub struct Health {
     pub last_call: AtomicI64,
     /// The receiver said that it is gone for good (410).
     pub gone: AtomicBool,
-    last_code: Mutex<Box<str>>,
+    last_code: Mutex<Cow<'static, str>>,
     withdrawn: Mutex<Option<Box<str>>>,
 }
 
 impl Health {
     /// The code of the last failure.
     #[must_use]
-    pub fn last_code(&self) -> Box<str> {
+    pub fn last_code(&self) -> Cow<'static, str> {
         self.last_code.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

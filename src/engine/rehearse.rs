@@ -58,7 +58,7 @@ fn after(
 
 /// A scripted answer as the outcome its protocol would make of it.
 fn outcome_of(code: &str) -> Outcome {
-    let answer = Answer::new(code, "");
+    let answer = Answer::new(code.to_owned(), "");
     let failed = |scope| Outcome::Failed { answer: answer.clone(), scope, retry_after: None };
     match code {
         "AA" | "CA" => Outcome::Accepted(answer),

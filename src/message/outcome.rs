@@ -9,6 +9,7 @@
 //! filtered, cancelled: nothing is sent, on record
 //! ```
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     /// The protocol's code: `AA`, `AE`, `201`, `refused`, `timeout`; never message content.
-    pub code: Box<str>,
+    pub code: Cow<'static, str>,
     /// The receiver's text, at most [`Answer::TEXT_BYTES_MAX`] bytes.
     pub text: Box<str>,
 }
@@ -28,7 +29,7 @@ impl Answer {
 
     /// An answer with its text cut to the limit, at a character boundary.
     #[must_use]
-    pub fn new(code: &str, text: &str) -> Self {
+    pub fn new(code: impl Into<Cow<'static, str>>, text: &str) -> Self {
         let mut end = text.len().min(Self::TEXT_BYTES_MAX);
         while !text.is_char_boundary(end) {
             end -= 1;

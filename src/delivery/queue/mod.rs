@@ -388,7 +388,9 @@ impl Queue {
         if self.outbox.is_empty() {
             return None;
         }
-        let batch = std::mem::take(&mut self.outbox);
+        // The next batch will be about as large.
+        let next = Vec::with_capacity(self.outbox.len());
+        let batch = std::mem::replace(&mut self.outbox, next);
         self.suspects.handed_out();
         self.handed_out += u64::try_from(batch.len()).unwrap_or(0);
         Some(batch)

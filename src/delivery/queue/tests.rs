@@ -241,7 +241,7 @@ impl World {
             return;
         }
         let seq = self.flying.swap_remove(self.rng.usize(..self.flying.len()));
-        let answer = |code: &str| Answer::new(code, "");
+        let answer = |code: &'static str| Answer::new(code, "");
         let kind = if self.healed { 99 } else { self.rng.u32(..16) };
         let outcome = match kind {
             0 => Outcome::Rejected(answer("AE")),

@@ -32,7 +32,7 @@ pub(super) struct Answered {
 /// | 404 410 412 413 415 422 501, other 4xx | rejected |
 pub(super) fn outcome_of(expected: Expected, answered: &Answered) -> Outcome {
     let Answered { status, body, read, retry_after } = answered;
-    let answer = Answer::new(&status.to_string(), &words(body.as_ref()));
+    let answer = Answer::new(status.to_string(), &words(body.as_ref()));
     let failed =
         |answer: Answer, scope: Scope| Outcome::Failed { answer, scope, retry_after: *retry_after };
     match (*status, read) {
@@ -83,7 +83,7 @@ fn entries(bundle: &Value, answer: Answer, retry_after: Option<Duration>) -> Out
         let code: u16 = status.get(..3).and_then(|code| code.parse().ok()).unwrap_or(0);
         if code >= 400 {
             let text = words(entry.pointer("/response/outcome"));
-            let said = Answer::new(&code.to_string(), &text);
+            let said = Answer::new(code.to_string(), &text);
             if matches!(code, 408 | 409 | 423 | 425 | 429 | 500 | 502..=599) {
                 return Outcome::Failed { answer: said, scope: Scope::Message, retry_after };
             }
@@ -93,7 +93,7 @@ fn entries(bundle: &Value, answer: Answer, retry_after: Option<Duration>) -> Out
     match worst {
         0 => Outcome::Accepted(answer),
         code => Outcome::Rejected(Answer::new(
-            &code.to_string(),
+            code.to_string(),
             "entries of the batch were refused; the server's answer names them",
         )),
     }
@@ -108,7 +108,7 @@ fn message(bundle: &Value, answer: Answer, retry_after: Option<Duration>) -> Out
             .find(move |resource| resource.get("resourceType").is_some_and(|own| own == kind))
     };
     let code = of("MessageHeader").and_then(|header| header.pointer("/response/code")?.as_str());
-    let said = |code: &str| Answer::new(code, &words(of("OperationOutcome")));
+    let said = |code: &'static str| Answer::new(code, &words(of("OperationOutcome")));
     match code {
         Some("transient-error") => {
             Outcome::Failed { answer: said("transient-error"), scope: Scope::Message, retry_after }

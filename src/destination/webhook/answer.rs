@@ -72,17 +72,17 @@ pub fn outcome_of(ending: &Ending) -> Outcome {
             answered(*status, text, *body, *retry_after)
         }
         Ending::NotSent { code, text } => Outcome::Failed {
-            answer: Answer::new(code, text),
+            answer: Answer::new(*code, text),
             scope: Scope::Endpoint,
             retry_after: None,
         },
-        Ending::Unanswered { code, text } => Outcome::Uncertain(Answer::new(code, text)),
-        Ending::Unsendable { code, text } => Outcome::Rejected(Answer::new(code, text)),
+        Ending::Unanswered { code, text } => Outcome::Uncertain(Answer::new(*code, text)),
+        Ending::Unsendable { code, text } => Outcome::Rejected(Answer::new(*code, text)),
     }
 }
 
 fn answered(status: u16, text: &str, body: Body, retry_after: Option<Duration>) -> Outcome {
-    let answer = Answer::new(&status.to_string(), text);
+    let answer = Answer::new(status.to_string(), text);
     match (status, body) {
         (200..=299, Body::Read) => Outcome::Accepted(answer),
         (200..=299, Body::Broken) => Outcome::Uncertain(Answer::new(

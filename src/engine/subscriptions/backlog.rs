@@ -174,7 +174,7 @@ impl Subscriptions {
     ) -> Result<u64, StoreError> {
         let store = &self.ground.store;
         let now = self.ground.clock.now();
-        let answer = Answer::new(cause, "the subscription ended or was told to skip");
+        let answer = Answer::new(cause.to_owned(), "the subscription ended or was told to skip");
         let row = |seq, lane, joins, attempts| {
             Change::Except(Exception {
                 destination,

@@ -90,7 +90,7 @@ pub(super) fn decode(block: &[u8]) -> Option<Vec<Settled>> {
             at: Timestamp(before.1),
             attempts,
             duration,
-            answer: Answer { code: code.into(), text: text.into() },
+            answer: Answer { code: code.to_owned().into(), text: text.into() },
             sent_hash: cursor.hash()?,
         });
     }
@@ -108,7 +108,7 @@ mod tests {
             at: Timestamp(1_700_000_000_000_000 + seq),
             attempts: 1,
             duration: Duration::from_micros(1234),
-            answer: Answer::new(code, text),
+            answer: Answer::new(code.to_owned(), text),
             sent_hash: 0xfeed_beef,
         }
     }

@@ -212,7 +212,7 @@ fn upsert(conn: &Connection, row: &Exception) -> rusqlite::Result<()> {
         row.since.0,
         row.due.0,
         row.cause,
-        row.answer.code,
+        &*row.answer.code,
         row.answer.text,
         row.joins.lanes().get(1..).and_then(put_further),
     ])?;
@@ -228,7 +228,7 @@ fn insert_attempt(conn: &Connection, attempt: &Attempt) -> rusqlite::Result<()> 
         attempt.at.0,
         duration_us,
         attempt.outcome,
-        attempt.answer.code,
+        &*attempt.answer.code,
         attempt.answer.text,
         attempt.sent_hash.cast_signed(),
     ])?;

@@ -281,7 +281,7 @@ fn exception(row: &SqliteRow) -> Result<Exception> {
         due: Timestamp(row.try_get(7)?),
         cause: row.try_get::<&str, _>(8)?.into(),
         answer: Answer {
-            code: row.try_get::<&str, _>(9)?.into(),
+            code: row.try_get::<String, _>(9)?.into(),
             text: row.try_get::<&str, _>(10)?.into(),
         },
     })
@@ -359,7 +359,7 @@ async fn attempts(
             duration: Duration::from_micros(row.try_get::<i64, _>(3)?.cast_unsigned()),
             outcome: row.try_get::<&str, _>(4)?.into(),
             answer: Answer {
-                code: row.try_get::<&str, _>(5)?.into(),
+                code: row.try_get::<String, _>(5)?.into(),
                 text: row.try_get::<&str, _>(6)?.into(),
             },
             sent_hash: row.try_get::<i64, _>(7)?.cast_unsigned(),

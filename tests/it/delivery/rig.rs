@@ -141,11 +141,11 @@ pub(crate) fn accepted() -> Outcome {
     Outcome::Accepted(Answer::new("AA", ""))
 }
 
-pub(crate) fn rejected(code: &str) -> Outcome {
+pub(crate) fn rejected(code: &'static str) -> Outcome {
     Outcome::Rejected(Answer::new(code, "made-up reason"))
 }
 
-pub(crate) fn later(code: &str) -> Outcome {
+pub(crate) fn later(code: &'static str) -> Outcome {
     Outcome::Failed { answer: Answer::new(code, ""), scope: Scope::Message, retry_after: None }
 }
 
