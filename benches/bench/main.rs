@@ -29,7 +29,7 @@ use report::Report;
 
 // The allocator of the program itself.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 type Case = fn(&mut Report);
 
