@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::access::door::Actor;
+use crate::admin::deliveries::is_said;
 use crate::admin::problem::Problem;
 use crate::admin::scope;
 use crate::engine::Engine;
@@ -89,9 +90,7 @@ pub(crate) async fn secret(
     Json(new): Json<NewSecret>,
 ) -> Result<Json<Value>, Problem> {
     known(&engine, &actor, &id).await?;
-    if new.reason.trim().is_empty() {
-        return Err(Problem::bad("no_reason", "say why: it goes on record"));
-    }
+    is_said(&new.reason)?;
     let overlap = new.overlap_seconds.map_or(OVERLAP, Duration::from_secs).min(OVERLAP_MAX);
     let secret = new.secret.as_deref().map(Secret::new);
     engine.subscriptions().rotate(&id, secret, overlap).await.map(Json).map_err(refused)
@@ -104,10 +103,8 @@ pub(crate) async fn act(
     Path((id, act)): Path<(String, String)>,
     Json(asked): Json<Asked>,
 ) -> Result<Json<Value>, Problem> {
+    is_said(&asked.reason)?;
     let reason = asked.reason.trim();
-    if reason.is_empty() {
-        return Err(Problem::bad("no_reason", "say why: it goes on record"));
-    }
     known(&engine, &actor, &id).await?;
     let all = engine.subscriptions();
     let done = match act.as_str() {
