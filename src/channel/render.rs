@@ -144,6 +144,7 @@ impl Destination {
         if let Produce::FromFhir(from) = &self.produce {
             let bytes = from.make(scope, &control_id(context.id, &made_of()))?;
             let started = made_of_fhir(bytes)?;
+            let started = Cow::Owned(started);
             return run(&self.steps, started, scope, &made_of_fhir).map(Changed::Hl7);
         }
         let is_new = matches!(self.produce, Produce::Hl7(_) | Produce::Acknowledgement);
@@ -160,10 +161,12 @@ impl Destination {
             Produce::Hl7(new) => {
                 let bytes =
                     new.make(message, &control_id(context.id, &made_of()), context.received_at)?;
-                reread(bytes, input)?
+                Cow::Owned(reread(bytes, input)?)
             }
-            Produce::Acknowledgement => reread(acknowledgement(message, context, input)?, input)?,
-            _ => message.clone(),
+            Produce::Acknowledgement => {
+                Cow::Owned(reread(acknowledgement(message, context, input)?, input)?)
+            }
+            _ => Cow::Borrowed(message),
         };
         let shared = self.shares_steps && !is_new;
         let done = match shared.then(|| input.changed(&self.steps)).flatten() {

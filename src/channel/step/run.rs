@@ -25,23 +25,23 @@ pub type Reread<'r> = &'r dyn Fn(Bytes) -> Result<RawMessage, RenderProblem>;
 /// When a value cannot be written: there is no such segment, or the charset has no such character.
 pub fn run(
     steps: &[Step],
-    message: RawMessage,
+    message: Cow<'_, RawMessage>,
     scope: &Scope<'_>,
     reread: Reread<'_>,
 ) -> Result<RawMessage, RenderProblem> {
-    run_in(steps, message, scope, &[], reread)
+    run_in(steps, message, scope, &[], reread).map(Cow::into_owned)
 }
 
 /// The segments looked at, from the outermost: name and which of its kind, from 0.
 type Frames = [([u8; 3], usize)];
 
-fn run_in(
+fn run_in<'m>(
     steps: &[Step],
-    mut message: RawMessage,
+    mut message: Cow<'m, RawMessage>,
     base: &Scope<'_>,
     frames: &Frames,
     reread: Reread<'_>,
-) -> Result<RawMessage, RenderProblem> {
+) -> Result<Cow<'m, RawMessage>, RenderProblem> {
     for step in steps {
         let scope = entered(base, &message, frames);
         if step.when.as_ref().is_some_and(|when| !when.holds(&scope)) {
@@ -73,7 +73,7 @@ fn run_in(
             action => {
                 let changed = apply(&message, edits(action, &scope), reread)?;
                 if let Some(changed) = changed {
-                    message = changed;
+                    message = Cow::Owned(changed);
                 }
             }
         }

@@ -194,10 +194,13 @@ pub fn control_id(id: MessageId, name: &str) -> String {
 pub fn moment(at: Timestamp) -> String {
     let moment = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
     let moment = jiff::tz::Offset::UTC.to_datetime(moment);
+    let year = moment.year().unsigned_abs();
     let parts = [moment.month(), moment.day(), moment.hour(), moment.minute(), moment.second()];
-    let mut text = format!("{:04}", moment.year());
-    for part in parts {
-        text.extend([part / 10, part % 10].map(|digit| char::from(b'0' + digit.unsigned_abs())));
+    let parts = parts.map(|part| u16::from(part.unsigned_abs()));
+    let mut text = String::with_capacity("YYYYMMDDHHMMSS+0000".len());
+    for part in [year / 100, year % 100].into_iter().chain(parts) {
+        let digits = [part / 10, part % 10].map(u32::from);
+        text.extend(digits.into_iter().filter_map(|digit| char::from_digit(digit, 10)));
     }
     text.push_str("+0000");
     text
