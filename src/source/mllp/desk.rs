@@ -324,6 +324,7 @@ impl Desk {
                 let due = self.due(&item.received, &reply);
                 (item.received, reply, due)
             };
+            let replies = replies.into_iter().chain(std::iter::repeat_with(lost));
             return items.into_iter().zip(replies).map(told).collect();
         }
         // Rare: the future of each message is not to have room for it.
@@ -337,7 +338,6 @@ impl Desk {
         for Item { received, what } in items {
             let (reply, due) = match what {
                 What::Message => {
-                    let lost = || Reply::Unavailable { reason: "no answer".to_owned() };
                     let reply = replies.next().unwrap_or_else(lost);
                     let due = self.due(&received, &reply);
                     (reply, due)
@@ -439,6 +439,11 @@ fn is_acknowledgement(header: &Header<'_>, bytes: &[u8]) -> bool {
 /// Whether nothing is said: white space, or the single byte that acknowledges in MLLP release 2.
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_whitespace) || matches!(bytes, [mllp::ACK | mllp::NAK])
+}
+
+/// The reply to a message that the intake said nothing of: it is sent again.
+fn lost() -> Reply {
+    Reply::Unavailable { reason: "no answer".to_owned() }
 }
 
 /// Frames an answer. An answer that holds the end of a frame (its sender's MSH-10 held it) cannot be
