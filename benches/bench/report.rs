@@ -8,42 +8,71 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use crate::aims::Tries;
+
 /// Pairs of probe and case.
 pub(crate) const PAIRS: usize = 5;
 
-/// Gathers rows; keeps those of earlier runs of other cases.
+/// The rows of one case.
+#[derive(Default)]
 pub(crate) struct Report {
     rows: Map<String, Value>,
 }
 
-fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/bench.json")
+/// All rows, those of earlier runs of other cases too.
+pub(crate) struct Total {
+    rows: Map<String, Value>,
+    tries: Tries,
 }
 
-impl Report {
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target").join(name)
+}
+
+/// Where a case puts its rows for the process that gathers them.
+const CASE: &str = "bench-case.json";
+const ALL: &str = "bench.json";
+
+fn read(name: &str) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&fs::read(path(name)).ok()?).ok()
+}
+
+/// A line for people.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").unwrap();
+}
+
+impl Total {
     /// Reads the report of earlier runs and says what machine this is.
     pub(crate) fn begin() -> Self {
-        let rows = fs::read(path()).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        let mut report = Self { rows: rows.unwrap_or_default() };
+        let mut rows = read(ALL).unwrap_or_default();
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let version = fs::read_to_string("/proc/version").unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        report.say(&format!("{cores} cores, load {}, {}", load.trim(), version.trim()));
-        report.rows.insert("machine".into(), json!({ "cores": cores, "load": load.trim() }));
-        report
+        say(&format!("{cores} cores, load {}, {}", load.trim(), version.trim()));
+        rows.insert("machine".into(), json!({ "cores": cores, "load": load.trim() }));
+        Self { rows, tries: Tries::default() }
     }
 
-    /// A line for people.
-    pub(crate) fn say(&mut self, line: &str) {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{line}").unwrap();
+    /// Runs a case, which hands its rows over. Answers whether it missed an aim each time so far.
+    pub(crate) fn run(&mut self, name: &str, case: impl FnOnce()) -> bool {
+        say(&format!("\n{name}"));
+        case();
+        self.tries.take(read(CASE).unwrap(), &mut self.rows)
     }
 
-    /// The heading of a case.
-    pub(crate) fn title(&mut self, name: &str) {
-        self.say(&format!("\n{name}"));
+    /// Says how each aim was met, and writes the file.
+    pub(crate) fn save(self) {
+        say("\naims");
+        self.tries.table().iter().for_each(|line| say(line));
+        fs::write(path(ALL), serde_json::to_vec_pretty(&self.rows).unwrap()).unwrap();
+        // Without a case there is none.
+        let _none = fs::remove_file(path(CASE));
     }
+}
 
+impl Report {
     /// One row: a name, figures and, when there was a probe, the ratio to it.
     pub(crate) fn row(&mut self, name: &str, ratio: Option<f64>, figures: &[(&str, f64)]) {
         let mut values = BTreeMap::new();
@@ -56,13 +85,13 @@ impl Report {
             line.push_str(&format!("  {what} {value:.1}"));
             values.insert(*what, json!(value));
         }
-        self.say(&line);
+        say(&line);
         self.rows.insert(name.into(), json!(values));
     }
 
-    /// Writes the file.
-    pub(crate) fn save(self) {
-        fs::write(path(), serde_json::to_vec_pretty(&self.rows).unwrap()).unwrap();
+    /// Leaves the rows for the process that gathers them.
+    pub(crate) fn hand_over(self) {
+        fs::write(path(CASE), serde_json::to_vec(&self.rows).unwrap()).unwrap();
     }
 }
 

@@ -280,6 +280,7 @@ pub(crate) fn cycle(report: &mut Report) {
                 ("bare_per_s", probe),
                 ("bytes_per_message", own),
                 ("bare_bytes_per_message", theirs),
+                ("bytes_ratio", own / theirs),
                 ("commits_per_1000_messages", commits_done * 1000.0 / (count * 5.0)),
             ],
         );

@@ -10,6 +10,7 @@ use crate::channel::reference::Reference;
 use crate::channel::scope::{Message, Miss, Scope, Val};
 use crate::channel::step::date::{Pattern, usual};
 use crate::channel::step::{Action, Case, Step};
+use crate::hl7::edit::texts::{TextEdit, with_texts};
 use crate::hl7::edit::{Draft, EditError};
 use crate::hl7::path::{Path, Which};
 use crate::hl7::raw::RawMessage;
@@ -96,6 +97,15 @@ struct Edit<'e> {
     new: New<'e>,
 }
 
+impl Edit<'_> {
+    fn text(&self) -> Option<TextEdit<'_>> {
+        match &self.new {
+            New::Text(text) => Some(TextEdit { index: self.index, path: &self.path, text }),
+            New::Copy { .. } | New::Null | New::Nothing => None,
+        }
+    }
+}
+
 enum New<'e> {
     Text(Cow<'e, str>),
     /// Bytes with their structure, and the text to write where they do not fit.
@@ -125,6 +135,9 @@ fn apply(
 ) -> Result<Option<RawMessage>, RenderProblem> {
     if edits.is_empty() {
         return Ok(None);
+    }
+    if let Some(changed) = with_texts(message, edits.iter().map(Edit::text)) {
+        return Ok(Some(changed));
     }
     let mut draft = Draft::new(message);
     // From the last segment to the first: taking one away moves only those behind it.

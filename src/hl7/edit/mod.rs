@@ -4,6 +4,7 @@
 //! A [`Draft`] is read while it is written: later reads see earlier writes. `finish` puts it together once.
 
 mod place;
+pub mod texts;
 
 use std::borrow::Cow;
 
@@ -215,15 +216,7 @@ impl<'m> Draft<'m> {
         let (separators, charset) = (self.separators_of(index), self.charset);
         let write = |error| EditError::Write { path: path.to_string(), error };
         let raw = escape::encode(text, &separators, charset).map_err(write)?;
-        let stays = |now: &[u8]| {
-            // Text without delimiters, escapes and characters of several bytes is written as it reads.
-            if is_plain(now, &separators) {
-                return now == &*raw;
-            }
-            let value = Value::of(now, separators);
-            let is_leaf = value.leaf().len() == now.len();
-            is_leaf && value.try_text(charset).is_ok_and(|now| now == text)
-        };
+        let stays = |now: &[u8]| stays(now, text, &raw, &separators, charset);
         self.write(index, path, &New { raw: &raw, stays: &stays })
     }
 
@@ -495,6 +488,17 @@ fn reads_the_same(before: &[u8], now: &[u8], separators: Separators) -> bool {
     let header = !old.is_header()
         || old.field_bytes(18) == new.field_bytes(18) && memchr::memchr2(0xE2, 0xC2, now).is_none();
     is_line && !old.id.is_empty() && old.id == new.id && header
+}
+
+/// Whether what stands there already is this text, which would be written as `raw`.
+fn stays(now: &[u8], text: &str, raw: &[u8], separators: &Separators, charset: Charset) -> bool {
+    // Text without delimiters, escapes and characters of several bytes is written as it reads.
+    if is_plain(now, separators) {
+        return now == raw;
+    }
+    let value = Value::of(now, *separators);
+    let is_leaf = value.leaf().len() == now.len();
+    is_leaf && value.try_text(charset).is_ok_and(|now| now == text)
 }
 
 /// Whether these bytes are printable ASCII and none of the delimiters.

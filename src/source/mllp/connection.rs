@@ -4,7 +4,7 @@
 //! reading ──(EOF, stop, a limit, an answer that closes)──▶ finishing ──(nothing in flight)──▶ closed
 //! ```
 //! Frames of one read go to the store together; the calls of one connection are made in the order of
-//! its frames, and `FuturesOrdered` hands their answers back in that order.
+//! its frames, and `Pending` hands their answers back in that order.
 
 use std::io;
 use std::pin::pin;
@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
-use futures_util::stream::FuturesOrdered;
+use futures_util::future::FutureExt;
 use metrics::counter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -24,6 +23,7 @@ use crate::hl7::mllp::{Decoder, Event, START};
 use crate::source::budget::{FREE_BYTES, Share};
 use crate::source::gate::Ticket;
 use crate::source::mllp::desk::{Answers, Desk, Sender};
+use crate::source::mllp::pending::Pending;
 use crate::telemetry::metrics::{GARBAGE_BYTES, MESSAGES_REFUSED, READING_PAUSED};
 
 /// How much is read at once.
@@ -58,7 +58,7 @@ pub(super) struct Connection<S> {
     sender: Arc<Sender>,
     ticket: Ticket,
     decoder: Decoder,
-    in_flight: FuturesOrdered<BoxFuture<'static, Answers>>,
+    in_flight: Pending<Answers>,
     frames: usize,
     bytes: usize,
     /// What it holds of the budget of all connections.
@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             sender: Arc::new(sender),
             ticket,
             decoder,
-            in_flight: FuturesOrdered::new(),
+            in_flight: Pending::new(),
             frames: 0,
             bytes: 0,
             share,
@@ -306,7 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         for work in self.desk.sort(frames, &self.sender) {
             self.frames += work.frames;
             self.bytes += work.bytes;
-            self.in_flight.push_back(Arc::clone(&self.desk).answer(work).boxed());
+            self.in_flight.push(Arc::clone(&self.desk).answer(work).boxed());
         }
     }
 
@@ -316,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.desk.tell(text);
         let work = self.desk.refusal(prefix, text, &self.sender);
         self.frames += 1;
-        self.in_flight.push_back(Arc::clone(&self.desk).answer(work).boxed());
+        self.in_flight.push(Arc::clone(&self.desk).answer(work).boxed());
         self.finishing = true;
     }
 

@@ -9,6 +9,7 @@ mod answer;
 mod batch;
 mod connection;
 mod desk;
+mod pending;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -6,7 +6,6 @@
 //! the messages themselves, which hold their keys.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
@@ -26,28 +25,46 @@ const RUN_KEYS: usize = 1 << 16;
 const KEYS_PER_COMMIT: usize = 1024;
 /// Bytes of a value that are indexed.
 pub(super) const VALUE_BYTES_MAX: usize = 256;
+/// Bytes of a value that stand in an entry of the tail itself: a public id, and most of what hospitals count with.
+const FIRST_BYTES: usize = 16;
 
-/// Name, value, place: as in `message_key`. The value's first bytes stand before it: they mostly decide
-/// which of two comes first, without a look elsewhere in memory.
-type Entry = (u32, u128, Box<[u8]>, i64);
-
-/// The first bytes of a value as a number, in the order of the values.
-fn first_bytes(value: &[u8]) -> u128 {
-    let mut first = [0; 16];
-    for (to, from) in first.iter_mut().zip(value) {
-        *to = *from;
-    }
-    u128::from_be_bytes(first)
+/// Name, value, place, in this order: as in `message_key`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    name: u32,
+    /// The value's first bytes, then zeros. They mostly decide which of two comes first, without a look
+    /// elsewhere in memory.
+    first: [u8; FIRST_BYTES],
+    /// Bytes of the value, but no more than one beyond `first`: of two that begin alike the shorter is the
+    /// beginning of the other.
+    size: usize,
+    /// The whole value, where it does not fit into `first`.
+    long: Box<[u8]>,
+    seq: i64,
 }
 
-fn entry(name: u32, value: Box<[u8]>, seq: i64) -> Entry {
-    (name, first_bytes(&value), value, seq)
+impl Entry {
+    fn new(name: u32, value: &[u8], seq: i64) -> Self {
+        let mut first = [0; FIRST_BYTES];
+        for (to, from) in first.iter_mut().zip(value) {
+            *to = *from;
+        }
+        let size = value.len().min(FIRST_BYTES + 1);
+        let long = if size > FIRST_BYTES { value.into() } else { Box::default() };
+        Self { name, first, size, long, seq }
+    }
+
+    fn value(&self) -> &[u8] {
+        self.first.get(..self.size).unwrap_or(&self.long)
+    }
 }
 
 /// A sorted set of keys, with what it spans.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Sorted {
-    entries: BTreeSet<Entry>,
+    /// Each sorted, and each more than twice as large as the next: few to search, and an entry is moved
+    /// seldom.
+    parts: Vec<Vec<Entry>>,
     messages: usize,
     places: Option<(Seq, Seq)>,
     received: Option<(Timestamp, Timestamp)>,
@@ -55,25 +72,66 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
-    fn put(&mut self, message: Indexed) {
-        let (seq, at) = (message.seq, message.received_at);
-        let entries = message.keys.into_iter().map(|(name, value)| entry(name, value, seq.0));
-        self.entries.extend(entries);
-        self.messages += 1;
-        self.places =
-            Some(self.places.map_or((seq, seq), |(from, to)| (from.min(seq), to.max(seq))));
-        self.received =
-            Some(self.received.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
-        self.channels.insert(message.channel);
+    /// Adds messages.
+    fn put(&mut self, messages: Vec<Indexed>) {
+        let mut fresh = Vec::with_capacity(messages.iter().map(|one| one.keys.len()).sum());
+        for Indexed { seq, received_at, channel, keys } in messages {
+            self.messages += 1;
+            let (from, to) = self.places.unwrap_or((seq, seq));
+            self.places = Some((from.min(seq), to.max(seq)));
+            let (from, to) = self.received.unwrap_or((received_at, received_at));
+            self.received = Some((from.min(received_at), to.max(received_at)));
+            self.channels.insert(channel);
+            fresh.extend(keys);
+        }
+        fresh.sort_unstable();
+        // A message may have a key twice.
+        fresh.dedup();
+        self.parts.push(fresh);
+        self.settle(2);
+    }
+
+    /// Puts the last parts together as long as one is less than `times` as large as the next.
+    fn settle(&mut self, times: usize) {
+        while let Some(mut last) = self.parts.pop() {
+            let room = last.len().saturating_mul(times);
+            let Some(before) = self.parts.last_mut().filter(|before| before.len() <= room) else {
+                self.parts.push(last);
+                return;
+            };
+            before.append(&mut last);
+            // Two runs one behind the other: the stable sort merges them.
+            before.sort();
+        }
+    }
+
+    /// All in one part.
+    fn close(&mut self) {
+        self.settle(usize::MAX);
+    }
+
+    fn len(&self) -> usize {
+        self.parts.iter().map(Vec::len).sum()
+    }
+
+    /// The entries from a place on, when all are in one part.
+    fn from(&self, place: usize) -> &[Entry] {
+        self.parts.first().and_then(|all| all.get(place..)).unwrap_or_default()
     }
 
     fn find(&self, name: u32, value: &[u8], into: &mut Vec<Seq>) {
-        into.extend(self.between(name, value, value).map(|(.., seq)| Seq(*seq)));
+        into.extend(self.between(name, value, value).map(|entry| Seq(entry.seq)));
     }
 
+    /// Those with a value between two, in no order.
     fn between(&self, name: u32, from: &[u8], to: &[u8]) -> impl Iterator<Item = &Entry> {
-        let (from, to) = (entry(name, from.into(), i64::MIN), entry(name, to.into(), i64::MAX));
-        self.entries.range(from..=to)
+        let from = Entry::new(name, from, i64::MIN);
+        let to = Entry::new(name, to, i64::MAX);
+        self.parts.iter().flat_map(move |part| {
+            let begin = part.partition_point(|entry| *entry < from);
+            let end = part.partition_point(|entry| *entry <= to);
+            part.get(begin..end).unwrap_or_default()
+        })
     }
 }
 
@@ -83,7 +141,7 @@ pub(super) struct Indexed {
     seq: Seq,
     received_at: Timestamp,
     channel: u32,
-    keys: Vec<(u32, Box<[u8]>)>,
+    keys: Vec<Entry>,
 }
 
 impl Indexed {
@@ -102,20 +160,21 @@ impl Indexed {
     }
 
     fn push_events(&mut self, events: &[(DestinationId, u64)]) {
-        let key = |(subscription, number): &(DestinationId, u64)| {
-            (KEY_EVENT, event_key(*subscription, *number).into())
-        };
-        self.keys.extend(events.iter().map(key));
+        for (subscription, number) in events {
+            let value = event_key(*subscription, *number);
+            self.keys.push(Entry::new(KEY_EVENT, &value, self.seq.0));
+        }
     }
 
     fn bare(seq: Seq, id: MessageId, received_at: Timestamp, channel: u32) -> Self {
-        Self { seq, received_at, channel, keys: vec![(KEY_ID, id.to_bytes().into())] }
+        let keys = vec![Entry::new(KEY_ID, &id.to_bytes(), seq.0)];
+        Self { seq, received_at, channel, keys }
     }
 
     fn push(&mut self, name: u32, value: &KeyValue) {
         let value = indexed_part(value.expose());
         if !value.is_empty() {
-            self.keys.push((name, value.into()));
+            self.keys.push(Entry::new(name, value, self.seq.0));
         }
     }
 }
@@ -152,7 +211,7 @@ impl Tail {
     pub(super) fn find_between(&self, name: u32, from: &[u8], to: &[u8]) -> Vec<(Box<[u8]>, Seq)> {
         let parts = std::iter::once(&self.open).chain(self.closing.as_deref());
         let found = parts.flat_map(|part| part.between(name, from, to));
-        found.map(|(.., value, seq)| (value.clone(), Seq(*seq))).collect()
+        found.map(|entry| (entry.value().into(), Seq(entry.seq))).collect()
     }
 
     /// Everything up to here is in finished runs.
@@ -162,18 +221,18 @@ impl Tail {
 
     /// Adds messages that were committed.
     pub(super) fn put(&mut self, messages: Vec<Indexed>) {
-        for message in messages {
-            self.open.put(message);
-        }
+        self.open.put(messages);
     }
 
     /// Closes the open part when it is large enough and no run is being written.
     pub(super) fn close(&mut self) -> Option<Arc<Sorted>> {
-        let small = self.open.messages < RUN_MESSAGES && self.open.entries.len() < RUN_KEYS;
+        let small = self.open.messages < RUN_MESSAGES && self.open.len() < RUN_KEYS;
         if self.closing.is_some() || small {
             return None;
         }
-        let closed = Arc::new(std::mem::take(&mut self.open));
+        let mut closed = std::mem::take(&mut self.open);
+        closed.close();
+        let closed = Arc::new(closed);
         self.closing = Some(Arc::clone(&closed));
         Some(closed)
     }
@@ -193,6 +252,7 @@ impl Tail {
         };
         conn.execute(queries::DELETE_UNFINISHED_RUNS, [run])?;
         let mut tail = Self { indexed_to: Seq(indexed_to), ..Self::default() };
+        let mut fresh = Vec::new();
         let mut statement = conn.prepare(queries::KEYS_AFTER)?;
         let mut rows = statement.query([indexed_to])?;
         while let Some(row) = rows.next()? {
@@ -205,8 +265,9 @@ impl Tail {
             }
             let events = row.get_ref(6)?.as_blob_or_null()?;
             indexed.push_events(&events.and_then(codec::events).unwrap_or_default());
-            tail.open.put(indexed);
+            fresh.push(indexed);
         }
+        tail.open.put(fresh);
         Ok((tail, RunWriter { last_run: run, current: None }))
     }
 }
@@ -215,13 +276,14 @@ impl Tail {
 #[derive(Debug)]
 pub(super) struct RunWriter {
     last_run: i64,
-    current: Option<(Arc<Sorted>, Option<Entry>)>,
+    /// The run that is being written, and how many of its keys are.
+    current: Option<(Arc<Sorted>, usize)>,
 }
 
 /// What a piece changed in memory, to be kept when its commit succeeds.
 #[derive(Debug)]
 pub(super) struct Piece {
-    written_to: Option<Entry>,
+    written: usize,
     finished: Option<Seq>,
 }
 
@@ -235,21 +297,20 @@ impl RunWriter {
         keys_new: usize,
     ) -> rusqlite::Result<Option<Piece>> {
         if self.current.is_none() {
-            self.current = close().map(|closed| (closed, None));
+            self.current = close().map(|closed| (closed, 0));
         }
-        let Some((run, written_to)) = &self.current else { return Ok(None) };
+        let Some((run, written)) = &self.current else { return Ok(None) };
         let number = self.last_run + 1;
-        let from = written_to.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let most = KEYS_PER_COMMIT.max(keys_new.saturating_mul(2));
-        let entries = run.entries.range::<Entry, _>((from, Bound::Unbounded));
-        let entries: Vec<&Entry> = entries.take(most).collect();
-        insert_keys(conn, number, &entries)?;
-        let written_to = entries.last().copied().cloned().or_else(|| written_to.clone());
+        let rest = run.from(*written);
+        let entries = rest.get(..most).unwrap_or(rest);
+        insert_keys(conn, number, entries)?;
+        let written = written + entries.len();
         if entries.len() == most {
-            return Ok(Some(Piece { written_to, finished: None }));
+            return Ok(Some(Piece { written, finished: None }));
         }
         let finished = Self::insert_run(conn, number, run)?;
-        Ok(Some(Piece { written_to, finished: Some(finished) }))
+        Ok(Some(Piece { written, finished: Some(finished) }))
     }
 
     fn insert_run(conn: &Connection, number: i64, run: &Sorted) -> rusqlite::Result<Seq> {
@@ -275,29 +336,29 @@ impl RunWriter {
         if piece.finished.is_some() {
             self.last_run += 1;
             self.current = None;
-        } else if let Some((_, written_to)) = &mut self.current {
-            *written_to = piece.written_to;
+        } else if let Some((_, written)) = &mut self.current {
+            *written = piece.written;
         }
         piece.finished
     }
 }
 
 /// Eight rows a statement: half of what a row costs is its statement.
-fn insert_keys(conn: &Connection, run: i64, entries: &[&Entry]) -> rusqlite::Result<()> {
+fn insert_keys(conn: &Connection, run: i64, entries: &[Entry]) -> rusqlite::Result<()> {
     let (eights, rest) = entries.as_chunks::<8>();
     let mut insert = conn.prepare_cached(queries::INSERT_KEYS_8)?;
     for eight in eights {
         insert.raw_bind_parameter(1, run)?;
-        for (place, (name, _, value, seq)) in eight.iter().enumerate() {
-            insert.raw_bind_parameter(place * 3 + 2, name)?;
-            insert.raw_bind_parameter(place * 3 + 3, value)?;
-            insert.raw_bind_parameter(place * 3 + 4, seq)?;
+        for (place, entry) in eight.iter().enumerate() {
+            insert.raw_bind_parameter(place * 3 + 2, entry.name)?;
+            insert.raw_bind_parameter(place * 3 + 3, entry.value())?;
+            insert.raw_bind_parameter(place * 3 + 4, entry.seq)?;
         }
         insert.raw_execute()?;
     }
     let mut insert = conn.prepare_cached(queries::INSERT_KEY)?;
-    for (name, _, value, seq) in rest {
-        insert.execute(params![run, name, value, seq])?;
+    for entry in rest {
+        insert.execute(params![run, entry.name, entry.value(), entry.seq])?;
     }
     Ok(())
 }
