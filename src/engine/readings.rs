@@ -1,28 +1,32 @@
 //! What was read of the messages under way: one reading serves the admission and every destination.
 //!
 //! A memory, no truth: a reading that is gone is made again from the bytes. It keeps the last few, within
-//! a limit of bytes; a large message is not kept.
+//! a limit of bytes; a large message is not kept. In parts by the random end of the id, so that threads seldom
+//! meet at one.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::channel::input::Input;
 use crate::hl7::raw::ReadOptions;
 use crate::message::id::MessageId;
 use crate::message::kind::ContentType;
 
-/// Readings kept, at most: what is under way when receivers keep up. More would leave the processor's caches.
-const KEPT_MAX: usize = 256;
-/// Bytes of the messages whose readings are kept, all together.
-const BYTES_MAX: usize = 8 << 20;
+/// Parts.
+const PARTS: usize = 8;
+/// Readings kept in a part, at most. In all it is what is under way when receivers keep up; more would leave the
+/// processor's caches.
+const KEPT_MAX: usize = 256 / PARTS;
+/// Bytes of the messages whose readings a part keeps, all together.
+const BYTES_MAX: usize = (8 << 20) / PARTS;
 /// The reading of a larger message is not kept: it would drive out many.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
-/// The last readings. The oldest goes first.
+/// The last readings. The oldest of a part goes first.
 #[derive(Debug, Default)]
 pub struct Readings {
-    kept: Mutex<Kept>,
+    parts: [Mutex<Kept>; PARTS],
 }
 
 #[derive(Debug, Default)]
@@ -49,13 +53,20 @@ impl Hasher for LastBytes {
 }
 
 impl Readings {
+    fn part(&self, id: MessageId) -> MutexGuard<'_, Kept> {
+        let last = id.to_bytes().last().copied().map_or(0, usize::from);
+        let [first, ..] = &self.parts;
+        let part = self.parts.get(last % PARTS).unwrap_or(first);
+        part.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps what was read of the message with this id. HL7 v2 only: its index is small beside its bytes.
     pub fn keep(&self, id: MessageId, input: &Arc<Input>) {
         let size = input.payload().len();
         if input.content_type() != ContentType::Hl7v2 || size > MESSAGE_BYTES_MAX {
             return;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.part(id);
         if kept.by_id.insert(id, Arc::clone(input)).is_none() {
             kept.order.push_back((id, size));
             kept.bytes += size;
@@ -70,9 +81,7 @@ impl Readings {
     /// The reading of a message, if it is kept and was made with these options.
     #[must_use]
     pub fn get(&self, id: MessageId, options: ReadOptions) -> Option<Arc<Input>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept.by_id.get(&id).cloned();
-        drop(kept);
+        let found = self.part(id).by_id.get(&id).cloned();
         found.filter(|input| input.read_options() == options)
     }
 }
@@ -103,8 +112,15 @@ mod tests {
     #[test]
     fn the_oldest_go_first_and_large_ones_are_not_kept() {
         let readings = Readings::default();
-        let ids: Vec<MessageId> =
-            (0..=BYTES_MAX / MESSAGE_BYTES_MAX).map(|_| MessageId::new()).collect();
+        // Of one part.
+        let ids: Vec<MessageId> = (0..=BYTES_MAX / MESSAGE_BYTES_MAX)
+            .map(|n| {
+                let mut id = MessageId::new().to_bytes();
+                id[14] = u8::try_from(n).unwrap();
+                id[15] = 0;
+                MessageId::from_bytes(id)
+            })
+            .collect();
         for id in &ids {
             readings.keep(*id, &input(MESSAGE_BYTES_MAX));
         }

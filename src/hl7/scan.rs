@@ -38,7 +38,7 @@ pub(crate) fn index(
 ) -> Result<Vec<Span>, ParseError> {
     let rest = bytes.get(start..).unwrap_or_default();
     let field = rest.get(3).copied().unwrap_or(b'|');
-    let mut segments = Vec::with_capacity(rest.len().checked_div(64).unwrap_or(0).min(1024));
+    let mut segments = Vec::with_capacity(rest.len().checked_div(48).unwrap_or(0).min(1024));
     let mut from = start;
     let mut close = |from: usize, end: usize| {
         let line = Span { start: from, end };

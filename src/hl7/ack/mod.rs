@@ -186,7 +186,9 @@ pub fn control_id(id: MessageId, name: &str) -> String {
     let bytes = id.derive(name).to_bytes();
     let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
     let digit = |half| DIGITS.get(usize::from(half)).map(|digit| char::from(*digit));
-    halves.filter_map(digit).take(CONTROL_ID_CHARS).collect()
+    let mut id = String::with_capacity(CONTROL_ID_CHARS);
+    id.extend(halves.filter_map(digit).take(CONTROL_ID_CHARS));
+    id
 }
 
 /// MSH-7 of an answer, UTC with its zone.

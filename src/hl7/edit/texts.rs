@@ -52,7 +52,7 @@ pub fn with_texts<'e>(
         let raw = encoded(message, text)?;
         let found = match index {
             Some(index) => message.segment(index),
-            None => segment::chosen(message.segments(), path).next(),
+            None => named(message, path),
         };
         let Some(segment) = found else {
             if own.is_some() || index.is_some() || raw.is_empty() {
@@ -80,6 +80,19 @@ pub fn with_texts<'e>(
         _ => true,
     };
     splices.windows(2).all(is_apart).then(|| together(message, &splices, own.as_deref()))
+}
+
+/// The segment that a path names.
+fn named<'m>(message: &'m RawMessage, path: &Path) -> Option<SegmentRef<'m>> {
+    if *path.occurrence() != Which::Unsaid {
+        return segment::chosen(message.segments(), path).next();
+    }
+    // Most of them are looked at here only for their first bytes.
+    let (bytes, id) = (message.bytes(), path.segment_bytes());
+    let begins = |span: &Span| slice(bytes, *span).starts_with(id);
+    let named = |place| message.segment(place).filter(|segment| segment.id == id);
+    let spans = message.spans().iter().enumerate();
+    spans.filter(|(_, span)| begins(span)).find_map(|(place, _)| named(place))
 }
 
 /// A text as it is written, if it is written as ASCII.

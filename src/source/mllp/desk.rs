@@ -39,6 +39,9 @@ use crate::telemetry::metrics::{ACK_SECONDS, MESSAGES_REFUSED};
 /// Segments that an acknowledgement may hold. A message of these alone answers another message.
 const ACK_SEGMENTS: [&[u8]; 6] = [b"MSH", b"SFT", b"UAC", b"MSA", b"ERR", b"NTE"];
 
+/// What a frame adds to what it holds: its start and its end.
+const FRAME_BYTES: usize = 3;
+
 /// What all connections of one source share.
 pub(super) struct Desk {
     pub(super) channel: Arc<str>,
@@ -276,6 +279,8 @@ impl Desk {
                 told.into_iter().map(|(.., due)| due).collect()
             }
         };
+        let acks = dues.iter().flat_map(|due| &due.acks);
+        answers.out.reserve(acks.map(|ack| ack.len() + FRAME_BYTES).sum());
         for due in dues {
             for ack in &due.acks {
                 put_frame(&mut answers.out, ack);
