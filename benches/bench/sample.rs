@@ -1,5 +1,7 @@
 //! Messages to measure with: made-up results of made-up people, about 1.5 KB.
 
+use std::sync::{Arc, LazyLock};
+
 use medway::message::id::{DestinationId, MessageId, VersionId};
 use medway::message::kind::{ContentType, Kind};
 use medway::message::payload::Payload;
@@ -46,13 +48,32 @@ pub(crate) fn oru(n: u64) -> String {
     text
 }
 
+/// Words that the engine's sources hold once for all messages.
+struct Words {
+    channel: Arc<str>,
+    mrn: Arc<str>,
+    visit: Arc<str>,
+    accession: Arc<str>,
+}
+
+static WORDS: LazyLock<Words> = LazyLock::new(|| Words {
+    channel: "lab_results".into(),
+    mrn: "mrn".into(),
+    visit: "visit".into(),
+    accession: "accession".into(),
+});
+
 fn mrn(n: u64) -> String {
     format!("{:08}", n.wrapping_mul(48_271) % 400_000)
 }
 
 /// A message with the keys a channel would take from it, for these destinations.
 pub(crate) fn message(n: u64, destinations: &[DestinationId]) -> NewMessage {
-    let key = |name: &str, value: String| Key { name: name.into(), value: KeyValue::new(&value) };
+    let Words { channel, mrn: mrn_name, visit, accession } = &*WORDS;
+    let key = |name: &Arc<str>, value: String| Key {
+        name: Arc::clone(name),
+        value: KeyValue::new(&value),
+    };
     let mrn = mrn(n);
     let disposition = Disposition::Deliver { lane: Lane::of(&mrn), joins: Joins::NONE };
     let entries = destinations
@@ -67,15 +88,15 @@ pub(crate) fn message(n: u64, destinations: &[DestinationId]) -> NewMessage {
         envelope: Envelope {
             id: MessageId::new(),
             received_at: Timestamp(START + i64::try_from(n).unwrap()),
-            channel: "lab_results".into(),
+            channel: Arc::clone(channel),
             content_type: ContentType::Hl7v2,
             kind: Kind::Report,
             event: "ORU^R01".into(),
             control_id: KeyValue::new(&format!("C{n:010}")),
             keys: vec![
-                key("mrn", mrn),
-                key("visit", format!("V{:08}", n / 7)),
-                key("accession", format!("A{n:08}")),
+                key(mrn_name, mrn),
+                key(visit, format!("V{:08}", n / 7)),
+                key(accession, format!("A{n:08}")),
             ],
             origin: None,
         },

@@ -123,6 +123,7 @@ impl Committer {
         if let Some(rule) = &duplicate {
             let DuplicateRule { identity, content, .. } = *rule;
             batch.known.push(Known { identity, content, seq });
+            batch.identities.insert(identity);
         }
         let stored = StoredMessage { seq, envelope, plan, payload: place.payload.clone(), events };
         self.insert(stored, &place, duplicate.as_ref(), body, batch)?;
@@ -387,6 +388,9 @@ impl Committer {
 impl Batch {
     /// A message of this batch with the identity: the same one, or the last other.
     fn find(&self, rule: &DuplicateRule) -> Option<Match> {
+        if !self.identities.contains(&rule.identity) {
+            return None;
+        }
         let mut changed = None;
         for known in self.known.iter().rev().filter(|known| known.identity == rule.identity) {
             if known.content == rule.content {

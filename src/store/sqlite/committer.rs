@@ -4,7 +4,8 @@
 //! before the commit that holds it returned. After an I/O error the store stops: what a failed sync
 //! left on disk is not known, so nothing may be written after it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -18,7 +19,7 @@ use crate::message::id::{DestinationId, VersionId};
 use crate::message::time::Timestamp;
 use crate::store::resources::Written;
 use crate::store::sqlite::append::Row;
-use crate::store::sqlite::duplicates::Duplicates;
+use crate::store::sqlite::duplicates::{AsIs, Duplicates};
 use crate::store::sqlite::error;
 use crate::store::sqlite::index::{Indexed, Piece, RunWriter};
 use crate::store::sqlite::open::BUSY_TIMEOUT;
@@ -85,6 +86,8 @@ pub(super) struct Batch {
     pub(super) rows: Vec<Row>,
     /// Those of them with a duplicate rule.
     pub(super) known: Vec<Known>,
+    /// Their identities: most messages repeat none of the batch.
+    pub(super) identities: HashSet<u64, BuildHasherDefault<AsIs>>,
     /// Their keys.
     pub(super) indexed: Vec<Indexed>,
     /// Number of keys.
