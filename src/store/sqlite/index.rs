@@ -87,8 +87,10 @@ impl Sorted {
         fresh.sort_unstable();
         // A message may have a key twice.
         fresh.dedup();
-        self.parts.push(fresh);
-        self.settle(2);
+        if !fresh.is_empty() {
+            self.parts.push(fresh);
+            self.settle(2);
+        }
     }
 
     /// Puts the last parts together as long as one is less than `times` as large as the next.
@@ -371,4 +373,58 @@ pub(super) fn run_channels(bytes: &[u8]) -> Option<BTreeSet<u32>> {
         channels.insert(cursor.small()?);
     }
     Some(channels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn indexed(seq: i64, values: &[&str]) -> Indexed {
+        let keys = values.iter().map(|value| Entry::new(2, value.as_bytes(), seq)).collect();
+        Indexed { seq: Seq(seq), received_at: Timestamp(seq), channel: 1, keys }
+    }
+
+    #[test]
+    fn entries_stand_in_the_order_of_their_bytes() {
+        let long = "0123456789abcdef";
+        let values =
+            ["", "a", "a\0", "a\0\0", "ab", long, &format!("{long}\0"), &format!("{long}x")];
+        let mut entries: Vec<Entry> =
+            values.iter().rev().map(|value| Entry::new(2, value.as_bytes(), 1)).collect();
+        entries.sort();
+        let mut sorted = values.map(str::as_bytes);
+        sorted.sort_unstable();
+        assert_eq!(entries.iter().map(Entry::value).collect::<Vec<_>>(), sorted);
+    }
+
+    #[test]
+    fn what_came_in_parts_is_found_and_closed_as_one() {
+        let mut sorted = Sorted::default();
+        let mut expected = BTreeSet::new();
+        sorted.put(Vec::new());
+        for seq in 1..500 {
+            let (patient, visit) = (format!("P{}", seq * 7919 % 97), format!("V{}", seq % 13));
+            // The second stands twice in its message.
+            sorted.put(vec![indexed(seq, &[&patient, &visit, &visit])]);
+            expected.extend([(patient, seq), (visit, seq)]);
+        }
+        assert!(sorted.parts.len() <= 10, "{}", sorted.parts.len());
+        assert_eq!(sorted.len(), expected.len());
+        for n in 0..97 {
+            let value = format!("P{n}");
+            let mut found = Vec::new();
+            sorted.find(2, value.as_bytes(), &mut found);
+            found.sort_unstable();
+            let own = expected.iter().filter(|(known, _)| *known == value);
+            assert_eq!(found, own.map(|(_, seq)| Seq(*seq)).collect::<Vec<_>>());
+        }
+        sorted.close();
+        let all: Vec<(String, i64)> = sorted
+            .from(0)
+            .iter()
+            .map(|entry| (String::from_utf8_lossy(entry.value()).into_owned(), entry.seq))
+            .collect();
+        assert_eq!(all, expected.into_iter().collect::<Vec<_>>());
+        assert!(sorted.from(all.len()).is_empty());
+    }
 }
