@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::message::id::{DestinationId, Seq};
 use crate::message::outcome::Answer;
 use crate::message::time::Timestamp;
-use crate::store::Settled;
 use crate::store::sqlite::codec::{Cursor, cut, put_bytes, put_number, put_signed, size};
+use crate::store::sqlite::error::damaged;
+use crate::store::{Settled, StoreError};
 
 /// A page is this many places of the log.
 const PAGE_BITS: u32 = 12;
@@ -26,6 +27,38 @@ pub(super) const fn page_of(seq: Seq) -> i64 {
 /// The first and the last place of a page.
 pub(super) const fn places_of(page: i64) -> (i64, i64) {
     (page << PAGE_BITS, ((page + 1) << PAGE_BITS) - 1)
+}
+
+/// A destination's cursor: see `Change::Cursor`. It stands behind all blocks, in a page of the largest number
+/// there is, so that a commit that writes both writes one page of the database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    /// Everything up to here is settled or in an exception row.
+    pub(super) settled_to: Seq,
+    /// Nothing beyond is.
+    pub(super) frontier: Seq,
+}
+
+impl Position {
+    /// As it is stored.
+    pub(super) fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let (first, last) = bytes.split_at_mut(8);
+        first.copy_from_slice(&self.settled_to.0.to_be_bytes());
+        last.copy_from_slice(&self.frontier.0.to_be_bytes());
+        bytes
+    }
+
+    /// Reads one; damage of the destination's row is an error.
+    pub(super) fn decode(destination: i64, bytes: &[u8]) -> Result<Self, StoreError> {
+        let numbers = bytes.split_first_chunk::<8>().and_then(|(first, rest)| {
+            let last: [u8; 8] = rest.try_into().ok()?;
+            Some((i64::from_be_bytes(*first), i64::from_be_bytes(last)))
+        });
+        let (settled_to, frontier) =
+            numbers.ok_or_else(|| damaged("the cursor of destination", destination))?;
+        Ok(Self { settled_to: Seq(settled_to), frontier: Seq(frontier) })
+    }
 }
 
 /// Writes a block. Codes and texts stand once, at its head; the rest are differences.
@@ -130,6 +163,15 @@ mod tests {
             (0..300).map(|n| settled(n % 3, 5000 + i64::from(n / 3), "AA", "")).collect();
         let size = encode(&entries.iter().collect::<Vec<_>>()).len();
         assert!(size < 300 * 21, "{size} bytes for 300 deliveries");
+    }
+
+    #[test]
+    fn a_cursor_comes_back_and_a_cut_one_is_damage() {
+        let position = Position { settled_to: Seq(-1), frontier: Seq(i64::MAX) };
+        let bytes = position.encode();
+        assert_eq!(Position::decode(1, &bytes).unwrap(), position);
+        assert!(Position::decode(1, &bytes[1..]).is_err());
+        assert!(Position::decode(1, b"").is_err());
     }
 
     #[test]

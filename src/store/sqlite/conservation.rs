@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 
 use crate::message::id::{DestinationId, Seq};
-use crate::store::sqlite::blocks::{page_of, places_of};
+use crate::store::sqlite::blocks::{Position, page_of, places_of};
 use crate::store::sqlite::dictionary::{Shape, What};
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::outcomes::state_from_number;
@@ -30,10 +30,13 @@ pub(super) async fn conservation(pool: &SqlitePool, shared: &Shared) -> Result<V
     while next <= last {
         let mut snapshot = pool.begin().await?;
         let began = Instant::now();
-        let rows: Vec<(u32, i64, i64)> =
+        let rows: Vec<(u32, Vec<u8>)> =
             sqlx::query_as(queries::CURSORS).fetch_all(&mut *snapshot).await?;
-        let cursors: HashMap<DestinationId, i64> =
-            rows.into_iter().map(|(number, to, _)| (DestinationId(number), to)).collect();
+        let mut cursors: HashMap<DestinationId, i64> = HashMap::with_capacity(rows.len());
+        for (number, bytes) in rows {
+            let position = Position::decode(number.into(), &bytes)?;
+            cursors.insert(DestinationId(number), position.settled_to.0);
+        }
         let (first,): (i64,) = sqlx::query_as(queries::FIRST).fetch_one(&mut *snapshot).await?;
         next = next.max(page_of(Seq(first)));
         while next <= last && began.elapsed() < SNAPSHOT_MAX {

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use rusqlite::types::Type;
 use rusqlite::{Connection, params};
 
 use crate::message::id::{DestinationId, Seq};
 use crate::message::plan::Lane;
-use crate::store::sqlite::blocks::{encode, page_of};
+use crate::store::sqlite::blocks::{Position, encode, page_of};
 use crate::store::sqlite::codec::put_further;
 use crate::store::sqlite::queries;
 use crate::store::{Attempt, Change, Exception, ExceptionState, Settled};
@@ -17,15 +18,6 @@ const ATTEMPTS_MAX: u32 = 100;
 const ATTEMPTS_FIRST: u32 = 10;
 /// Pages whose last block number is remembered.
 const PAGES_MAX: usize = 1024;
-
-/// A destination's cursor: see `Change::Cursor`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Position {
-    /// Everything up to here is settled or in an exception row.
-    pub(super) settled_to: Seq,
-    /// Nothing beyond is.
-    pub(super) frontier: Seq,
-}
 
 /// What the committer keeps in memory of the delivery state. Read again after a rollback.
 #[derive(Debug, Default)]
@@ -50,9 +42,12 @@ impl Positions {
         let mut cursors = conn.prepare_cached(queries::CURSORS)?;
         let mut rows = cursors.query([])?;
         while let Some(row) = rows.next()? {
-            let (settled_to, frontier) = (Seq(row.get(1)?), Seq(row.get(2)?));
-            let position = Position { settled_to, frontier };
-            positions.cursors.insert(DestinationId(row.get(0)?), position);
+            let number: u32 = row.get(0)?;
+            let position = Position::decode(number.into(), row.get_ref(1)?.as_blob()?);
+            let position = position.map_err(|error| {
+                rusqlite::Error::FromSqlConversionFailure(1, Type::Blob, Box::new(error))
+            })?;
+            positions.cursors.insert(DestinationId(number), position);
         }
         let mut excepted = conn.prepare_cached(queries::HAS_EXCEPTIONS)?;
         let mut rows = excepted.query([])?;
@@ -157,8 +152,7 @@ impl Positions {
         let mut upsert = conn.prepare_cached(queries::UPSERT_CURSOR)?;
         for destination in std::mem::take(&mut self.touched) {
             let position = self.cursors.get(&destination).copied().unwrap_or_default();
-            let Position { settled_to, frontier } = position;
-            upsert.execute(params![destination.0, settled_to.0, frontier.0])?;
+            upsert.execute(params![destination.0, position.encode()])?;
         }
         Ok(())
     }
@@ -242,4 +236,40 @@ fn insert_attempt(conn: &Connection, attempt: &Attempt) -> rusqlite::Result<()> 
         ])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_store_keeps_its_cursors() {
+        let conn = Connection::open_in_memory().unwrap();
+        for schema in [
+            include_str!("../../../migrations/sqlite/0001_log.sql"),
+            include_str!("../../../migrations/sqlite/0002_resources.sql"),
+            include_str!("../../../migrations/sqlite/0003_subscribers.sql"),
+            include_str!("../../../migrations/sqlite/0004_joins.sql"),
+            include_str!("../../../migrations/sqlite/0005_further.sql"),
+        ] {
+            conn.execute_batch(schema).unwrap();
+        }
+        let last = i64::MAX;
+        let insert = "INSERT INTO cursor VALUES (1, 0, 0), (2, 70000, 70003), (3, ?1, ?1)";
+        conn.execute(insert, [last]).unwrap();
+        conn.execute_batch("INSERT INTO settled VALUES (17, 1, x'01')").unwrap();
+        conn.execute_batch(include_str!("../../../migrations/sqlite/0006_cursors.sql")).unwrap();
+        let cursors = Positions::load(&conn).unwrap().cursors;
+        let expected = [(1, 0, 0), (2, 70_000, 70_003), (3, last, last)];
+        for (destination, settled_to, frontier) in expected {
+            let position = Position { settled_to: Seq(settled_to), frontier: Seq(frontier) };
+            assert_eq!(cursors.get(&DestinationId(destination)), Some(&position));
+        }
+        assert_eq!(cursors.len(), expected.len());
+        // Retention, which looks for pages, does not meet them.
+        let page = |after: i64| -> Option<i64> {
+            conn.query_row(queries::PAGE_AFTER, [after], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((page(0), page(17)), (Some(17), None));
+    }
 }

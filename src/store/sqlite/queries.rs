@@ -197,13 +197,14 @@ pub(super) const INSERT_BLOCK: &str = "INSERT INTO settled (page, n, block) VALU
 /// Primary key, a range.
 pub(super) const BLOCKS: &str =
     "SELECT page, block FROM settled WHERE page BETWEEN ?1 AND ?2 ORDER BY page, n";
-/// One row a destination.
-pub(super) const CURSORS: &str = "SELECT destination, settled_to, frontier FROM cursor";
+/// Primary key, a range: one row a destination. `blocks::Position` reads it.
+pub(super) const CURSORS: &str = "SELECT n, block FROM settled WHERE page = 9223372036854775807";
 /// Primary key.
-pub(super) const CURSOR: &str = "SELECT settled_to, frontier FROM cursor WHERE destination = ?1";
+pub(super) const CURSOR: &str =
+    "SELECT block FROM settled WHERE page = 9223372036854775807 AND n = ?1";
 /// Primary key.
 pub(super) const UPSERT_CURSOR: &str =
-    "INSERT OR REPLACE INTO cursor (destination, settled_to, frontier) VALUES (?1, ?2, ?3)";
+    "INSERT OR REPLACE INTO settled (page, n, block) VALUES (9223372036854775807, ?1, ?2)";
 /// Primary key.
 pub(super) const UPSERT_EXCEPTION: &str = "INSERT OR REPLACE INTO exception
     (destination, seq, lane, joins, state, attempts, since, due, cause, code, text, further)
@@ -310,8 +311,9 @@ pub(super) const OLDEST: &str =
 pub(super) const DELETE_MESSAGE: &str = "DELETE FROM message WHERE seq = ?1";
 /// `attempt_delivery`.
 pub(super) const DELETE_ATTEMPTS: &str = "DELETE FROM attempt WHERE seq = ?1";
-/// Primary key.
-pub(super) const PAGE_AFTER: &str = "SELECT min(page) FROM settled WHERE page > ?1";
+/// Primary key. Behind the pages stand the cursors.
+pub(super) const PAGE_AFTER: &str =
+    "SELECT min(page) FROM settled WHERE page > ?1 AND page < 9223372036854775807";
 /// Primary key.
 pub(super) const ANY_BETWEEN: &str =
     "SELECT EXISTS (SELECT 1 FROM message WHERE seq BETWEEN ?1 AND ?2)";

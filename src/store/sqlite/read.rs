@@ -12,7 +12,7 @@ use crate::message::outcome::Answer;
 use crate::message::payload::Payload;
 use crate::message::plan::{Joins, Lane};
 use crate::message::time::Timestamp;
-use crate::store::sqlite::blocks::{decode, page_of};
+use crate::store::sqlite::blocks::{Position, decode, page_of};
 use crate::store::sqlite::codec::further;
 use crate::store::sqlite::error::damaged;
 use crate::store::sqlite::log::envelopes;
@@ -80,15 +80,21 @@ pub(super) async fn rejects(
     Ok(rows.into_iter().map(reject).collect())
 }
 
+/// How far a destination came; `None` before its first outcome.
+async fn cursor(conn: &mut SqliteConnection, id: DestinationId) -> Result<Option<Position>> {
+    let row: Option<(Vec<u8>,)> =
+        sqlx::query_as(queries::CURSOR).bind(id.0).fetch_optional(conn).await?;
+    row.map(|(bytes,)| Position::decode(id.0.into(), &bytes)).transpose()
+}
+
 /// Where a destination stands.
 pub(super) async fn destination_state(
     pool: &SqlitePool,
     id: DestinationId,
 ) -> Result<DestinationState> {
     let mut snapshot = pool.begin().await?;
-    let cursor: Option<(i64, i64)> =
-        sqlx::query_as(queries::CURSOR).bind(id.0).fetch_optional(&mut *snapshot).await?;
-    let (settled_to, frontier) = cursor.unwrap_or_default();
+    let cursor = cursor(&mut snapshot, id).await?.unwrap_or_default();
+    let (settled_to, frontier) = (cursor.settled_to.0, cursor.frontier.0);
     let mut settled_above = Vec::new();
     if frontier > settled_to {
         let (from, to) = (page_of(Seq(settled_to)), page_of(Seq(frontier)));
@@ -313,11 +319,8 @@ pub(super) async fn deliveries(
             .fetch_optional(&mut *snapshot)
             .await?;
         let exception = row.as_ref().map(exception).transpose()?;
-        let cursor: Option<(i64, i64)> = sqlx::query_as(queries::CURSOR)
-            .bind(destination.0)
-            .fetch_optional(&mut *snapshot)
-            .await?;
-        let passed = cursor.is_some_and(|(settled_to, _)| settled_to >= seq.0);
+        let cursor = cursor(&mut snapshot, destination).await?;
+        let passed = cursor.is_some_and(|cursor| cursor.settled_to >= seq);
         let settled = settled.remove(&destination);
         let filtered = entry.disposition == crate::message::plan::Disposition::Filtered;
         let state = match (filtered, &exception, &settled) {
