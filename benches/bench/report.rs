@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -25,16 +26,15 @@ pub(crate) struct Total {
     tries: Tries,
 }
 
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target").join(name)
+/// Where a case is to leave its rows for the process that gathers them.
+const ROWS: &str = "MEDWAY_BENCH_ROWS";
+
+fn target() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target")
 }
 
-/// Where a case puts its rows for the process that gathers them.
-const CASE: &str = "bench-case.json";
-const ALL: &str = "bench.json";
-
-fn read(name: &str) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&fs::read(path(name)).ok()?).ok()
+fn read(path: &Path) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 /// A line for people.
@@ -46,7 +46,7 @@ fn say(line: &str) {
 impl Total {
     /// Reads the report of earlier runs and says what machine this is.
     pub(crate) fn begin() -> Self {
-        let mut rows = read(ALL).unwrap_or_default();
+        let mut rows = read(&target().join("bench.json")).unwrap_or_default();
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let version = fs::read_to_string("/proc/version").unwrap_or_default();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -55,20 +55,40 @@ impl Total {
         Self { rows, tries: Tries::default() }
     }
 
-    /// Runs a case, which hands its rows over. Answers whether it missed an aim each time so far.
-    pub(crate) fn run(&mut self, name: &str, case: impl FnOnce()) -> bool {
-        say(&format!("\n{name}"));
-        case();
-        self.tries.take(read(CASE).unwrap(), &mut self.rows)
+    /// Runs a case, in a process that `command` begins, until no aim of it is left that another try could
+    /// meet. The rows of the try that missed the fewest are kept.
+    pub(crate) fn run(&mut self, name: &str, tries_max: usize, command: impl Fn() -> Command) {
+        let path = target().join(format!("bench-case-{}.json", std::process::id()));
+        let mut best: Option<(usize, Map<String, Value>)> = None;
+        for _ in 0..tries_max {
+            say(&format!("\n{name}"));
+            let ended = command().env(ROWS, &path).status().unwrap();
+            let Some(rows) = read(&path).filter(|_| ended.success()) else {
+                say(&format!("  {name} did not come to its end: {ended}"));
+                self.tries.fail(name);
+                break;
+            };
+            fs::remove_file(&path).unwrap();
+            let (missed, may_mend) = self.tries.take(&rows);
+            if best.as_ref().is_none_or(|(before, _)| missed < *before) {
+                best = Some((missed, rows));
+            }
+            if !may_mend {
+                break;
+            }
+        }
+        self.rows.extend(best.into_iter().flat_map(|(_, rows)| rows));
     }
 
-    /// Says how each aim was met, and writes the file.
-    pub(crate) fn save(self) {
-        say("\naims");
-        self.tries.table().iter().for_each(|line| say(line));
-        fs::write(path(ALL), serde_json::to_vec_pretty(&self.rows).unwrap()).unwrap();
-        // Without a case there is none.
-        let _none = fs::remove_file(path(CASE));
+    /// Says how each aim was met, and writes the file. `all`: whether every case was to run. Answers whether
+    /// nothing went wrong: a ratio that is missed is no fault of the run.
+    pub(crate) fn save(mut self, all: bool) -> bool {
+        say("\naims, with every try: of a ratio the best counts, a count has to hold each time");
+        self.tries.table(all).iter().for_each(|line| say(line));
+        self.rows.insert("aims".into(), self.tries.values());
+        let text = serde_json::to_vec_pretty(&self.rows).unwrap();
+        fs::write(target().join("bench.json"), text).unwrap();
+        !self.tries.is_wrong()
     }
 }
 
@@ -89,9 +109,11 @@ impl Report {
         self.rows.insert(name.into(), json!(values));
     }
 
-    /// Leaves the rows for the process that gathers them.
+    /// Leaves the rows for the process that gathers them, if there is one.
     pub(crate) fn hand_over(self) {
-        fs::write(path(CASE), serde_json::to_vec(&self.rows).unwrap()).unwrap();
+        if let Ok(path) = std::env::var(ROWS) {
+            fs::write(path, serde_json::to_vec(&self.rows).unwrap()).unwrap();
+        }
     }
 }
 

@@ -64,6 +64,10 @@ pub fn with_texts<'e>(
         if segment.is_header() && is_read_by_readers(&segment, field) {
             return None;
         }
+        // A draft has what was written read again when a line end stands in it as text.
+        if memchr::memchr2(b'\r', b'\n', segment.bytes).is_some() {
+            return None;
+        }
         let place = segment.first_range(field)?;
         let now = segment.bytes.get(place.clone())?;
         let over = segment.at + place.start..segment.at + place.end;
