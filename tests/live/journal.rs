@@ -132,7 +132,11 @@ impl Journal {
             match excuse {
                 _ if own => {}
                 Some(at) => *after.entry(at).or_default() += 1,
-                None => broken.push(format!("{} came twice with no fault to excuse it", got.id)),
+                None => broken.push(format!(
+                    "{} came twice with no fault to excuse it: {}",
+                    got.id,
+                    beside(&downs, before, got.at)
+                )),
             }
         }
         let most = after.values().max().copied().unwrap_or(0);
@@ -142,6 +146,21 @@ impl Journal {
         }
         broken
     }
+}
+
+/// Where two receipts of a message stand beside the times at which the engine was down.
+fn beside(downs: &[Down], first: Instant, second: Instant) -> String {
+    let passed = |from: Instant, to: Instant| to.saturating_duration_since(from).as_millis();
+    let last = downs.iter().rev().find(|down| down.from <= second);
+    last.map_or_else(String::new, |Down { from, until }| {
+        format!(
+            "first received {} ms before the engine was last seen alive and {} ms after it was started again, \
+             the second time {} ms after the first",
+            passed(first, *from),
+            passed(*until, first),
+            passed(first, second)
+        )
+    })
 }
 
 /// What is wrong with where messages came from and in which order.
