@@ -464,12 +464,7 @@ impl<'m> Draft<'m> {
 
     /// How this message ends its lines.
     fn line_end(&self) -> Cow<'m, [u8]> {
-        let usual = self.lines.first().map(|line| &*line.end).unwrap_or_default();
-        Cow::Borrowed(match usual {
-            [b'\r', b'\n', ..] => b"\r\n",
-            [b'\n', ..] => b"\n",
-            _ => b"\r",
-        })
+        Cow::Borrowed(line_end(self.lines.first().map(|line| &*line.end).unwrap_or_default()))
     }
 }
 
@@ -488,6 +483,15 @@ fn reads_the_same(before: &[u8], now: &[u8], separators: Separators) -> bool {
     let header = !old.is_header()
         || old.field_bytes(18) == new.field_bytes(18) && memchr::memchr2(0xE2, 0xC2, now).is_none();
     is_line && !old.id.is_empty() && old.id == new.id && header
+}
+
+/// How a message ends its lines, by what stands behind the first.
+const fn line_end(behind_first: &[u8]) -> &'static [u8] {
+    match behind_first {
+        [b'\r', b'\n', ..] => b"\r\n",
+        [b'\n', ..] => b"\n",
+        _ => b"\r",
+    }
 }
 
 /// Whether what stands there already is this text, which would be written as `raw`.

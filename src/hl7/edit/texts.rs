@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::hl7::edit::stays;
+use crate::hl7::edit::{line_end, stays};
 use crate::hl7::escape;
 use crate::hl7::path::{FieldPath, Path, Which, is_segment_id};
 use crate::hl7::raw::RawMessage;
@@ -128,12 +128,7 @@ fn own_segment(
     }
     let (bytes, spans) = (message.bytes(), message.spans());
     let (first, last) = (spans.first()?, spans.last()?);
-    let behind_first = bytes.get(first.end..)?;
-    let end: &[u8] = match behind_first {
-        [b'\r', b'\n', ..] => b"\r\n",
-        [b'\n', ..] => b"\n",
-        _ => b"\r",
-    };
+    let end = line_end(bytes.get(first.end..)?);
     if bytes.get(last.end..)? != end {
         return None;
     }
