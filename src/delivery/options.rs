@@ -6,6 +6,10 @@ use crate::delivery::breaker::BreakerOptions;
 use crate::delivery::policy::AckPolicy;
 use crate::delivery::retry::RetryPolicy;
 
+/// Outcomes of one destination that wait for the disk, at most. As many deliveries, and those being sent, may be
+/// made again after a crash; it is enough for 30,000 a second where a commit takes 30 ms.
+pub const UNRECORDED_MAX: usize = 1024;
+
 /// How deliveries to one destination are made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryOptions {
@@ -44,7 +48,7 @@ impl Default for DeliveryOptions {
             together: 1,
             window: 1024,
             window_bytes: 16 << 20,
-            unrecorded_max: 8192,
+            unrecorded_max: UNRECORDED_MAX,
             exceptions_max: 10_000,
             behind_max: 250_000,
             policy: AckPolicy::default(),

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::delivery::marker::Marker;
+use crate::delivery::marker::{Mark, Marker};
 use crate::delivery::queue::{Claim, Conclusion, Suspicion};
 use crate::delivery::render::Render;
 use crate::delivery::shared::{Feed, Shared};
@@ -224,9 +224,8 @@ impl Runner {
 
     /// Renders and sends one claim.
     fn send(&mut self, destination: &Arc<dyn Destination>, claim: &Claim) {
-        if claim.suspect {
-            self.marker.begin(self.shared.id, claim.seq);
-        }
+        let mark = claim.suspect.then(|| self.marker.prepare(self.shared.id, claim.seq));
+        mark.iter().for_each(Mark::begin);
         crash::point("delivery_render");
         let render = || match claim.more.is_empty() {
             true => self.render.render(self.shared.id, claim.version, &claim.message),
@@ -237,8 +236,8 @@ impl Runner {
             }
         };
         let rendered = catch_unwind(AssertUnwindSafe(render));
-        if claim.suspect {
-            self.marker.end(self.shared.id, claim.seq);
+        if let Some(mark) = mark {
+            mark.end();
         }
         let conclusion = match rendered {
             Ok(Rendered::Send(outbound)) => {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -98,36 +98,47 @@ fn exchange(link: &mut Option<(TcpStream, Vec<u8>)>, port: u16, text: &str, id: 
 pub(crate) fn receiver(name: &'static str, journal: Arc<Journal>, break_every: u64) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
+    let open = journal.listens(port);
     std::thread::spawn(move || {
-        let count = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            let (journal, count) = (Arc::clone(&journal), Arc::clone(&count));
+        let count = Arc::new(AtomicU64::new(0));
+        for stream in listener.incoming().flatten() {
+            open.begins();
+            let (journal, count, open) =
+                (Arc::clone(&journal), Arc::clone(&count), Arc::clone(&open));
             std::thread::spawn(move || {
-                stream.set_nodelay(true).unwrap();
-                let mut rest = Vec::new();
-                while let Some(frame) = read_frame(&mut stream, &mut rest) {
-                    let text = String::from_utf8(frame).unwrap();
-                    let id = field(&text, "MSH", 9);
-                    let patient =
-                        field(&text, "PID", 3).split('^').next().unwrap_or_default().to_owned();
-                    journal.received(name, Got { id: id.clone(), patient, at: Instant::now() });
-                    let number = count.fetch_add(1, Ordering::Relaxed) + 1;
-                    if break_every > 0 && number.is_multiple_of(break_every) {
-                        journal.breaks_off(name, &id);
-                        return;
-                    }
-                    let answer = format!(
-                        "MSH|^~\\&|R|R|M|M|20260101000000||ACK|{name}{number}|P|2.5.1\rMSA|AA|{id}\r"
-                    );
-                    if stream.write_all(&framed(answer.as_bytes())).is_err() {
-                        return;
-                    }
-                }
+                note_all(stream, name, &journal, &count, break_every);
+                open.ends();
             });
         }
     });
     port
+}
+
+fn note_all(
+    mut stream: TcpStream,
+    name: &'static str,
+    journal: &Journal,
+    count: &AtomicU64,
+    break_every: u64,
+) {
+    stream.set_nodelay(true).unwrap();
+    let mut rest = Vec::new();
+    while let Some(frame) = read_frame(&mut stream, &mut rest) {
+        let text = String::from_utf8(frame).unwrap();
+        let id = field(&text, "MSH", 9);
+        let patient = field(&text, "PID", 3).split('^').next().unwrap_or_default().to_owned();
+        journal.received(name, Got { id: id.clone(), patient, at: Instant::now() });
+        let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+        if break_every > 0 && number.is_multiple_of(break_every) {
+            journal.breaks_off(name, &id);
+            return;
+        }
+        let answer =
+            format!("MSH|^~\\&|R|R|M|M|20260101000000||ACK|{name}{number}|P|2.5.1\rMSA|AA|{id}\r");
+        if stream.write_all(&framed(answer.as_bytes())).is_err() {
+            return;
+        }
+    }
 }
 
 /// What a plain receiver does with each message.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::subscriptions::SubscriptionsConfig;
 use crate::delivery::breaker::BreakerOptions;
-use crate::delivery::options::DeliveryOptions;
+use crate::delivery::options::{DeliveryOptions, UNRECORDED_MAX};
 use crate::delivery::policy::{AckPolicy, Reaction};
 use crate::delivery::retry::{Exhausted, RetryPolicy};
 use crate::destination::subscriber::{Manners, PASSING, Refusals};
@@ -54,7 +54,7 @@ pub(super) fn delivery(
         together,
         window: 128,
         window_bytes: 4 << 20,
-        unrecorded_max: 1024,
+        unrecorded_max: UNRECORDED_MAX,
         exceptions_max: 2_000,
         behind_max: 50_000,
         policy,
