@@ -69,7 +69,7 @@ impl Running {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), reached)
+        tokio::time::timeout(Duration::from_secs(60), reached)
             .await
             .unwrap_or_else(|_| panic!("{what}"));
     }

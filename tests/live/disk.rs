@@ -27,7 +27,7 @@ impl Tracer {
             .spawn()
             .ok()?;
         let mut tracer = Self(child);
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !all_traced(pid) {
             if tracer.0.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 return None;

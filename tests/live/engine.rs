@@ -125,7 +125,7 @@ impl Engine {
     pub(crate) fn freeze(&self) {
         let stop = Command::new("kill").args(["-STOP", &self.pid().to_string()]).status().unwrap();
         assert!(stop.success(), "the engine can be stopped");
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let status = || fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         while !status().contains("State:\tT") {
             assert!(Instant::now() < deadline, "it does not stop:\n{}", status());
@@ -203,7 +203,7 @@ impl Engine {
         use std::io::{Read, Write};
         let token = fs::read_to_string(self.folder.join("data/admin.token")).ok()?;
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let text = body.map(ToString::to_string).unwrap_or_default();
         let method = if body.is_some() { "POST" } else { "GET" };
         write!(
@@ -225,7 +225,7 @@ impl Engine {
     pub(crate) fn metric(&self, name: &str) -> f64 {
         use std::io::{Read, Write};
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .unwrap();
         let mut text = String::new();

@@ -142,7 +142,7 @@ async fn an_act_is_finished_when_its_caller_goes_away_and_says_whom_it_gave_what
     let house = House::new().await;
     let boss = house.person("boss", &[Role::SecurityAdmin]).await;
     let new = json!({"name": "li", "password": PASSWORD, "roles": ["viewer"], "groups": ["icu"]});
-    let until = std::time::Instant::now() + Duration::from_secs(20);
+    let until = std::time::Instant::now() + Duration::from_secs(60);
     let begun = async {
         let granted = "user:boss user.add granted li".to_owned();
         while !house.trail().await.contains(&granted) {

@@ -42,7 +42,7 @@ impl House {
 
     /// The job once it has ended.
     async fn ended(&self, caller: &Caller, id: &str) -> Value {
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
         loop {
             let job = self.get(caller, &format!("/jobs/{id}")).await;
             if job["state"] != "running" {
@@ -56,7 +56,7 @@ impl House {
 
 /// Waits until a job has acted so often.
 async fn far(house: &House, caller: &Caller, id: &str, done: u64) {
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while house.get(caller, &format!("/jobs/{id}")).await["done"].as_u64().unwrap() < done {
         assert!(std::time::Instant::now() < until, "the job does not move");
         tokio::task::yield_now().await;
@@ -100,7 +100,7 @@ async fn a_job_goes_on_after_a_start_and_does_nothing_twice() {
         assert_eq!(count, if act == "replay" { 60 } else { 30 }, "{act}: one replay each");
         let left = house.folder.path().join("data/jobs").join(format!("{id}.work"));
         // A moment after the job says that it is done.
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while left.exists() {
             assert!(std::time::Instant::now() < until, "what was selected is forgotten at the end");
             tokio::task::yield_now().await;
@@ -245,7 +245,7 @@ async fn a_job_releases_what_is_held_at_its_rate() {
         house.receive("adt", &message(&n.to_string(), &format!("M{n}"), "O")).await;
     }
     let held = json!({"state": "held", "destination": "adt/his"});
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
     loop {
         let found = house.call(&op, "POST", "/exceptions/search", &held).await;
         if found.body["exceptions"].as_array().unwrap().len() == 6 {

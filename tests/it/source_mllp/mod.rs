@@ -75,7 +75,7 @@ async fn start_within(
 
 /// Fails the test when something does not come.
 async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap()
+    tokio::time::timeout(Duration::from_secs(60), future).await.unwrap()
 }
 
 impl Running {

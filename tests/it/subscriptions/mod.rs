@@ -30,7 +30,7 @@ use tokio::sync::watch;
 pub(super) const BACKPORT: &str =
     "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/";
 /// Longest wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One call as it came.
 #[derive(Debug, Clone)]
