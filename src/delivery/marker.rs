@@ -1,14 +1,15 @@
 //! What is being rendered this moment, on disk, so that a process that dies over it is found out.
 //!
-//! A file per delivery, whose one byte says whether it is being rendered. It is never synced: a process that
-//! dies leaves its writes with the system, and a power cut is nobody's fault. Only suspects are marked (see
+//! A file per delivery: a byte that says whether it is being rendered, and the number of the attempt, so that
+//! a mark that an earlier process left accuses no later attempt. It is never synced: a process that dies
+//! leaves its writes with the system, and a power cut is nobody's fault. Only suspects are marked (see
 //! `queue::restore`), so the normal path writes nothing.
 //!
-//! The file system may let a call wait, for seconds where the disk stalls, and a process that is killed
-//! meanwhile must not have rendered. So what waits is done before the byte says that rendering began, and
-//! after it says that it ended; between these only a byte is written over another.
+//! Making and removing a file takes as long as rendering, or longer where the disk stalls, and a process that
+//! is killed meanwhile did not render. So the file is made before the byte says that rendering began, and
+//! removed after it says that it ended; between these only a byte is written over another.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -16,15 +17,15 @@ use std::path::{Path, PathBuf};
 
 use crate::message::id::{DestinationId, Seq};
 
-const PREPARED: &[u8] = b"p";
-const RENDERING: &[u8] = b"r";
-const DONE: &[u8] = b"d";
+const PREPARED: char = 'p';
+const RENDERING: char = 'r';
+const DONE: char = 'd';
 
 /// Marks of one process, and those that the process before left.
 #[derive(Debug, Default)]
 pub struct Marker {
     folder: Option<PathBuf>,
-    left: BTreeSet<(DestinationId, Seq)>,
+    left: BTreeMap<(DestinationId, Seq), u32>,
 }
 
 /// The mark of one delivery, from before it is rendered until after.
@@ -32,37 +33,40 @@ pub struct Marker {
 pub(super) struct Mark(Option<(File, PathBuf)>);
 
 impl Marker {
-    /// Takes over what the process before left in `folder`, which is made if it is not there. A mark stays
+    /// Takes over what processes before left in `folder`, which is made if it is not there. A mark stays
     /// until its delivery is about to be rendered again, so that a death is not forgotten by the next one.
     ///
     /// # Errors
-    /// When the folder or a mark in it cannot be made or read.
+    /// When the folder or a mark in it cannot be made, read or removed.
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let mut left = BTreeSet::new();
+        let mut left = BTreeMap::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if let Some(delivery) = entry.file_name().to_str().and_then(parse)
-                && fs::read(entry.path())? == RENDERING
-            {
-                left.insert(delivery);
+            let Some(delivery) = entry.file_name().to_str().and_then(parse_name) else { continue };
+            match parse_mark(&fs::read(entry.path())?) {
+                Some(number) => {
+                    left.insert(delivery, number);
+                }
+                None => fs::remove_file(entry.path())?,
             }
         }
         Ok(Self { folder: Some(folder.to_path_buf()), left })
     }
 
-    /// Whether the process before died while it rendered this.
+    /// The attempt at this delivery during whose rendering a process before died.
     #[must_use]
-    pub fn died_over(&self, destination: DestinationId, seq: Seq) -> bool {
-        self.left.contains(&(destination, seq))
+    pub fn died_over(&self, destination: DestinationId, seq: Seq) -> Option<u32> {
+        self.left.get(&(destination, seq)).copied()
     }
 
     /// A delivery is about to be rendered.
-    pub(super) fn prepare(&self, destination: DestinationId, seq: Seq) -> Mark {
+    pub(super) fn prepare(&self, destination: DestinationId, seq: Seq, attempt: u32) -> Mark {
         let Some(folder) = &self.folder else { return Mark::default() };
         let path = folder.join(format!("{destination}-{seq}"));
+        let text = format!("{PREPARED}{attempt:010}");
         let file = File::options().write(true).create(true).truncate(false).open(&path);
-        match file.and_then(|file| file.write_all_at(PREPARED, 0).map(|()| file)) {
+        match file.and_then(|file| file.write_all_at(text.as_bytes(), 0).map(|()| file)) {
             Ok(file) => Mark(Some((file, path))),
             Err(error) => {
                 tracing::warn!(%error, "what is in work cannot be marked");
@@ -88,18 +92,23 @@ impl Mark {
         }
     }
 
-    fn write(&self, state: &[u8]) {
+    fn write(&self, state: char) {
         if let Some((file, _)) = &self.0
-            && let Err(error) = file.write_all_at(state, 0)
+            && let Err(error) = file.write_all_at(state.encode_utf8(&mut [0; 4]).as_bytes(), 0)
         {
             tracing::warn!(%error, "what is in work cannot be marked");
         }
     }
 }
 
-fn parse(name: &str) -> Option<(DestinationId, Seq)> {
+fn parse_name(name: &str) -> Option<(DestinationId, Seq)> {
     let (destination, seq) = name.split_once('-')?;
     Some((DestinationId(destination.parse().ok()?), Seq(seq.parse().ok()?)))
+}
+
+/// The number of the attempt, if it was being rendered.
+fn parse_mark(mark: &[u8]) -> Option<u32> {
+    str::from_utf8(mark).ok()?.strip_prefix(RENDERING)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -107,29 +116,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_begun_and_not_ended_is_found_until_it_ends() {
+    fn what_was_begun_and_not_ended_is_found_until_it_is_begun_again() {
         let folder = tempfile::tempdir().unwrap();
-        let died = |seq| {
-            let next = Marker::open(folder.path()).unwrap();
-            next.died_over(DestinationId(3), Seq(seq))
-        };
-        let marker = Marker::open(folder.path()).unwrap();
-        let mark = |seq| marker.prepare(DestinationId(3), Seq(seq));
-        let (first, second, third) = (mark(7), mark(8), mark(9));
-        assert!(!died(7), "killed while the file was being made");
+        let open = || Marker::open(folder.path()).unwrap();
+        let died = |seq| open().died_over(DestinationId(3), Seq(seq));
+        let marker = open();
+        let mark = |seq, attempt| marker.prepare(DestinationId(3), Seq(seq), attempt);
+        let prepared = mark(6, 1);
+        assert_eq!(died(6), None, "killed while the file was being made");
+        drop(prepared);
+        let (first, second, third) = (mark(7, 1), mark(8, 1), mark(9, 1));
         first.begin();
         second.begin();
         second.end();
-        assert_eq!([7, 8, 9].map(died), [true, false, false]);
         third.begin();
         third.write(DONE);
-        assert!(!died(9), "killed while the file was being removed");
+        assert_eq!([7, 8, 9].map(died), [Some(1), None, None]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the others are removed");
 
-        // What the next process does with what it found.
-        let again = mark(7);
-        assert!(!died(7), "known to the store by now; not begun again yet");
+        // The next process is killed before it comes to it: that is still the first attempt's mark.
+        assert_eq!(died(7), Some(1));
+        // It is about to, and then does.
+        let again = mark(7, 12);
+        assert!(fs::read(folder.path().join("3-7")).unwrap().starts_with(b"p"));
         again.begin();
+        assert_eq!(died(7), Some(12));
         again.end();
-        assert_eq!([7, 8, 9].map(died), [false; 3]);
+        assert_eq!(died(7), None);
     }
 }

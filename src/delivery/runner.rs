@@ -224,7 +224,8 @@ impl Runner {
 
     /// Renders and sends one claim.
     fn send(&mut self, destination: &Arc<dyn Destination>, claim: &Claim) {
-        let mark = claim.suspect.then(|| self.marker.prepare(self.shared.id, claim.seq));
+        let prepare = |attempt| self.marker.prepare(self.shared.id, claim.seq, attempt);
+        let mark = claim.marked.map(prepare);
         mark.iter().for_each(Mark::begin);
         crash::point("delivery_render");
         let render = || match claim.more.is_empty() {
@@ -494,7 +495,9 @@ impl Runner {
         let died = self.marker.died_over(self.shared.id, claim.seq);
         let suspicion = self.shared.queue().suspect(claim.seq, &attempts, died, now);
         match suspicion {
-            Suspicion::SendAfter(mark) => self.deferred.push((mark, claim)),
+            Suspicion::SendAfter { mark, attempt } => {
+                self.deferred.push((mark, Claim { marked: Some(attempt), ..claim }));
+            }
             Suspicion::Later => {}
             Suspicion::Held => {
                 warn!(destination = %self.shared.name, seq = %claim.seq, "held: the engine crashed twice while it was being rendered");

@@ -125,6 +125,13 @@ impl Path {
         &self.occurrence
     }
 
+    /// Whether it names a segment of the site's own (`Z..`) without saying which: where there is none, writing
+    /// into it adds one.
+    #[must_use]
+    pub fn adds_own_segment(&self) -> bool {
+        self.segment.starts_with(b"Z") && self.occurrence == Which::Unsaid
+    }
+
     /// The part below the segment; `None` when the path is a whole segment.
     #[must_use]
     pub const fn field(&self) -> Option<&FieldPath> {

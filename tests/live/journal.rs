@@ -11,8 +11,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long before the engine went down a message that is sent again may have been received. Its outcome is
-/// recorded within milliseconds, unless the disk stalls.
-const WINDOW: Duration = Duration::from_secs(3);
+/// recorded within milliseconds, unless the disk stalls: 3.5 seconds were seen where others wrote to it without
+/// a pause.
+const WINDOW: Duration = Duration::from_secs(30);
 
 /// How many messages a receiver may get again after the engine went down once: those in flight, and those
 /// whose outcomes waited for the disk (P6).
@@ -164,6 +165,7 @@ impl Journal {
         let mut broken = Vec::new();
         let mut last: BTreeMap<&str, Instant> = BTreeMap::new();
         let mut after: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut oldest = Duration::ZERO;
         for got in got {
             let Some(before) = last.insert(&got.id, got.at) else { continue };
             let own = broken_off.iter().any(|(who, id, at)| {
@@ -173,7 +175,9 @@ impl Journal {
             let down = downs.iter().position(|down| before <= down.until);
             let excuse = down.filter(|at| {
                 let Down { from, .. } = downs[*at];
-                from <= got.at && from.saturating_duration_since(before) <= WINDOW
+                let unrecorded = from.saturating_duration_since(before);
+                oldest = oldest.max(unrecorded);
+                from <= got.at && unrecorded <= WINDOW
             });
             match excuse {
                 _ if own => {}
@@ -186,7 +190,10 @@ impl Journal {
             }
         }
         let most = after.values().max().copied().unwrap_or(0);
-        println!("{receiver}: at most {most} repeats after one fault");
+        println!(
+            "{receiver}: at most {most} repeats after one fault; unrecorded for at most {} ms",
+            oldest.as_millis()
+        );
         if most > REPEATS_MAX {
             broken.push(format!("{most} repeats after one fault, more than {REPEATS_MAX}"));
         }
@@ -260,7 +267,7 @@ fn an_engine_that_sends_its_last_ten_minutes_again_at_each_start_is_caught() {
     let again = (0..600).map(|number| (number, 601_000 + number));
     let received: Vec<_> = once.chain(again).collect();
     let broken = invented(&received, &[(600_000, 600_500)]).broken_promises(&["out"]);
-    assert_eq!(broken.len(), 597, "all but those of the last seconds: {broken:?}");
+    assert_eq!(broken.len(), 570, "all but those of the last seconds: {broken:?}");
 
     // The same of what came in the last second alone: too many for what was in flight.
     let once = (0..1100).map(|number| (number, number));
@@ -284,7 +291,7 @@ fn a_repeat_is_excused_by_the_fault_that_came_next_and_by_no_other() {
     check(&[(1, 500), (1, 900)], &[(10, 400)], 1);
     check(&[(1, 401), (1, 900)], &[(10, 400)], 1);
     check(&[(1, 0), (1, 500)], &[(600, 700)], 1);
-    check(&[(1, 0), (1, 9_000)], &[(8_000, 8_100)], 1);
+    check(&[(1, 0), (1, 41_000)], &[(40_000, 40_100)], 1);
     // A third time needs a fault of its own.
     check(&[(1, 0), (1, 500), (1, 600)], &[(10, 400)], 1);
 }

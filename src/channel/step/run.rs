@@ -12,7 +12,7 @@ use crate::channel::step::date::{Pattern, usual};
 use crate::channel::step::{Action, Case, Step};
 use crate::hl7::edit::texts::{TextEdit, with_texts};
 use crate::hl7::edit::{Draft, EditError};
-use crate::hl7::path::{Path, Which};
+use crate::hl7::path::Path;
 use crate::hl7::raw::RawMessage;
 use crate::message::verdict::RenderProblem;
 use crate::yaml::nearest::nearest;
@@ -183,7 +183,7 @@ fn add_own_segment(draft: &mut Draft<'_>, path: &Path, new: &New<'_>) -> Result<
         New::Null => true,
         New::Nothing => false,
     };
-    let own = path.segment().starts_with('Z') && *path.occurrence() == Which::Unsaid;
+    let own = path.adds_own_segment();
     if own && says_something && draft.segments().all(|s| s.id != path.segment_bytes()) {
         draft.append_segment(path.segment_bytes())?;
     }

@@ -99,6 +99,8 @@ pub struct Claim {
     pub after: Option<u64>,
     /// It may have been in work when the process last ended: see `Queue::suspect`.
     pub suspect: bool,
+    /// The number of the attempt, where the process may die over it: it is marked.
+    pub marked: Option<u32>,
 }
 
 /// How a claim ended.

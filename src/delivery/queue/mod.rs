@@ -260,7 +260,7 @@ impl Queue {
             }
             let suspect = self.suspects.claimed(seq);
             let Company { more, after } = self.gather(seq, version);
-            return Some(Claim { seq, version, message, more, after, suspect });
+            return Some(Claim { seq, version, message, more, after, suspect, marked: None });
         }
     }
 

@@ -101,7 +101,12 @@ impl Suspects {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspicion {
     /// Send it as soon as everything up to this mark is recorded.
-    SendAfter(u64),
+    SendAfter {
+        /// The mark.
+        mark: u64,
+        /// The number of the attempt.
+        attempt: u32,
+    },
     /// Another suspect is being sent, and they go one by one: it will be claimed again.
     Later,
     /// The process died over it too often: it is held.
@@ -207,12 +212,18 @@ impl Queue {
         }
     }
 
-    /// What the store knows of a claimed suspect's attempts, and whether the process before died while
-    /// it rendered it. A death that was no rendering (it waited for the receiver, the process was killed)
-    /// is put on record as an interruption and counts no more.
-    pub fn suspect(&mut self, seq: Seq, attempts: &[Attempt], died: bool, now: Now) -> Suspicion {
+    /// What the store knows of a claimed suspect's attempts, and during which of them a process died while
+    /// it rendered. A death that was no rendering (it waited for its turn or for the receiver, the process
+    /// was killed) is put on record as an interruption and counts no more.
+    pub fn suspect(
+        &mut self,
+        seq: Seq,
+        attempts: &[Attempt],
+        died_over: Option<u32>,
+        now: Now,
+    ) -> Suspicion {
         let mut open = unfinished(attempts);
-        if !died && let Some(number) = open.pop() {
+        if let Some(number) = open.pop_if(|number| died_over != Some(*number)) {
             self.interrupted(seq, number, now);
         }
         let deaths = open.len();
@@ -246,7 +257,7 @@ impl Queue {
             answer: Answer::default(),
             sent_hash: 0,
         }));
-        Suspicion::SendAfter(self.mark())
+        Suspicion::SendAfter { mark: self.mark(), attempt: number }
     }
 
     fn interrupted(&mut self, seq: Seq, number: u32, now: Now) {

@@ -17,7 +17,7 @@ use crate::message::outcome::{Outcome, Scope};
 use crate::message::payload::Payload;
 use crate::message::plan::{Joins, Lane, Plan, PlanEntry};
 use crate::message::verdict::RenderProblem;
-use crate::store::DestinationState;
+use crate::store::{Attempt, DestinationState};
 
 const ID: DestinationId = DestinationId(1);
 
@@ -523,7 +523,8 @@ fn a_claim_is_suspect_until_what_was_sent_before_it_is_on_record() {
     queue.ingest(&log, Seq(3), at(0));
     let claim = queue.claim(at(0)).unwrap();
     assert!(claim.suspect);
-    let Suspicion::SendAfter(_) = queue.suspect(claim.seq, &[], false, at(0)) else { panic!() };
+    let go = queue.suspect(claim.seq, &[], None, at(0));
+    assert!(matches!(go, Suspicion::SendAfter { attempt: 1, .. }), "{go:?}");
     assert!(queue.batch(at(0)).is_some());
     queue.recorded();
     queue.conclude(claim.seq, accepted(), at(0));
@@ -533,9 +534,38 @@ fn a_claim_is_suspect_until_what_was_sent_before_it_is_on_record() {
     assert!(second.suspect);
     assert!(queue.batch(at(0)).is_some());
     queue.recorded();
-    let Suspicion::SendAfter(_) = queue.suspect(second.seq, &[], false, at(0)) else { panic!() };
+    let go = queue.suspect(second.seq, &[], None, at(0));
+    assert!(matches!(go, Suspicion::SendAfter { attempt: 1, .. }), "{go:?}");
     queue.conclude(second.seq, accepted(), at(0));
     assert!(!queue.claim(at(0)).unwrap().suspect, "the first one's outcome is on record");
+}
+
+#[test]
+fn a_mark_accuses_its_own_attempt_alone() {
+    let check = |attempts: &[u32], died_over: Option<u32>, held: bool| {
+        let restored = Restored { head: Seq(1), ..Restored::default() };
+        let mut queue = Queue::new(ID, DeliveryOptions::default(), restored, at(0));
+        queue.ingest(&[message(1, lane(10))], Seq(1), at(0));
+        let claim = queue.claim(at(0)).unwrap();
+        let started = |number: &u32| Attempt {
+            destination: ID,
+            seq: claim.seq,
+            number: *number,
+            at: at(0).wall,
+            duration: Duration::ZERO,
+            outcome: "started".into(),
+            answer: Answer::default(),
+            sent_hash: 0,
+        };
+        let attempts: Vec<_> = attempts.iter().map(started).collect();
+        let suspicion = queue.suspect(claim.seq, &attempts, died_over, at(0));
+        assert_eq!(suspicion == Suspicion::Held, held, "{attempts:?} {died_over:?}");
+    };
+    check(&[1], Some(1), false);
+    // The process after that put its own attempt on record, and was killed before its turn came.
+    check(&[1, 2], Some(1), false);
+    check(&[1, 2], None, false);
+    check(&[1, 2], Some(2), true);
 }
 
 #[test]

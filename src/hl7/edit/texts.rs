@@ -121,7 +121,7 @@ fn own_segment(
 ) -> Option<Vec<u8>> {
     let id = path.segment_bytes();
     let fields = number(field.number);
-    let is_own = id.starts_with(b"Z") && is_segment_id(id) && *path.occurrence() == Which::Unsaid;
+    let is_own = path.adds_own_segment() && is_segment_id(id);
     let is_whole = field.repetition == Which::Unsaid && field.component.is_none();
     if !is_own || !is_whole || fields > OWN_FIELDS_MAX {
         return None;
