@@ -33,8 +33,8 @@ pub struct Marker {
 pub(super) struct Mark(Option<(File, PathBuf)>);
 
 impl Marker {
-    /// Takes over what processes before left in `folder`, which is made if it is not there. A mark stays
-    /// until its delivery is about to be rendered again, so that a death is not forgotten by the next one.
+    /// Takes over what processes before left in `folder`, which is made if it is not there. The mark of a death
+    /// stays until its delivery is marked anew, so that it is not forgotten by the next one.
     ///
     /// # Errors
     /// When the folder or a mark in it cannot be made, read or removed.

@@ -468,11 +468,7 @@ impl Deliveries {
 
 /// Waits until the store has what the queue decided so far, so that its rows can be asked for.
 async fn flushed(shared: &Shared) -> Result<(), CommandError> {
-    let done = {
-        let queue = shared.queue();
-        (queue.unrecorded() > 0).then(|| shared.when_recorded(queue.mark()))
-    };
-    match done {
+    match shared.when_all_recorded() {
         Some(done) => confirmed(shared.id, done).await,
         None => Ok(()),
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
@@ -359,9 +359,11 @@ impl Runner {
         }));
     }
 
+    /// Asks for a suspect's attempts, once what was decided over it (a release) is on record.
     fn look_up(&mut self, claim: Claim) {
-        let store = Arc::clone(&self.store);
+        let (store, recorded) = (Arc::clone(&self.store), self.shared.when_all_recorded());
         self.chores.push(Box::pin(async move {
+            OptionFuture::from(recorded).await;
             let found = store.deliveries(claim.seq).await;
             Chore::Suspect(claim, found)
         }));

@@ -157,6 +157,15 @@ impl Shared {
         receiver
     }
 
+    /// Done when the store has what the queue decided so far; `None` when it has.
+    pub(super) fn when_all_recorded(&self) -> Option<oneshot::Receiver<()>> {
+        let mark = {
+            let queue = self.queue();
+            (queue.unrecorded() > 0).then(|| queue.mark())
+        };
+        mark.map(|mark| self.when_recorded(mark))
+    }
+
     /// Everything up to the mark is recorded.
     pub(super) fn reached(&self, mark: u64) {
         let mut waiters = lock(&self.waiters);

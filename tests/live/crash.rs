@@ -16,9 +16,8 @@ use crate::peers::{receiver, sender};
 const POINTS: &[&str] =
     &["store_before_commit", "store_after_commit", "delivery_after_send", "delivery_after_answer"];
 
-/// Messages that may be held because two kills hit while they were being rendered. Rendering takes less than
-/// a thousandth of the time, so more is no chance.
-const SUSPECTED_MAX: usize = 2;
+/// More than may repeat after one kill (P6), so that an engine that records nothing is caught.
+const LONG_LIFE: usize = 1_500;
 
 fn rounds(few: u64, many: u64) -> u64 {
     if std::env::var_os("MEDWAY_TEST_ALL").is_some() { many } else { few }
@@ -72,6 +71,7 @@ fn survive(nemesis: impl FnOnce(&mut Engine, &Journal)) {
             (left, moved) = (now, Instant::now());
         }
     }
+    release_suspected(&engine, &mut released);
     let mut broken = journal.broken_promises(&receivers);
     if !broken.is_empty() {
         broken.extend(receivers.iter().map(|name| engine.destination(name).to_string()));
@@ -85,11 +85,35 @@ fn survive(nemesis: impl FnOnce(&mut Engine, &Journal)) {
     );
     let answered = journal.answered.lock().unwrap().len();
     println!("{answered} acknowledged, all delivered to both receivers; released: {released:?}");
-    assert!(released.len() <= SUSPECTED_MAX, "innocent messages were held:\n{}", engine.log());
+    // A kill hits the rendering of a suspect in less than one of a hundred lives, however slow the machine,
+    // and has to hit the same one's twice.
+    let suspected_max = usize::try_from(rounds(0, 1)).unwrap();
+    assert!(released.len() <= suspected_max, "innocent messages were held:\n{}", engine.log());
     assert!(answered > 0, "there was traffic");
     engine.kill();
     let (sound, text) = engine.command(&["doctor"]);
     assert!(sound, "doctor finds the store unsound:\n{text}");
+}
+
+/// Waits until both receivers got more than may repeat.
+fn live_long(engine: &mut Engine, journal: &Journal) {
+    engine.ready().expect("the engine starts");
+    for receiver in ["keyed", "strict"] {
+        let begin = journal.count(receiver);
+        let (mut got, mut moved) = (0, Instant::now());
+        while got < LONG_LIFE {
+            assert!(
+                moved.elapsed() < Duration::from_secs(60),
+                "it stands still:\n{}",
+                engine.log()
+            );
+            std::thread::park_timeout(Duration::from_millis(20));
+            let now = journal.count(receiver) - begin;
+            if now > got {
+                (got, moved) = (now, Instant::now());
+            }
+        }
+    }
 }
 
 /// Lets go on what was being rendered at two kills and is held for it (P10), as a person would.
@@ -109,10 +133,13 @@ fn release_suspected(engine: &Engine, released: &mut BTreeSet<String>) {
 fn survives_kill_at_random_moments() {
     let mut rng = fastrand::Rng::with_seed(seed());
     survive(|engine, journal| {
-        for _ in 0..rounds(20, 300) {
+        let rounds = rounds(20, 300);
+        for round in 0..rounds {
             journal.comes_up();
             engine.start("");
-            if rng.u8(0..4) > 0 {
+            if round == rounds / 2 {
+                live_long(engine, journal);
+            } else if rng.u8(0..4) > 0 {
                 engine.ready();
             }
             std::thread::park_timeout(Duration::from_millis(rng.u64(1..250)));

@@ -335,6 +335,12 @@ fn what_kills_the_process_is_held_and_the_rest_goes_on() {
     assert_eq!(Link::open(engine.port).send(&update("OTHER", "P2")).0, "AA");
     until("the other patient's message is delivered", || kept.lock().unwrap().len() == 1);
     assert_eq!(engine.destination("out")["held"], 1);
+    // A person who knows better lets it go on: nothing that happened before holds it again.
+    let held = engine.api("/exceptions/search", Some(&serde_json::json!({"state": "held"})));
+    let id = held["exceptions"][0]["message"].as_str().unwrap();
+    let reason = serde_json::json!({"reason": "the release that died over it is gone"});
+    engine.api(&format!("/deliveries/trial/out/{id}/release"), Some(&reason));
+    until("the released message is delivered", || kept.lock().unwrap().len() == 2);
 }
 
 #[test]

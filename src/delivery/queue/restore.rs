@@ -223,12 +223,13 @@ impl Queue {
         now: Now,
     ) -> Suspicion {
         let mut open = unfinished(attempts);
-        if let Some(number) = open.pop_if(|number| died_over != Some(*number)) {
+        let last = attempts.iter().map(|attempt| attempt.number).max().unwrap_or(0);
+        // Those before the last were judged when the last began.
+        if let Some(number) = open.pop_if(|number| *number == last && died_over != Some(last)) {
             self.interrupted(seq, number, now);
         }
         let deaths = open.len();
         let Some(item) = self.items.get_mut(&seq) else { return Suspicion::Held };
-        let last = attempts.iter().map(|attempt| attempt.number).max().unwrap_or(0);
         item.forgiven += last.saturating_sub(item.attempts);
         item.attempts = item.attempts.max(last);
         if deaths >= DEATHS_MAX {

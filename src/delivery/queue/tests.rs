@@ -542,30 +542,45 @@ fn a_claim_is_suspect_until_what_was_sent_before_it_is_on_record() {
 
 #[test]
 fn a_mark_accuses_its_own_attempt_alone() {
-    let check = |attempts: &[u32], died_over: Option<u32>, held: bool| {
+    let check = |attempts: &[(u32, &str)], died_over: Option<u32>, held: bool| {
         let restored = Restored { head: Seq(1), ..Restored::default() };
         let mut queue = Queue::new(ID, DeliveryOptions::default(), restored, at(0));
         queue.ingest(&[message(1, lane(10))], Seq(1), at(0));
         let claim = queue.claim(at(0)).unwrap();
-        let started = |number: &u32| Attempt {
+        let attempt = |(number, outcome): &(u32, &str)| Attempt {
             destination: ID,
             seq: claim.seq,
             number: *number,
             at: at(0).wall,
             duration: Duration::ZERO,
-            outcome: "started".into(),
+            outcome: (*outcome).into(),
             answer: Answer::default(),
             sent_hash: 0,
         };
-        let attempts: Vec<_> = attempts.iter().map(started).collect();
+        let attempts: Vec<_> = attempts.iter().map(attempt).collect();
         let suspicion = queue.suspect(claim.seq, &attempts, died_over, at(0));
         assert_eq!(suspicion == Suspicion::Held, held, "{attempts:?} {died_over:?}");
+        // What the next process finds on record.
+        let more = queue.batch(at(0)).unwrap_or_default();
+        let more = more.into_iter().filter_map(|change| match change {
+            Change::Attempt(attempt) => Some((attempt.number, attempt.outcome.to_string())),
+            _ => None,
+        });
+        more.collect::<Vec<_>>()
     };
-    check(&[1], Some(1), false);
-    // The process after that put its own attempt on record, and was killed before its turn came.
-    check(&[1, 2], Some(1), false);
-    check(&[1, 2], None, false);
-    check(&[1, 2], Some(2), true);
+    let found = |number, outcome: &str| (number, outcome.to_owned());
+    let s = "started";
+    assert_eq!(check(&[(1, s)], Some(1), false), [found(2, s)]);
+    assert_eq!(check(&[(1, s)], None, false), [found(1, "interrupted"), found(2, s)]);
+    assert_eq!(check(&[(1, s), (2, s)], Some(2), true), []);
+    // The process after the death put its own attempt on record, and was killed before its turn came.
+    let known = [found(2, "interrupted"), found(3, s)];
+    assert_eq!(check(&[(1, s), (2, s)], Some(1), false), known);
+    assert_eq!(check(&[(1, s), (2, s)], None, false), known);
+    // The death stays on record, whatever else ended meanwhile.
+    let ended = [(1, s), (2, s), (2, "interrupted")];
+    assert_eq!(check(&ended, None, false), [found(3, s)]);
+    assert_eq!(check(&[&ended[..], &[(3, s)]].concat(), Some(3), true), []);
 }
 
 #[test]
