@@ -1,9 +1,9 @@
 //! What senders and receivers saw, with times: the only witnesses the checks listen to.
 //!
 //! A repeat is excused by a fault that can have caused it, and by no other: the engine went down after the
-//! message was received and before much more was, or the receiver itself broke off over this very message. To which life of the
-//! engine a receipt belongs is no question of the clock: before the engine starts again, everything it still
-//! sent is noted ([`Open::drain`]).
+//! message was received and before much more was, or the receiver itself broke off over this very message. To
+//! which life of the engine a receipt belongs is no question of the clock: before the engine starts again,
+//! everything it still sent is noted ([`Open::drain`]).
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpStream};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// How long before the engine went down a message that is sent again may have been received, at most. Its
 /// outcome is recorded within milliseconds, unless the disk stalls: 3.5 seconds were seen where others wrote to
 /// it without a pause. The tight bound is [`REPEATS_MAX`].
-const WINDOW: Duration = Duration::from_secs(30);
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// How many messages a receiver may get again after the engine went down once: those in flight, and those
 /// whose outcomes waited for the disk (P6).
@@ -273,7 +273,7 @@ fn an_engine_that_sends_its_last_ten_minutes_again_at_each_start_is_caught() {
     let again = (0..600).map(|number| (number, 601_000 + number));
     let received: Vec<_> = once.chain(again).collect();
     let broken = invented(&received, &[(600_000, 600_500)]).broken_promises(&["out"]);
-    assert_eq!(broken.len(), 570, "all but those of the last seconds: {broken:?}");
+    assert_eq!(broken.len(), 590, "all but those of the last seconds: {broken:?}");
 
     // The same of what came in the last second alone: too many for what was in flight.
     let once = (0..1100).map(|number| (number, number));
@@ -292,14 +292,15 @@ fn a_repeat_is_excused_by_the_fault_that_came_next_and_by_no_other() {
     check(&[(1, 0), (1, 500)], &[(10, 400)], 0);
     check(&[(1, 390), (1, 500)], &[(10, 400)], 0);
     check(&[(1, 0), (1, 900)], &[(10, 400), (500, 800)], 0);
-    // No fault at all; one before the first receipt, if only just; one after the repeat; one long after the receipt.
+    // No fault at all; one before the first receipt, if only just; one after the repeat.
     check(&[(1, 0), (1, 500)], &[], 1);
     check(&[(1, 500), (1, 900)], &[(10, 400)], 1);
     check(&[(1, 401), (1, 900)], &[(10, 400)], 1);
     check(&[(1, 0), (1, 500)], &[(600, 700)], 1);
     // The life that ends sends it twice itself.
     check(&[(1, 0), (1, 300)], &[(10, 400)], 1);
-    check(&[(1, 0), (1, 41_000)], &[(40_000, 40_100)], 1);
+    // One long after the receipt.
+    check(&[(1, 0), (1, 12_000)], &[(11_000, 11_100)], 1);
     // A third time needs a fault of its own.
     check(&[(1, 0), (1, 500), (1, 600)], &[(10, 400)], 1);
 }
